@@ -1,0 +1,3 @@
+//! A change-driven server for PostgreSQL.
+
+pub mod ws;
