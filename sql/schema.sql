@@ -1,0 +1,783 @@
+--
+-- PostgreSQL database dump
+--
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- Name: delivery_status(date, date); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.delivery_status(current_update date, today date) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (current_update > today) THEN 'awaiting'::text WHEN (current_update = today) THEN 'received'::text ELSE 'delayed'::text END;
+
+--
+-- Name: FUNCTION delivery_status(current_update date, today date); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.delivery_status(current_update date, today date) IS 'Where a delivery stands on a given day.';
+
+--
+-- Name: derive_source(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.derive_source() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if tg_op = 'UPDATE' and new.updated_at = old.updated_at then
+        new.updated_at := clock_timestamp();
+    end if;
+    new.next_status := coalesce(to_char(new.next_update, 'YYYY-MM-DD'), 'unscheduled');
+    new.datadelivery_status := public.delivery_status(new.current_update, public.local_date());
+    return new;
+end
+$$;
+
+--
+-- Name: FUNCTION derive_source(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.derive_source() IS 'Keeps the derived columns and updated_at right, whoever writes.';
+
+--
+-- Name: local_time_zone(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.local_time_zone() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 'Europe/Paris'::text;
+
+--
+-- Name: FUNCTION local_time_zone(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.local_time_zone() IS 'The time zone whose calendar decides what "today" is. The server replaces this function when its TIME_ZONE setting differs, so that every session agrees, a DBA''s included.';
+
+--
+-- Name: local_date(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.local_date() RETURNS date
+    LANGUAGE sql PARALLEL SAFE
+    RETURN ((clock_timestamp() AT TIME ZONE public.local_time_zone()))::date;
+
+--
+-- Name: FUNCTION local_date(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.local_date() IS 'Today in the local calendar, by the clock and not by the start of the transaction.';
+
+--
+-- Name: max_notified_ids(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.max_notified_ids() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 200;
+
+--
+-- Name: FUNCTION max_notified_ids(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.max_notified_ids() IS 'How many ids a notification may name. PostgreSQL refuses payloads above 7999 bytes, and 200 ids take 7827; more are announced as null, because a user''s transaction must never fail on our account.';
+
+--
+-- Name: notify_change(text, text, uuid[]); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.notify_change(channel text, op text, ids uuid[]) RETURNS void
+    LANGUAGE sql
+    RETURN pg_notify(channel, format('{"op":"%s","ids":%s}'::text, op, COALESCE((array_to_json(ids))::text, 'null'::text)));
+
+--
+-- Name: FUNCTION notify_change(channel text, op text, ids uuid[]); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.notify_change(channel text, op text, ids uuid[]) IS 'Announces a change as {"op","ids"}. The ids are a hint about what to read again, never the data; null means read everything.';
+
+--
+-- Name: notify_pipeline_runs(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.notify_pipeline_runs() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    touched bigint;
+    ids uuid[];
+begin
+    if tg_op = 'TRUNCATE' then
+        perform public.notify_change('emr', 'truncate', null), public.notify_change('lib', 'truncate', null);
+        return null;
+    elsif tg_op = 'DELETE' then
+        select count(*) into touched from old_rows;
+        if touched between 1 and public.max_notified_ids() then
+            select array_agg(o.id) into ids from old_rows o;
+        end if;
+    else
+        select count(*) into touched from new_rows;
+        if touched between 1 and public.max_notified_ids() then
+            select array_agg(n.id) into ids from new_rows n;
+        end if;
+    end if;
+    if touched > 0 then
+        perform public.notify_change('emr', lower(tg_op), ids), public.notify_change('lib', lower(tg_op), ids);
+    end if;
+    return null;
+end
+$$;
+
+--
+-- Name: FUNCTION notify_pipeline_runs(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.notify_pipeline_runs() IS 'Announces a statement on pipeline_runs on "emr" (states of runs) and "lib" (the Data Update counts). None for zero rows.';
+
+--
+-- Name: notify_sessions(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.notify_sessions() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    touched bigint;
+    ids uuid[];
+begin
+    if tg_op = 'TRUNCATE' then
+        perform public.notify_change('session', 'truncate', null);
+        return null;
+    end if;
+    select count(*) into touched from old_rows;
+    if touched = 0 then
+        return null;
+    end if;
+    if touched <= public.max_notified_ids() then
+        select array_agg(o.id) into ids from old_rows o;
+    end if;
+    perform public.notify_change('session', lower(tg_op), ids);
+    return null;
+end
+$$;
+
+--
+-- Name: FUNCTION notify_sessions(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.notify_sessions() IS 'Announces on channel "session" which sessions changed or went, so that every node re-reads whether their sockets may stay open.';
+
+--
+-- Name: notify_sources(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.notify_sources() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    touched bigint;
+    toggled bigint := 0;
+    recounted bigint := 0;
+    ids uuid[];
+    toggled_ids uuid[];
+begin
+    -- One statement, one pass over its rows. An update whose id itself changed counts as both ids.
+    if tg_op = 'TRUNCATE' then
+        perform public.notify_change('source_lib', 'truncate', null), public.notify_change('crud', 'truncate', null);
+        return null;
+    elsif tg_op = 'INSERT' then
+        select count(*) into touched from new_rows;
+    elsif tg_op = 'DELETE' then
+        select count(*) into touched from old_rows;
+    else
+        select count(*),
+               count(*) filter (where o.status is distinct from n.status),
+               count(*) filter (where o.datadelivery_status is distinct from n.datadelivery_status)
+          into touched, toggled, recounted
+          from old_rows o full join new_rows n on o.id = n.id;
+    end if;
+    if touched = 0 then
+        return null;
+    end if;
+
+    if touched <= public.max_notified_ids() then
+        if tg_op = 'INSERT' then
+            select array_agg(n.id) into ids from new_rows n;
+        elsif tg_op = 'DELETE' then
+            select array_agg(o.id) into ids from old_rows o;
+        else
+            select array_agg(coalesce(n.id, o.id)) into ids from old_rows o full join new_rows n on o.id = n.id;
+        end if;
+    end if;
+    if tg_op <> 'UPDATE' then
+        perform public.notify_change('source_lib', lower(tg_op), ids), public.notify_change('crud', lower(tg_op), ids);
+        return null;
+    end if;
+    if toggled > 0 then
+        if toggled <= public.max_notified_ids() then
+            select array_agg(coalesce(n.id, o.id)) into toggled_ids
+              from old_rows o full join new_rows n on o.id = n.id
+             where o.status is distinct from n.status;
+        end if;
+        perform public.notify_change('toggle', 'update', toggled_ids);
+    end if;
+    if toggled > 0 or recounted > 0 then
+        perform public.notify_change('source_lib', 'update', ids);
+    else
+        perform public.notify_change('source', 'update', ids);
+    end if;
+    perform public.notify_change('crud', 'update', ids);
+    return null;
+end
+$$;
+
+--
+-- Name: FUNCTION notify_sources(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.notify_sources() IS 'Announces a statement on sources: always on "crud"; on "toggle" when a status changed; on "source_lib" when a Data Library count may have moved, else on "source". One notification a channel, none for zero rows. "crud" is the last: who hears it has heard the others.';
+
+--
+-- Name: rederive_sources(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.rederive_sources() RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+    today date := public.local_date();
+    changed bigint;
+begin
+    -- The trigger derives the value; the assignment only makes the row pass through it.
+    update public.sources s
+       set datadelivery_status = public.delivery_status(s.current_update, today)
+     where s.datadelivery_status <> public.delivery_status(s.current_update, today);
+    get diagnostics changed = row_count;
+    return changed;
+end
+$$;
+
+--
+-- Name: FUNCTION rederive_sources(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.rederive_sources() IS 'Derives the delivery status again where the calendar has moved past it; returns how many rows changed. Cheap when none did.';
+
+--
+-- Name: touch_pipeline_run(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.touch_pipeline_run() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if new.updated_at = old.updated_at then
+        new.updated_at := clock_timestamp();
+    end if;
+    return new;
+end
+$$;
+
+--
+-- Name: FUNCTION touch_pipeline_run(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.touch_pipeline_run() IS 'Keeps updated_at right, whoever writes.';
+
+--
+-- Name: turn_day(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.turn_day() RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+    today date := public.local_date();
+    changed bigint;
+begin
+    insert into public.day_turns (day) values (today) on conflict (day) do nothing;
+    if not found then
+        return false;
+    end if;
+    changed := public.rederive_sources();
+    update public.day_turns set rederived = changed where day = today;
+    delete from public.day_turns where day < today - 400;
+    -- The counts of the last 30 days move although no run was touched.
+    perform public.notify_change('lib', 'update', null);
+    return true;
+end
+$$;
+
+--
+-- Name: FUNCTION turn_day(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.turn_day() IS 'Does what a new local day demands, once a day whoever calls and however often; true for the caller that did it.';
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: day_turns; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.day_turns (
+    day date NOT NULL,
+    turned_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    rederived bigint DEFAULT 0 NOT NULL
+);
+
+--
+-- Name: TABLE day_turns; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.day_turns IS 'One row a local day whose turn was done. Its key lets exactly one process do each.';
+
+--
+-- Name: COLUMN day_turns.rederived; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.day_turns.rederived IS 'How many sources changed their delivery status at that turn.';
+
+--
+-- Name: pipeline_runs; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.pipeline_runs (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    source_id uuid,
+    step character varying(100) NOT NULL,
+    state character varying(50) DEFAULT 'requested'::character varying NOT NULL,
+    step_id character varying(100),
+    reason text,
+    requested_by character varying(255) DEFAULT CURRENT_USER NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT pipeline_runs_created_at_finite CHECK (isfinite(created_at)),
+    CONSTRAINT pipeline_runs_step_not_blank CHECK (((step)::text <> ''::text)),
+    CONSTRAINT pipeline_runs_updated_at_finite CHECK (isfinite(updated_at))
+);
+
+--
+-- Name: TABLE pipeline_runs; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.pipeline_runs IS 'Pipeline steps asked of the cluster, and what became of them.';
+
+--
+-- Name: COLUMN pipeline_runs.source_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_runs.source_id IS 'The source it was asked for; null when for none. Not a foreign key: history outlives its source, and TRUNCATE sources stays possible.';
+
+--
+-- Name: COLUMN pipeline_runs.state; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_runs.state IS '"requested" until the cluster has accepted it, then the cluster''s own word (PENDING, RUNNING, COMPLETED, ...).';
+
+--
+-- Name: COLUMN pipeline_runs.step_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_runs.step_id IS 'The cluster''s name for the step; null until it was accepted.';
+
+--
+-- Name: COLUMN pipeline_runs.reason; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_runs.reason IS 'Why it failed; null otherwise.';
+
+--
+-- Name: COLUMN pipeline_runs.requested_by; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_runs.requested_by IS 'Who asked: the signed-in user, or the database role of a direct insert.';
+
+--
+-- Name: COLUMN pipeline_runs.updated_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_runs.updated_at IS 'Set on every update, unless the statement sets it.';
+
+--
+-- Name: sessions; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.sessions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id uuid NOT NULL,
+    token_hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT sessions_token_hash_length CHECK ((octet_length(token_hash) = 32))
+);
+
+--
+-- Name: TABLE sessions; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.sessions IS 'Signed-in browsers. Deleting a row, or moving its expiry into the past, signs it out everywhere and closes its sockets within a second.';
+
+--
+-- Name: COLUMN sessions.id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sessions.id IS 'Names the session in notifications; it gives no access.';
+
+--
+-- Name: COLUMN sessions.token_hash; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sessions.token_hash IS 'SHA-256 of the cookie. The cookie itself is stored nowhere.';
+
+--
+-- Name: COLUMN sessions.expires_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sessions.expires_at IS 'Slides forward while the session is used.';
+
+--
+-- Name: sources; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.sources (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    updated_at timestamp with time zone DEFAULT (clock_timestamp() + '00:00:00.000001'::interval) NOT NULL,
+    created_by character varying(255) DEFAULT CURRENT_USER NOT NULL,
+    country character varying(255) DEFAULT ''::character varying NOT NULL,
+    data_vendor character varying(255) DEFAULT ''::character varying NOT NULL,
+    panel character varying(255) DEFAULT ''::character varying NOT NULL,
+    panel_group character varying(255) DEFAULT 'DKM'::character varying NOT NULL,
+    scope_of_subscription character varying(255) DEFAULT ''::character varying NOT NULL,
+    data_type character varying(255) DEFAULT ''::character varying NOT NULL,
+    granularity character varying(255) DEFAULT 'National'::character varying NOT NULL,
+    end_date date,
+    current_update date,
+    next_update date,
+    next_status character varying(50) DEFAULT 'unscheduled'::character varying NOT NULL,
+    datadelivery_status character varying(50) DEFAULT 'delayed'::character varying NOT NULL,
+    data_upload text,
+    status character varying(50) DEFAULT 'active'::character varying NOT NULL,
+    CONSTRAINT sources_created_at_finite CHECK (isfinite(created_at)),
+    CONSTRAINT sources_current_update_range CHECK (((current_update >= '0001-01-01'::date) AND (current_update <= '9999-12-31'::date))),
+    CONSTRAINT sources_end_date_range CHECK (((end_date >= '0001-01-01'::date) AND (end_date <= '9999-12-31'::date))),
+    CONSTRAINT sources_next_update_range CHECK (((next_update >= '0001-01-01'::date) AND (next_update <= '9999-12-31'::date))),
+    CONSTRAINT sources_updated_at_finite CHECK (isfinite(updated_at))
+);
+
+--
+-- Name: TABLE sources; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.sources IS 'The catalogue of data sources. Safe to edit by hand: defaults, checks, derived columns and notifications all live here.';
+
+--
+-- Name: COLUMN sources.created_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sources.created_at IS 'When the row came to be; lists are sorted by it, newest first.';
+
+--
+-- Name: COLUMN sources.updated_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sources.updated_at IS 'Set on every update, unless the statement sets it. Later than created_at from the start.';
+
+--
+-- Name: COLUMN sources.created_by; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sources.created_by IS 'Who added the source: the name given in the form, or the database role of a direct insert.';
+
+--
+-- Name: COLUMN sources.end_date; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sources.end_date IS 'Last day of the subscription; null when open.';
+
+--
+-- Name: COLUMN sources.current_update; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sources.current_update IS 'Day of the delivery that is due or was last made; null when none is known.';
+
+--
+-- Name: COLUMN sources.next_update; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sources.next_update IS 'Day of the next delivery; null while unscheduled.';
+
+--
+-- Name: COLUMN sources.next_status; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sources.next_status IS 'Derived: next_update as an ISO date, or "unscheduled". What a statement writes here is overwritten.';
+
+--
+-- Name: COLUMN sources.datadelivery_status; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sources.datadelivery_status IS 'Derived from current_update and the local date: awaiting (after today), received (today), delayed (before today, or null). What a statement writes here is overwritten.';
+
+--
+-- Name: COLUMN sources.data_upload; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sources.data_upload IS 'Object key of the uploaded file; null when there is none.';
+
+--
+-- Name: COLUMN sources.status; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.sources.status IS '"active" and "inactive" are toggled and counted; any other text is kept and counted nowhere.';
+
+--
+-- Name: users; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.users (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    username character varying(150) NOT NULL,
+    email character varying(254) DEFAULT ''::character varying NOT NULL,
+    password_hash text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_login_at timestamp with time zone,
+    CONSTRAINT users_username_not_blank CHECK (((username)::text <> ''::text))
+);
+
+--
+-- Name: TABLE users; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.users IS 'People who may sign in.';
+
+--
+-- Name: COLUMN users.username; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.users.username IS 'The name signed in with; compared exactly, unique.';
+
+--
+-- Name: COLUMN users.password_hash; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.users.password_hash IS 'A PHC string, argon2id. Never a password.';
+
+--
+-- Name: COLUMN users.last_login_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.users.last_login_at IS 'Null until the first sign-in.';
+
+--
+-- Name: day_turns day_turns_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.day_turns
+    ADD CONSTRAINT day_turns_pkey PRIMARY KEY (day);
+
+--
+-- Name: pipeline_runs pipeline_runs_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.pipeline_runs
+    ADD CONSTRAINT pipeline_runs_pkey PRIMARY KEY (id);
+
+--
+-- Name: sessions sessions_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
+
+--
+-- Name: sessions sessions_token_hash_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_token_hash_key UNIQUE (token_hash);
+
+--
+-- Name: sources sources_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.sources
+    ADD CONSTRAINT sources_pkey PRIMARY KEY (id);
+
+--
+-- Name: users users_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+--
+-- Name: users users_username_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_username_key UNIQUE (username);
+
+--
+-- Name: pipeline_runs_created_at_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX pipeline_runs_created_at_idx ON public.pipeline_runs USING btree (created_at DESC);
+
+--
+-- Name: pipeline_runs_source_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX pipeline_runs_source_id_idx ON public.pipeline_runs USING btree (source_id, created_at DESC);
+
+--
+-- Name: pipeline_runs_step_id_key; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE UNIQUE INDEX pipeline_runs_step_id_key ON public.pipeline_runs USING btree (step_id);
+
+--
+-- Name: sessions_expires_at_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX sessions_expires_at_idx ON public.sessions USING btree (expires_at);
+
+--
+-- Name: sessions_user_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX sessions_user_id_idx ON public.sessions USING btree (user_id);
+
+--
+-- Name: sources_created_at_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX sources_created_at_idx ON public.sources USING btree (created_at DESC, id);
+
+--
+-- Name: pipeline_runs pipeline_runs_deleted; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER pipeline_runs_deleted AFTER DELETE ON public.pipeline_runs REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs();
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_deleted;
+
+--
+-- Name: pipeline_runs pipeline_runs_inserted; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER pipeline_runs_inserted AFTER INSERT ON public.pipeline_runs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs();
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_inserted;
+
+--
+-- Name: pipeline_runs pipeline_runs_touched; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER pipeline_runs_touched BEFORE UPDATE ON public.pipeline_runs FOR EACH ROW EXECUTE FUNCTION public.touch_pipeline_run();
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_touched;
+
+--
+-- Name: pipeline_runs pipeline_runs_truncated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER pipeline_runs_truncated AFTER TRUNCATE ON public.pipeline_runs FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs();
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_truncated;
+
+--
+-- Name: pipeline_runs pipeline_runs_updated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER pipeline_runs_updated AFTER UPDATE ON public.pipeline_runs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs();
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_updated;
+
+--
+-- Name: sessions sessions_deleted; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sessions_deleted AFTER DELETE ON public.sessions REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sessions();
+
+ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER sessions_deleted;
+
+--
+-- Name: sessions sessions_truncated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sessions_truncated AFTER TRUNCATE ON public.sessions FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sessions();
+
+ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER sessions_truncated;
+
+--
+-- Name: sessions sessions_updated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sessions_updated AFTER UPDATE ON public.sessions REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sessions();
+
+ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER sessions_updated;
+
+--
+-- Name: sources sources_deleted; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sources_deleted AFTER DELETE ON public.sources REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources();
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_deleted;
+
+--
+-- Name: sources sources_derived; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sources_derived BEFORE INSERT OR UPDATE ON public.sources FOR EACH ROW EXECUTE FUNCTION public.derive_source();
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_derived;
+
+--
+-- Name: sources sources_inserted; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sources_inserted AFTER INSERT ON public.sources REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources();
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_inserted;
+
+--
+-- Name: sources sources_truncated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sources_truncated AFTER TRUNCATE ON public.sources FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources();
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_truncated;
+
+--
+-- Name: sources sources_updated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sources_updated AFTER UPDATE ON public.sources REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources();
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_updated;
+
+--
+-- Name: sessions sessions_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON UPDATE CASCADE ON DELETE CASCADE;
+
+--
+-- PostgreSQL database dump complete
+--

@@ -1,0 +1,205 @@
+//! The command line and the environment: the only reader of variables.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, error::ContextKind, error::ErrorKind};
+use jiff::tz::TimeZone;
+use warp::http::HeaderValue;
+
+use crate::{
+    db::dsn::Dsn,
+    error::{Error, Result},
+};
+
+/// A change-driven server for PostgreSQL: row changes reach every dashboard over WebSockets.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API, the sockets and the page.
+    Serve(Box<Config>),
+    /// Bring the database to this program's schema and exit.
+    Migrate(Box<Database>),
+}
+
+/// How to reach the database, and its calendar.
+#[derive(Clone, Debug, Args)]
+pub struct Database {
+    /// PostgreSQL to use, as a URL (user:password@host:5432/database) or as words (host=...).
+    /// Several hosts with commas.
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<Dsn>,
+
+    /// Time zone whose calendar decides what "today" is, as an IANA name.
+    #[arg(long, env, default_value = "Europe/Paris", value_name = "ZONE")]
+    pub time_zone: Zone,
+}
+
+/// Everything the server can be told. Each flag has a variable of the same meaning.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    /// Where the data is.
+    #[command(flatten)]
+    pub database: Database,
+
+    /// Direct connection for LISTEN, when the database's URL goes through a transaction pooler.
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    pub listen_database_url: Option<Dsn>,
+
+    /// Use a private PostgreSQL cluster that this program makes, starts and stops.
+    #[arg(long, conflicts_with = "database_url")]
+    pub embedded: bool,
+
+    /// Directory of the embedded cluster.
+    #[arg(long, env, default_value = "data/postgres", value_name = "DIRECTORY")]
+    pub data_dir: PathBuf,
+
+    /// Address to serve at; port 0 takes a free one, and the address is printed.
+    #[arg(long, env, default_value = "127.0.0.1:8000", value_name = "ADDRESS")]
+    pub bind: SocketAddr,
+
+    /// Origins of the frontends that may use the API and the sockets from a browser.
+    #[arg(
+        long,
+        env,
+        value_delimiter = ',',
+        default_value = "http://localhost:3000",
+        value_name = "ORIGIN,...",
+        value_parser = origin
+    )]
+    pub allowed_origins: Vec<HeaderValue>,
+
+    /// Whether strangers may make themselves an account.
+    #[arg(long, env, default_value = "open")]
+    pub registration: Registration,
+
+    /// What people may do who have not signed in.
+    #[arg(long, env, default_value = "none")]
+    pub anonymous: Anonymous,
+
+    /// Connections to PostgreSQL at most, besides the one that listens.
+    #[arg(long, env, default_value_t = 16, value_name = "N", value_parser = pool_size)]
+    pub pool_size: usize,
+
+    /// Connections of clients at most, sockets included.
+    #[arg(long, env, default_value_t = 20_000, value_name = "N", value_parser = connections)]
+    pub max_connections: usize,
+
+    /// Form of the log.
+    #[arg(long, env, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// Whether strangers may register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Registration {
+    /// Anybody may.
+    Open,
+    /// Nobody may.
+    Closed,
+}
+
+/// What people may do who have not signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Anonymous {
+    /// Nothing.
+    None,
+    /// Follow the reading sockets, for displays on a wall.
+    Read,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A time zone with the name it was asked for by.
+#[derive(Clone, Debug)]
+pub struct Zone {
+    /// As given; PostgreSQL gets the same name.
+    pub name: String,
+    /// Its rules.
+    pub rules: TimeZone,
+}
+
+impl std::str::FromStr for Zone {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        // A fixed or POSIX zone has no name in the database of zones; both programs know the rule.
+        let rules = TimeZone::get(name)
+            .or_else(|_| TimeZone::posix(name))
+            .map_err(|_| format!("{name} is not a time zone (Europe/Paris, UTC, ...)"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            rules,
+        })
+    }
+}
+
+/// Reads the command line and the environment.
+///
+/// # Errors
+/// [`Error::Config`] with one line that names the variable whose value is wrong. Questions for
+/// help and mistakes in the command line itself are answered by `clap`, which exits.
+pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Cli> {
+    Cli::try_parse_from(args).map_err(|error| {
+        let flag = match error.kind() {
+            ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+                error.get(ContextKind::InvalidArg).map(ToString::to_string)
+            }
+            _ => None,
+        };
+        let Some(flag) = flag else { error.exit() };
+        // "--bind <ADDRESS>" is the variable BIND.
+        let name = flag
+            .trim_start_matches('-')
+            .split(' ')
+            .next()
+            .unwrap_or_default();
+        let variable = name.replace('-', "_").to_uppercase();
+        let why = match std::error::Error::source(&error) {
+            Some(cause) => cause.to_string(),
+            None => match error.get(ContextKind::ValidValue) {
+                Some(valid) => format!("takes one of {valid}"),
+                None => "the value is not understood".into(),
+            },
+        };
+        Error::Config(format!("{variable}: {why}"))
+    })
+}
+
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let well_formed = text.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty() && !host.is_empty() && !host.contains('/')
+    });
+    match HeaderValue::from_str(text) {
+        Ok(value) if well_formed => Ok(value),
+        _ => Err(format!("{text} is not an origin (http://localhost:3000)")),
+    }
+}
+
+fn pool_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(size @ 1..=1000) => Ok(size),
+        _ => Err("is a number from 1 to 1000".into()),
+    }
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1_000_000) => Ok(count),
+        _ => Err("is a number from 1 to 1000000".into()),
+    }
+}

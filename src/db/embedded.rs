@@ -1,0 +1,280 @@
+//! The private PostgreSQL cluster of `marketplace serve --embedded` (and of the tests): made with
+//! the installed server binaries, started by this program, kept between runs, stopped with it.
+//!
+//! What a data directory holds: `cluster/` (what initdb made), `password`, `postgres.log`,
+//! `socket/`, and `marketplace.lock`, by which a directory is known as ours and which one process
+//! at a time holds. A directory without that file is never touched unless it is empty.
+//!
+//! Who gets in: over the Unix socket, without a password, exactly the user who runs the program,
+//! the user who owns the files and root (`peer`); over TCP, on the loopback address alone, whoever
+//! knows the password (SCRAM), which only those users can read. No command line and no log line
+//! carries it.
+//!
+//! It knows nothing of tables, migrations or the application: it ends at an empty database and its
+//! address.
+
+mod binaries;
+mod claim;
+mod error;
+mod home;
+mod owner;
+mod server;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
+
+use self::binaries::Binaries;
+pub use self::error::EmbeddedError;
+use self::home::Home;
+use self::server::Server;
+pub use self::server::StopMode;
+
+/// The database that is made for the application, and the role that owns everything (a superuser of
+/// this cluster).
+const NAME: &str = "marketplace";
+
+/// How long a server may take until it accepts connections; most of it is for recovery after a
+/// crash.
+const START_LIMIT: Duration = Duration::from_mins(2);
+
+/// How long a start is repeated that failed for a reason that goes away by itself.
+const RETRY_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a start waits for a port that it has to have, and that somebody may be just leaving.
+const BUSY_LIMIT: Duration = Duration::from_secs(1);
+
+/// How often a starting server is asked whether it accepts connections.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Where a cluster lives and how it is configured.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory of everything the cluster needs; made if missing.
+    pub data_dir: PathBuf,
+    /// The loopback port; `None`: the one of the last run while it is free, else any free one.
+    pub port: Option<u16>,
+    /// More settings for `postgresql.conf`, which win over the program's own.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A running cluster. Dropping it stops the server too, but does not wait for that as
+/// [`Cluster::stop`] does.
+#[derive(Debug)]
+pub struct Cluster {
+    // Fields are dropped in this order: the server is told to stop before its directory is given
+    // up.
+    server: Option<Server>,
+    home: Home,
+    binaries: Binaries,
+    password: String,
+    port: u16,
+    settings: Vec<(String, String)>,
+}
+
+impl Cluster {
+    /// Makes the cluster if there is none, starts it, waits until it accepts connections and makes
+    /// the database `marketplace` if it is missing. A server that a crash of this program left
+    /// behind is stopped first.
+    pub async fn start(options: Options) -> Result<Self, EmbeddedError> {
+        let home = Home::claim(&options.data_dir)?;
+        let binaries = Binaries::find(&home)?;
+        let password = home.initialise(&binaries).await?;
+        server::stop_leftover(&home, &binaries).await?;
+        let settings = options.settings;
+        let mut cluster = Self {
+            server: None,
+            home,
+            binaries,
+            password,
+            port: 0,
+            settings,
+        };
+        cluster.launch(options.port).await?;
+        tracing::info!(
+            data_dir = %cluster.data_dir().display(),
+            port = cluster.port,
+            version = cluster.binaries.major,
+            "private PostgreSQL started"
+        );
+        Ok(cluster)
+    }
+
+    /// The address of the database `marketplace`, with the password: for connecting, never for a
+    /// log.
+    pub fn url(&self) -> String {
+        format!(
+            "postgres://{NAME}:{}@127.0.0.1:{}/{NAME}",
+            self.password, self.port
+        )
+    }
+
+    /// The command that opens the database when the user who runs this program, or root, pastes it
+    /// into a shell. It holds no secret. `-d NAME` behind it opens another database.
+    pub fn psql(&self) -> String {
+        format!(
+            "{} -h {} -p {} -U {NAME} -d {NAME}",
+            quoted(&self.binaries.psql),
+            quoted(&self.home.socket_dir),
+            self.port
+        )
+    }
+
+    /// The loopback port, which stays the same over a [`Cluster::restart`].
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where the cluster really lives: not where [`Options::data_dir`] said if root's server could
+    /// not get there.
+    pub fn data_dir(&self) -> &Path {
+        &self.home.dir
+    }
+
+    /// Stops the server and starts it again on the same port.
+    pub async fn restart(&mut self, mode: StopMode) -> Result<(), EmbeddedError> {
+        self.halt(mode).await?;
+        self.launch(Some(self.port)).await
+    }
+
+    /// Stops the server, ending its sessions, and waits until it is down; the data stays.
+    pub async fn stop(mut self) -> Result<(), EmbeddedError> {
+        self.halt(StopMode::Fast).await
+    }
+
+    async fn halt(&mut self, mode: StopMode) -> Result<(), EmbeddedError> {
+        if let Some(server) = self.server.take() {
+            server.stop(mode).await;
+        }
+        // Normally there is nothing left. There is if somebody killed the watchdog.
+        server::stop_leftover(&self.home, &self.binaries).await
+    }
+
+    /// Starts the server and remembers its port. A port that was taken since it was found free is
+    /// replaced, and the last processes of a server that was killed are given time to notice.
+    async fn launch(&mut self, port: Option<u16>) -> Result<(), EmbeddedError> {
+        let started = Instant::now();
+        let mut preferred = self.home.last_port();
+        loop {
+            self.port = match port {
+                Some(port) => port,
+                None => free_port(preferred.take())?,
+            };
+            self.home.configure(self.port, &self.settings)?;
+            let mut server = Server::spawn(&self.home, &self.binaries)?;
+            match self.wait_until_ready(&mut server).await {
+                Ok(()) => {
+                    self.server = Some(server);
+                    return Ok(());
+                }
+                Err(error) => {
+                    server.stop(StopMode::Immediate).await;
+                    let limit = match port {
+                        Some(_) if error.is_busy_port() => BUSY_LIMIT,
+                        _ => RETRY_LIMIT,
+                    };
+                    let passing = error.is_leftover_memory() || error.is_busy_port();
+                    if !passing || started.elapsed() > limit {
+                        return Err(error);
+                    }
+                    tracing::debug!(%error, "PostgreSQL did not start: trying again");
+                    tokio::time::sleep(POLL).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until the database can be opened with what [`Cluster::url`] hands out, or the server has ended: if
+    /// its port belongs to a stranger, who may never answer, it ends.
+    async fn wait_until_ready(&self, server: &mut Server) -> Result<(), EmbeddedError> {
+        let ready = tokio::time::timeout(START_LIMIT, async {
+            tokio::select! {
+                opened = self.open() => Some(opened),
+                () = server.exited() => None,
+            }
+        });
+        match ready.await {
+            Ok(Some(opened)) => opened.map_err(EmbeddedError::Connect),
+            Ok(None) | Err(_) => Err(server.failure(&self.home)),
+        }
+    }
+
+    /// Opens the database as soon as that is possible; makes it if it is missing.
+    async fn open(&self) -> Result<(), tokio_postgres::Error> {
+        loop {
+            let error = match self.execute(NAME, "").await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            match error.code() {
+                Some(&SqlState::INVALID_CATALOG_NAME) => {
+                    return self
+                        .execute("postgres", &format!("create database {NAME}"))
+                        .await;
+                }
+                Some(&SqlState::CANNOT_CONNECT_NOW) | None => tokio::time::sleep(POLL).await,
+                Some(_) => return Err(error),
+            }
+        }
+    }
+
+    async fn execute(&self, database: &str, statement: &str) -> Result<(), tokio_postgres::Error> {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(self.port).dbname(database);
+        config.user(NAME).password(&self.password);
+        let (client, connection) = config.connect(NoTls).await?;
+        let work = async move { client.batch_execute(statement).await };
+        let (done, closed) = tokio::join!(work, connection);
+        done.and(closed)
+    }
+}
+
+/// A loopback port that nobody listens on at this moment: the preferred one if that is free.
+fn free_port(preferred: Option<u16>) -> Result<u16, EmbeddedError> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port))?.local_addr();
+    let preferred = preferred.map(bind).and_then(Result::ok);
+    let address = match preferred {
+        Some(address) => address,
+        None => bind(0).map_err(|error| EmbeddedError::io(Path::new("127.0.0.1"), error))?,
+    };
+    Ok(address.port())
+}
+
+/// A path as one word of a shell command.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=".contains(c);
+    if text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_for_a_shell() {
+        assert_eq!(quoted(Path::new("/usr/bin/psql")), "/usr/bin/psql");
+        for path in ["/a b", "/it's", "/$HOME;`id`", "/\"x\""] {
+            let script = format!("printf %s {}", quoted(Path::new(path)));
+            let output = std::process::Command::new("sh")
+                .args(["-c", &script])
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), path);
+        }
+    }
+
+    #[test]
+    fn a_taken_port_is_not_preferred() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        assert_ne!(free_port(Some(port)).unwrap(), port);
+    }
+}

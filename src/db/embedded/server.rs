@@ -1,0 +1,199 @@
+//! The server process under its watchdog, which stops it when this program ends in whatever way,
+//! and what to do about a server that is left from before.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use super::POLL;
+use super::binaries::Binaries;
+use super::error::EmbeddedError;
+use super::home::Home;
+
+/// A shell whose arguments are a log and the server's command. It starts the server, sends it each
+/// signal that it reads from its standard input, and SIGINT (a fast stop) when that ends, which it
+/// does when this program is gone. It signals its own child only, never a number read from a file,
+/// so it can't hit a server that was started later.
+const WATCHDOG: &str = r#"
+umask 077
+exec 3<&0 >>"$1" 2>&1
+shift
+"$@" </dev/null 3<&- &
+server=$!
+{
+    while read -r signal; do kill -s "$signal" "$server"; done
+    kill -s INT "$server"
+} <&3 &
+exec 3<&-
+wait "$server"
+kill -s KILL $!
+"#;
+
+/// How long a fast stop may take before it becomes an immediate one.
+const FAST_LIMIT: Duration = Duration::from_secs(30);
+
+/// How many lines of the log a failure shows.
+const TAIL_LINES: usize = 10;
+
+/// How much of the log is read for them.
+const TAIL_BYTES: u64 = 16 << 10;
+
+/// How a server is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopMode {
+    /// Sessions are ended, everything is written down.
+    Fast,
+    /// As in a crash: the next start has to recover.
+    Immediate,
+}
+
+/// A server that runs, or tries to.
+#[derive(Debug)]
+pub(super) struct Server {
+    watchdog: Child,
+    signals: Option<ChildStdin>,
+    log_start: u64,
+}
+
+impl Server {
+    /// Starts a server in a cluster in which none runs: see [`stop_leftover`].
+    pub(super) fn spawn(home: &Home, binaries: &Binaries) -> Result<Self, EmbeddedError> {
+        let log_start = home.rotate_log()?;
+        home.remove_sockets()?;
+        let mut command = home.owner.command("sh");
+        command
+            .args(["-c", WATCHDOG, "sh"])
+            .arg(home.log())
+            .arg(binaries.path("postgres"))
+            .arg("-D")
+            .arg(home.cluster());
+        if let Some(stale) = recorded_pid(&home.cluster()) {
+            // If the number in the old postmaster.pid now belongs to another process of the same
+            // user, PostgreSQL would refuse to start. It does not when that process counts as an
+            // ancestor of its own.
+            command.env("PG_GRANDPARENT_PID", stale.to_string());
+        }
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        // Not in the terminal's foreground group: Ctrl-C is for this program, which then stops the
+        // server.
+        command.process_group(0);
+        let mut watchdog = command
+            .spawn()
+            .map_err(|error| EmbeddedError::io(Path::new("sh"), error))?;
+        let signals = watchdog.stdin.take();
+        Ok(Self {
+            watchdog,
+            signals,
+            log_start,
+        })
+    }
+
+    /// Waits for the server's end.
+    pub(super) async fn exited(&mut self) {
+        while matches!(self.watchdog.try_wait(), Ok(None)) {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Stops the server and waits for its end.
+    pub(super) async fn stop(mut self, mode: StopMode) {
+        let Some(mut signals) = self.signals.take() else {
+            return;
+        };
+        let signal: &[u8] = match mode {
+            StopMode::Fast => b"INT\n",
+            StopMode::Immediate => b"QUIT\n",
+        };
+        // Writing fails if the watchdog has already ended.
+        let _ = signals.write_all(signal);
+        if tokio::time::timeout(FAST_LIMIT, self.exited())
+            .await
+            .is_err()
+        {
+            let _ = signals.write_all(b"QUIT\n");
+            self.exited().await;
+        }
+    }
+
+    /// Why it did not start: what it wrote to its log since.
+    pub(super) fn failure(&self, home: &Home) -> EmbeddedError {
+        let log = home.log();
+        let tail = tail(&log, self.log_start).unwrap_or_else(|error| error.to_string());
+        EmbeddedError::NotStarted { log, tail }
+    }
+}
+
+/// Stops a server of this cluster that was not started by this value: a crashed program's, whose
+/// watchdog was killed too or has not finished.
+pub(super) async fn stop_leftover(home: &Home, binaries: &Binaries) -> Result<(), EmbeddedError> {
+    let cluster = home.cluster();
+    let Some(pid) = recorded_pid(&cluster).filter(|pid| is_server(*pid, &cluster)) else {
+        return Ok(());
+    };
+    tracing::info!(pid, "stopping the PostgreSQL that a former run left behind");
+    let mut pg_ctl = home.owner.command(binaries.path("pg_ctl"));
+    pg_ctl
+        .arg("stop")
+        .arg("-D")
+        .arg(&cluster)
+        .args(["-m", "fast", "-w", "-t", "60"]);
+    match run("pg_ctl stop", pg_ctl).await {
+        // It may have ended by itself in between.
+        Err(_) if !is_server(pid, &cluster) => Ok(()),
+        result => result,
+    }
+}
+
+/// Runs a program to its end.
+pub(super) async fn run(program: &'static str, command: Command) -> Result<(), EmbeddedError> {
+    let output = tokio::process::Command::from(command).output().await;
+    let output = output.map_err(|error| EmbeddedError::io(Path::new(program), error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    Err(EmbeddedError::Failed {
+        program,
+        output: last_lines(&text),
+    })
+}
+
+/// The process that postmaster.pid names, whether it still lives or not.
+fn recorded_pid(cluster: &Path) -> Option<u32> {
+    let text = fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
+    text.lines().next()?.trim().parse().ok()
+}
+
+/// Whether a process is the server of this cluster: a server's working directory is its data
+/// directory. Where the kernel does not tell (no /proc), postmaster.pid is believed.
+fn is_server(pid: u32, cluster: &Path) -> bool {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    if !Path::new("/proc/self/cwd").exists() {
+        return true;
+    }
+    let works_in = identity(&Path::new("/proc").join(pid.to_string()).join("cwd"));
+    works_in.is_some() && works_in == identity(cluster)
+}
+
+fn tail(log: &Path, start: u64) -> io::Result<String> {
+    let mut file = File::open(log)?;
+    let end = file.metadata()?.len();
+    file.seek(SeekFrom::Start(start.max(end.saturating_sub(TAIL_BYTES))))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(last_lines(&String::from_utf8_lossy(&bytes)))
+}
+
+fn last_lines(text: &str) -> String {
+    let mut lines: Vec<_> = text.trim_end().lines().rev().take(TAIL_LINES).collect();
+    lines.reverse();
+    lines.join("\n")
+}

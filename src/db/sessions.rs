@@ -1,0 +1,106 @@
+//! The table `sessions`: signed-in browsers. Only hashes of tokens pass through here.
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, Row, types::Type};
+use uuid::Uuid;
+
+use crate::error::Result;
+
+/// A session that is still valid, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Names the session; gives no access.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// The name that user signs in with.
+    pub username: String,
+    /// How much longer it is valid, by the database's clock.
+    pub remaining: Duration,
+}
+
+/// SHA-256 of a session's token.
+pub type TokenHash = [u8; 32];
+
+const SELECT: &str = "select s.id, s.user_id, u.username,
+        extract(epoch from s.expires_at - clock_timestamp())::float8
+   from sessions s join users u on u.id = s.user_id
+  where s.expires_at > clock_timestamp()";
+
+/// Opens a session of `user_id` that lasts `lifetime`.
+pub async fn insert(
+    client: &Client,
+    user_id: Uuid,
+    token: &TokenHash,
+    lifetime: Duration,
+) -> Result<Uuid> {
+    let sql = "insert into sessions (user_id, token_hash, expires_at)
+               values ($1, $2, clock_timestamp() + make_interval(secs => $3)) returning id";
+    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
+        (&user_id, Type::UUID),
+        (&token.as_slice(), Type::BYTEA),
+        (&lifetime.as_secs_f64(), Type::FLOAT8),
+    ];
+    let rows = client.query_typed(sql, &values).await?;
+    Ok(rows
+        .first()
+        .expect("an insert that returns has one row")
+        .get(0))
+}
+
+/// The valid session of this token.
+pub async fn by_token(client: &Client, token: &TokenHash) -> Result<Option<Session>> {
+    let sql = format!("{SELECT} and s.token_hash = $1");
+    let rows = client
+        .query_typed(&sql, &[(&token.as_slice(), Type::BYTEA)])
+        .await?;
+    Ok(rows.first().map(session))
+}
+
+/// Those of `ids` that are still valid.
+pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Session>> {
+    let sql = format!("{SELECT} and s.id = any($1)");
+    let rows = client
+        .query_typed(&sql, &[(&ids, Type::UUID_ARRAY)])
+        .await?;
+    Ok(rows.iter().map(session).collect())
+}
+
+/// Moves the end of a session to `lifetime` from now.
+pub async fn extend(client: &Client, id: Uuid, lifetime: Duration) -> Result<()> {
+    let sql = "update sessions set expires_at = clock_timestamp() + make_interval(secs => $2)
+                where id = $1";
+    client
+        .execute_typed(
+            sql,
+            &[(&id, Type::UUID), (&lifetime.as_secs_f64(), Type::FLOAT8)],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Ends the session of this token; true when there was one.
+pub async fn delete(client: &Client, token: &TokenHash) -> Result<bool> {
+    let sql = "delete from sessions where token_hash = $1 returning id";
+    Ok(!client
+        .query_typed(sql, &[(&token.as_slice(), Type::BYTEA)])
+        .await?
+        .is_empty())
+}
+
+/// Removes sessions that ended by themselves; returns how many.
+pub async fn delete_expired(client: &Client) -> Result<u64> {
+    let sql = "delete from sessions where expires_at <= clock_timestamp()";
+    Ok(client.execute_typed(sql, &[]).await?)
+}
+
+fn session(row: &Row) -> Session {
+    let remaining: f64 = row.get(3);
+    Session {
+        id: row.get(0),
+        user_id: row.get(1),
+        username: row.get(2),
+        remaining: Duration::try_from_secs_f64(remaining).unwrap_or_default(),
+    }
+}

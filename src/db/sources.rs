@@ -1,0 +1,231 @@
+//! The table `sources`: its row and its statements. Derived columns are the database's business.
+
+use jiff::{Timestamp, civil::Date};
+use tokio_postgres::{
+    Client, Row,
+    types::{ToSql, Type},
+};
+use uuid::Uuid;
+
+use crate::error::Result;
+
+/// One data source, as stored. Dates are days of the local calendar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the columns are described in the database itself"
+)]
+pub struct Source {
+    pub id: Uuid,
+    pub next_status: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub created_by: String,
+    pub country: String,
+    pub data_vendor: String,
+    pub panel: String,
+    pub panel_group: String,
+    pub scope_of_subscription: String,
+    pub data_type: String,
+    pub granularity: String,
+    pub end_date: Option<Date>,
+    pub current_update: Option<Date>,
+    pub next_update: Option<Date>,
+    pub datadelivery_status: String,
+    pub data_upload: Option<String>,
+    pub status: String,
+}
+
+/// The columns a statement sets; `None` leaves a column as it is (or at its default). Only what is
+/// set is written, so that two changes of different columns never undo each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the columns are described in the database itself"
+)]
+pub struct Change {
+    pub created_by: Option<String>,
+    pub country: Option<String>,
+    pub data_vendor: Option<String>,
+    pub panel: Option<String>,
+    pub panel_group: Option<String>,
+    pub scope_of_subscription: Option<String>,
+    pub data_type: Option<String>,
+    pub granularity: Option<String>,
+    pub end_date: Option<Option<Date>>,
+    pub current_update: Option<Option<Date>>,
+    pub next_update: Option<Option<Date>>,
+    pub data_upload: Option<Option<String>>,
+    pub status: Option<String>,
+}
+
+const COLUMNS: &str = "id, next_status, created_at, updated_at, created_by, country, data_vendor, \
+    panel, panel_group, scope_of_subscription, data_type, granularity, end_date, current_update, \
+    next_update, datadelivery_status, data_upload, status";
+
+/// Every source, newest first.
+pub async fn list(client: &Client) -> Result<Vec<Source>> {
+    let sql = format!("select {COLUMNS} from sources order by created_at desc, id");
+    let rows = client.query_typed(&sql, &[]).await?;
+    Ok(rows.iter().map(source).collect())
+}
+
+/// Those of `ids` that exist, in no particular order.
+pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Source>> {
+    let sql = format!("select {COLUMNS} from sources where id = any($1)");
+    let rows = client
+        .query_typed(&sql, &[(&ids, Type::UUID_ARRAY)])
+        .await?;
+    Ok(rows.iter().map(source).collect())
+}
+
+/// One source.
+pub async fn find(client: &Client, id: Uuid) -> Result<Option<Source>> {
+    let sql = format!("select {COLUMNS} from sources where id = $1");
+    let rows = client.query_typed(&sql, &[(&id, Type::UUID)]).await?;
+    Ok(rows.first().map(source))
+}
+
+/// `(id, status)` of those of `ids` that exist.
+pub async fn statuses(client: &Client, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>> {
+    let sql = "select id, status from sources where id = any($1)";
+    let rows = client.query_typed(sql, &[(&ids, Type::UUID_ARRAY)]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Adds a source under a fresh `id`; columns that `change` leaves open get the table's defaults.
+///
+/// # Errors
+/// [`Error::Value`](crate::error::Error::Value) when a text is too long.
+pub async fn insert(client: &Client, id: Uuid, change: &Change) -> Result<Source> {
+    let set = change.columns();
+    let names: Vec<&str> = ["id"]
+        .into_iter()
+        .chain(set.iter().map(|c| c.name))
+        .collect();
+    let places: Vec<String> = (1..=names.len()).map(|n| format!("${n}")).collect();
+    let (names, places) = (names.join(", "), places.join(", "));
+    let sql = format!("insert into sources ({names}) values ({places}) returning {COLUMNS}");
+    let rows = client.query_typed(&sql, &parameters(&id, &set)).await?;
+    Ok(source(
+        rows.first().expect("an insert that returns has one row"),
+    ))
+}
+
+/// Changes one source in one statement; `None` when there is no such source.
+///
+/// # Errors
+/// [`Error::Value`](crate::error::Error::Value) when a text is too long.
+pub async fn update(client: &Client, id: Uuid, change: &Change) -> Result<Option<Source>> {
+    let set = change.columns();
+    let assignments: Vec<String> = if set.is_empty() {
+        // A save without a change is a save all the same: it moves `updated_at`.
+        vec!["id = id".into()]
+    } else {
+        set.iter()
+            .enumerate()
+            .map(|(n, column)| format!("{} = ${}", column.name, n + 2))
+            .collect()
+    };
+    let sql = format!(
+        "update sources set {} where id = $1 returning {COLUMNS}",
+        assignments.join(", ")
+    );
+    let rows = client.query_typed(&sql, &parameters(&id, &set)).await?;
+    Ok(rows.first().map(source))
+}
+
+/// Removes one source; false when there was none.
+pub async fn delete(client: &Client, id: Uuid) -> Result<bool> {
+    let sql = "delete from sources where id = $1 returning id";
+    Ok(!client
+        .query_typed(sql, &[(&id, Type::UUID)])
+        .await?
+        .is_empty())
+}
+
+/// The id, then the columns' values.
+fn parameters<'a>(id: &'a Uuid, set: &[Column<'a>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![(id, Type::UUID)];
+    parameters.extend(set.iter().map(|column| (column.value, column.kind.clone())));
+    parameters
+}
+
+/// One column to write.
+struct Column<'a> {
+    name: &'static str,
+    kind: Type,
+    value: &'a (dyn ToSql + Sync),
+}
+
+impl Change {
+    /// The columns that are set, with their values.
+    fn columns(&self) -> Vec<Column<'_>> {
+        let texts = [
+            ("created_by", &self.created_by),
+            ("country", &self.country),
+            ("data_vendor", &self.data_vendor),
+            ("panel", &self.panel),
+            ("panel_group", &self.panel_group),
+            ("scope_of_subscription", &self.scope_of_subscription),
+            ("data_type", &self.data_type),
+            ("granularity", &self.granularity),
+            ("status", &self.status),
+        ];
+        let dates = [
+            ("end_date", &self.end_date),
+            ("current_update", &self.current_update),
+            ("next_update", &self.next_update),
+        ];
+        let mut columns = Vec::new();
+        for (name, text) in texts {
+            if let Some(value) = text {
+                columns.push(Column {
+                    name,
+                    kind: Type::TEXT,
+                    value,
+                });
+            }
+        }
+        for (name, date) in dates {
+            if let Some(value) = date {
+                columns.push(Column {
+                    name,
+                    kind: Type::DATE,
+                    value,
+                });
+            }
+        }
+        if let Some(value) = &self.data_upload {
+            columns.push(Column {
+                name: "data_upload",
+                kind: Type::TEXT,
+                value,
+            });
+        }
+        columns
+    }
+}
+
+fn source(row: &Row) -> Source {
+    Source {
+        id: row.get(0),
+        next_status: row.get(1),
+        created_at: row.get(2),
+        updated_at: row.get(3),
+        created_by: row.get(4),
+        country: row.get(5),
+        data_vendor: row.get(6),
+        panel: row.get(7),
+        panel_group: row.get(8),
+        scope_of_subscription: row.get(9),
+        data_type: row.get(10),
+        granularity: row.get(11),
+        end_date: row.get(12),
+        current_update: row.get(13),
+        next_update: row.get(14),
+        datadelivery_status: row.get(15),
+        data_upload: row.get(16),
+        status: row.get(17),
+    }
+}

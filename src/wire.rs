@@ -1,0 +1,200 @@
+//! How rows look on the wire, the same over HTTP and sockets. Knows rows, not tables or requests.
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::db::{counts::Counts, sources::Source};
+
+/// A source as clients see it, in the order of keys they know; serialises to one object.
+#[derive(Serialize)]
+pub struct SourceBody<'a> {
+    id: Uuid,
+    next_status: &'a str,
+    created_at: LocalTime<'a>,
+    updated_at: LocalTime<'a>,
+    created_by: &'a str,
+    country: &'a str,
+    data_vendor: &'a str,
+    panel: &'a str,
+    panel_group: &'a str,
+    scope_of_subscription: &'a str,
+    data_type: &'a str,
+    granularity: &'a str,
+    end_date: Option<Date>,
+    current_update: Option<Date>,
+    next_update: Option<Date>,
+    datadelivery_status: &'a str,
+    data_upload: Option<&'a str>,
+    status: &'a str,
+}
+
+impl<'a> SourceBody<'a> {
+    /// Times are written in `zone`.
+    pub fn new(source: &'a Source, zone: &'a TimeZone) -> Self {
+        Self {
+            id: source.id,
+            next_status: &source.next_status,
+            created_at: LocalTime(source.created_at, zone),
+            updated_at: LocalTime(source.updated_at, zone),
+            created_by: &source.created_by,
+            country: &source.country,
+            data_vendor: &source.data_vendor,
+            panel: &source.panel,
+            panel_group: &source.panel_group,
+            scope_of_subscription: &source.scope_of_subscription,
+            data_type: &source.data_type,
+            granularity: &source.granularity,
+            end_date: source.end_date,
+            current_update: source.current_update,
+            next_update: source.next_update,
+            datadelivery_status: &source.datadelivery_status,
+            data_upload: source.data_upload.as_deref(),
+            status: &source.status,
+        }
+    }
+}
+
+/// A source as the answers to `activate` and its like show it: fewer keys, and `title`.
+#[derive(Serialize)]
+pub struct CardBody<'a> {
+    id: Uuid,
+    title: &'a str,
+    data_vendor: &'a str,
+    panel: &'a str,
+    panel_group: &'a str,
+    scope_of_subscription: &'a str,
+    data_type: &'a str,
+    granularity: &'a str,
+    end_date: Option<Date>,
+    current_update: Option<Date>,
+    next_update: Option<Date>,
+    created_by: &'a str,
+    datadelivery_status: &'a str,
+    status: &'a str,
+}
+
+impl<'a> From<&'a Source> for CardBody<'a> {
+    fn from(source: &'a Source) -> Self {
+        Self {
+            id: source.id,
+            title: &source.country,
+            data_vendor: &source.data_vendor,
+            panel: &source.panel,
+            panel_group: &source.panel_group,
+            scope_of_subscription: &source.scope_of_subscription,
+            data_type: &source.data_type,
+            granularity: &source.granularity,
+            end_date: source.end_date,
+            current_update: source.current_update,
+            next_update: source.next_update,
+            created_by: &source.created_by,
+            datadelivery_status: &source.datadelivery_status,
+            status: &source.status,
+        }
+    }
+}
+
+/// One of the three sections of the Data Library.
+#[derive(Serialize)]
+pub struct Section {
+    #[serde(rename = "section")]
+    name: &'static str,
+    t1: &'static str,
+    t2: &'static str,
+    t3: &'static str,
+    d1: i64,
+    d2: i64,
+    d3: i64,
+    s1: i64,
+    s2: i64,
+    s3: i64,
+}
+
+/// The days that the sections name beside their counts.
+const DAYS: i64 = 30;
+
+/// The Data Library: sections with three titles (`t`), periods in days (`d`) and counts (`s`).
+pub fn library(counts: &Counts) -> [Section; 3] {
+    let section = |name, [t1, t2, t3]: [&'static str; 3], [s1, s2, s3]: [i64; 3]| Section {
+        name,
+        t1,
+        t2,
+        t3,
+        d1: DAYS,
+        d2: DAYS,
+        d3: DAYS,
+        s1,
+        s2,
+        s3,
+    };
+    [
+        section(
+            "Data Library",
+            ["Created", "Activated", "Deactivated"],
+            [counts.created, counts.active, counts.inactive],
+        ),
+        section(
+            "Data Delivery",
+            ["Received", "Awaiting", "Delayed"],
+            [counts.received, counts.awaiting, counts.delayed],
+        ),
+        section(
+            "Data Update",
+            ["Pending", "In Progress", "Completed"],
+            [counts.pending, counts.in_progress, counts.completed],
+        ),
+    ]
+}
+
+/// `2026-11-23T01:05:58.702123+01:00`: local time and offset, six digits or no fraction.
+struct LocalTime<'a>(Timestamp, &'a TimeZone);
+
+impl Serialize for LocalTime<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let local = self.1.to_datetime(self.0);
+        let offset = self.1.to_offset(self.0).seconds();
+        let fraction = match local.subsec_nanosecond() / 1000 {
+            0 => String::new(),
+            micros => format!(".{micros:06}"),
+        };
+        let sign = if offset < 0 { '-' } else { '+' };
+        let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
+        serializer.collect_str(&format_args!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{fraction}{sign}{hours:02}:{minutes:02}",
+            local.year(),
+            local.month(),
+            local.day(),
+            local.hour(),
+            local.minute(),
+            local.second(),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_local_with_six_digits_or_none() {
+        let paris = TimeZone::get("Europe/Paris").unwrap();
+        for (instant, text) in [
+            (
+                "2026-11-23T00:05:58.702123Z",
+                "2026-11-23T01:05:58.702123+01:00",
+            ),
+            ("2026-07-01T10:00:00.5Z", "2026-07-01T12:00:00.500000+02:00"),
+            ("2026-07-01T10:00:00Z", "2026-07-01T12:00:00+02:00"),
+        ] {
+            let local = LocalTime(instant.parse().unwrap(), &paris);
+            assert_eq!(serde_json::to_value(local).unwrap(), text);
+        }
+        let newfoundland = TimeZone::get("America/St_Johns").unwrap();
+        let local = LocalTime("2026-01-01T00:00:00Z".parse().unwrap(), &newfoundland);
+        assert_eq!(
+            serde_json::to_value(local).unwrap(),
+            "2025-12-31T20:30:00-03:30"
+        );
+    }
+}
