@@ -1,7 +1,162 @@
-//! A change-driven server for PostgreSQL.
+//! A change-driven server for PostgreSQL: a row changes, by whatever hand, and every connected
+//! dashboard shows it.
+//!
+//! ```text
+//!  psql, COPY, cron ──┐                                 one task each
+//!  HTTP, sockets ─────┤          ┌──────────┐  hint   ┌────────────────┐
+//!                     ▼          │ listener │ ──────▶ │ signal ▸ view  │
+//!               ┌────────────┐   └──────────┘         └───────┬────────┘
+//!               │ PostgreSQL │ ───── NOTIFY ▲                 │ frame, encoded once
+//!               │  triggers  │ ◀───── reads what changed ─────┤
+//!               └────────────┘                                ▼
+//!                                                     group ▸ socket ▸ socket ▸ socket
+//! ```
+//!
+//! One arrow: PostgreSQL -> listener -> signal -> view -> group -> socket. Nothing flows back up: a
+//! write ends at the table, and what anybody sees of it arrives by the arrow.
+//!
+//! # Words
+//!
+//! | word | here |
+//! |---|---|
+//! | channel | a name that triggers notify ([`live::channel`]) |
+//! | notification | a hint about what to read again; never the data |
+//! | listener | the one LISTEN connection ([`live::listener`]) |
+//! | signal | what a view is to read again, merged while the view is busy ([`live::signal`]) |
+//! | view | reads what changed and makes frames ([`live::view`]) |
+//! | frame | a WebSocket message, encoded once for everybody ([`ws::Frame`]) |
+//! | group | who gets a view's frames ([`live::group`]) |
+//! | member | a socket's place in a group |
+//! | consumer | what a socket's path stands for ([`live::consumer`]) |
+//! | snapshot, delta | the whole list; what leads from one version of it to the next |
+//! | version, epoch | `epoch:counter` of a snapshot; one view's life in one process |
+//! | session | a signed-in browser; source, run: rows of the catalogue and of the pipeline |
+//!
+//! # Invariants
+//!
+//! * The listener holds no pool, reads no table and never opens a transaction.
+//! * After every successful LISTEN everything is read again; start, restart and change share a path.
+//! * A hint is never lost: a read that fails puts it back.
+//! * A group never sees SQL; `db` never sees HTTP; [`ws`] never sees what messages mean.
+//! * A member that is slow costs the others nothing: it skips to the newest frame.
 
+pub mod app;
+pub mod auth;
+mod backoff;
 pub mod config;
+pub mod day;
 pub mod db;
 pub mod error;
+pub mod forms;
+pub mod http;
+pub mod live;
+pub mod server;
 pub mod wire;
 pub mod ws;
+
+use std::{future::Future, net::SocketAddr, pin::pin, time::Duration};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    app::{App, Parts},
+    auth::password::Hasher,
+    backoff::Backoff,
+    config::Config,
+    db::{Pool, dsn::Dsn, migrate},
+    error::{Error, Result},
+    live::Live,
+};
+
+/// Between attempts to reach a database that is down at start.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+
+/// Serves until `stop` completes, then stops gracefully. `bound` is told the address once it is
+/// listened on; requests are answered from then on, with 503 while the database is not there yet.
+///
+/// # Errors
+/// [`Error::Config`] for a setting that is wrong, [`Error::Start`] for a database that this program
+/// cannot use. A database that is merely down is waited for.
+pub async fn run(
+    config: Config,
+    database: &Dsn,
+    bound: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
+    let zone = config.database.time_zone;
+    let listen = config.listen_database_url.as_ref().unwrap_or(database);
+    let pool = Pool::new(&database.clone().named("marketplace"), config.pool_size)?;
+    db::tls::connector(listen)?;
+    let listener = server::bind(config.bind)?;
+    let address = listener.local_addr()?;
+
+    let live = Live::default();
+    let (migrated, is_migrated) = watch::channel(false);
+    let stopping = CancellationToken::new();
+    let app = App::new(Parts {
+        pool: pool.clone(),
+        hasher: Hasher::new(),
+        groups: live.groups.clone(),
+        listener: live.status.clone(),
+        migrated: is_migrated,
+        stopping: stopping.clone(),
+        allowed_origins: config.allowed_origins,
+        registration: config.registration,
+        anonymous: config.anonymous,
+        time_zone: zone.rules.clone(),
+    });
+    let serving = tokio::spawn(server::serve(
+        listener,
+        http::routes(&app),
+        config.max_connections,
+        stopping.clone(),
+    ));
+    bound(address);
+
+    let work = async {
+        migrate_when_reachable(database, &zone.name).await?;
+        migrated.send_replace(true);
+        tokio::select! {
+            ended = live.run(listen, &pool, &zone.rules) => ended,
+            () = day::run(pool.clone(), zone.rules.clone()) => Ok(()),
+        }
+    };
+    let mut work = pin!(work);
+    let mut stop = pin!(stop);
+    let result = tokio::select! {
+        result = &mut work => result,
+        () = &mut stop => Ok(()),
+    };
+    stopping.cancel();
+    // The arrow keeps running while sockets say goodbye and requests finish.
+    tokio::select! {
+        _ = serving => {}
+        _ = &mut work, if result.is_ok() => {}
+    }
+    pool.close();
+    result
+}
+
+/// Migrates; waits for a database that is down, with a line in the log for each attempt.
+async fn migrate_when_reachable(database: &Dsn, time_zone: &str) -> Result<()> {
+    let mut retry = RETRY;
+    loop {
+        match migrate::run(database, time_zone).await {
+            Ok(done) => {
+                if done.applied > 0 {
+                    tracing::info!(applied = done.applied, "the database was migrated");
+                }
+                if done.zone_changed {
+                    tracing::info!(time_zone, "the database's calendar was set");
+                }
+                return Ok(());
+            }
+            Err(Error::Unavailable(why)) => {
+                tracing::warn!(%why, "waiting for the database");
+                retry.pause().await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What every handler shares. Cheap to clone; holds no state of a request.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use warp::http::HeaderValue;
+
+use crate::{
+    auth::password::Hasher,
+    config::{Anonymous, Registration},
+    db::Pool,
+    live::{Groups, listener},
+};
+
+/// The server's parts that handlers use.
+#[derive(Clone, Debug)]
+pub struct App(Arc<Parts>);
+
+/// See [`App`].
+#[derive(Debug)]
+pub struct Parts {
+    /// For short reads and writes.
+    pub pool: Pool,
+    /// Hashes and verifies passwords, a few at a time.
+    pub hasher: Hasher,
+    /// Who gets what the views make.
+    pub groups: Groups,
+    /// How the listener is.
+    pub listener: watch::Receiver<listener::Status>,
+    /// Whether the database has this program's schema.
+    pub migrated: watch::Receiver<bool>,
+    /// Cancelled when the server is about to stop.
+    pub stopping: CancellationToken,
+    /// Origins of the frontends.
+    pub allowed_origins: Vec<HeaderValue>,
+    /// Whether strangers may register.
+    pub registration: Registration,
+    /// What people may do who have not signed in.
+    pub anonymous: Anonymous,
+    /// The local calendar, for times on the wire.
+    pub time_zone: TimeZone,
+}
+
+impl App {
+    /// Shares `parts`.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

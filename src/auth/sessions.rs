@@ -1,0 +1,89 @@
+//! Signed-in browsers: 256 random bits in a cookie, their SHA-256 in the table. A session that is
+//! used stays; its end moves at most once an hour, because each move is a write.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Identity, SessionRef};
+use crate::{
+    app::App,
+    db::{self, sessions, users},
+    error::Result,
+};
+
+/// How long a session lasts after it was last used.
+pub const LIFETIME: Duration = Duration::from_hours(14 * 24);
+/// How stale the stored end may get before it is moved.
+const SLIDE: Duration = Duration::from_hours(1);
+
+/// Opens a session and returns its token, which is known to nobody else from here on.
+pub async fn open(app: &App, user_id: Uuid) -> Result<String> {
+    let token = new_token();
+    let client = app.pool.client().await?;
+    sessions::insert(&client, user_id, &digest(&token), LIFETIME).await?;
+    users::signed_in(&client, user_id).await?;
+    Ok(token)
+}
+
+/// Whose session this is, if it is still valid; using it moves its end.
+pub(super) async fn resume(app: &App, token: &str) -> Result<Option<Identity>> {
+    db::in_time(async {
+        let client = app.pool.client().await?;
+        let Some(session) = sessions::by_token(&client, &digest(token)).await? else {
+            return Ok(None);
+        };
+        let extended = session.remaining + SLIDE < LIFETIME;
+        if extended {
+            sessions::extend(&client, session.id, LIFETIME).await?;
+        }
+        Ok(Some(Identity {
+            user_id: session.user_id,
+            username: session.username,
+            session: Some(SessionRef {
+                id: session.id,
+                remaining: if extended {
+                    LIFETIME
+                } else {
+                    session.remaining
+                },
+                extended,
+            }),
+        }))
+    })
+    .await
+}
+
+/// Ends the session of this token; true when there was one.
+pub async fn close(app: &App, token: &str) -> Result<bool> {
+    sessions::delete(&*app.pool.client().await?, &digest(token)).await
+}
+
+/// 256 random bits as letters, four bits each: clients that look for a year in a cookie to see
+/// whether it is being cleared exist, and digits make one now and then.
+pub(crate) fn new_token() -> String {
+    let bits: [u8; 32] = rand::random();
+    bits.iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|nibble| char::from(b'a' + nibble))
+        .collect()
+}
+
+fn digest(token: &str) -> sessions::TokenHash {
+    Sha256::digest(token).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_256_bits_in_letters_and_different() {
+        let token = new_token();
+        assert_eq!(token.len(), 64);
+        assert!(token.chars().all(|c| ('a'..='p').contains(&c)));
+        assert_ne!(token, new_token());
+        assert_ne!(digest(&token), digest(&new_token()));
+    }
+}

@@ -1,0 +1,67 @@
+//! The day's turn and the housekeeping that goes with it. Every node asks; the database lets exactly
+//! one do it, also the day's first one to start when none was up at midnight.
+
+use std::time::Duration;
+
+use jiff::{Zoned, tz::TimeZone};
+use tokio::time;
+
+use crate::{
+    db::{Pool, days, sessions},
+    error::Result,
+};
+
+/// The turn is asked for at local midnight, and so often besides: clocks differ, and a database
+/// may have been away at midnight.
+const ASK_EVERY: Duration = Duration::from_secs(30);
+/// How often expired sessions go, and states are mended that a transaction over midnight left.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_mins(10);
+/// The pause before asking again after a failure.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Turns days for ever.
+pub async fn run(pool: Pool, zone: TimeZone) {
+    let mut kept_house: Option<time::Instant> = None;
+    loop {
+        let keep_house = kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_EVERY);
+        let pause = match work(&pool, keep_house).await {
+            Ok(()) => {
+                kept_house = if keep_house {
+                    Some(time::Instant::now())
+                } else {
+                    kept_house
+                };
+                ASK_EVERY.min(until_midnight(&zone))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the day could not be turned; trying again");
+                RETRY_AFTER
+            }
+        };
+        time::sleep(pause).await;
+    }
+}
+
+async fn work(pool: &Pool, keep_house: bool) -> Result<()> {
+    let client = pool.client().await?;
+    if days::turn(&client).await? {
+        tracing::info!("the day was turned");
+    }
+    if keep_house {
+        days::rederive(&client).await?;
+        sessions::delete_expired(&client).await?;
+    }
+    Ok(())
+}
+
+/// Time to just after the next local midnight; a minute when the calendar has no next day.
+fn until_midnight(zone: &TimeZone) -> Duration {
+    let now = Zoned::now().with_time_zone(zone.clone());
+    now.tomorrow()
+        .and_then(|tomorrow| tomorrow.start_of_day())
+        .ok()
+        .and_then(|midnight| Duration::try_from(now.duration_until(&midnight)).ok())
+        .map_or(Duration::from_mins(1), |left| {
+            left + Duration::from_millis(20)
+        })
+}

@@ -1,0 +1,435 @@
+//! A source as people send it: which fields it takes and what each may hold. Produces the change to
+//! store; derived columns are never part of it.
+
+use jiff::civil::Date;
+use serde_json::Value;
+
+use super::{Emptiness, Errors, Fields, Input, REQUIRED, text};
+use crate::db::sources::Change;
+
+/// What the change is for; the ways in differ a little in what they take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A new source over HTTP.
+    Add,
+    /// A full update over HTTP: only who made it must be named, the rest may be left out.
+    Replace,
+    /// A partial update over HTTP.
+    Patch,
+    /// A new source over a socket.
+    SocketAdd,
+    /// An update over a socket.
+    SocketUpdate,
+}
+
+impl Mode {
+    fn needs_author(self) -> bool {
+        self != Self::Patch
+    }
+
+    fn is_socket(self) -> bool {
+        matches!(self, Self::SocketAdd | Self::SocketUpdate)
+    }
+
+    /// Whether `next_update` may also be a word for "none".
+    fn takes_words(self) -> bool {
+        self != Self::Add
+    }
+}
+
+/// The change that `input` asks for.
+///
+/// # Errors
+/// The messages of every field that is wrong.
+pub fn parse(input: &Input, mode: Mode) -> Result<Change, Errors> {
+    let fields = input.fields()?;
+    let mut errors = Errors::default();
+    let mut change = Change::default();
+    texts(&fields, mode, &mut change, &mut errors);
+    dates(&fields, mode, &mut change, &mut errors);
+    upload(&fields, mode, &mut change, &mut errors);
+    if errors.is_empty() {
+        Ok(change)
+    } else {
+        Err(errors)
+    }
+}
+
+const AUTHOR: &str = "created_by";
+
+fn texts(fields: &Fields<'_>, mode: Mode, change: &mut Change, errors: &mut Errors) {
+    // Checked although it is derived: a client that sends nonsense here has a defect.
+    let mut derived = None;
+    let slots: [(&'static str, usize, &mut Option<String>); 10] = [
+        (AUTHOR, 255, &mut change.created_by),
+        ("country", 255, &mut change.country),
+        ("data_vendor", 255, &mut change.data_vendor),
+        ("panel", 255, &mut change.panel),
+        ("panel_group", 255, &mut change.panel_group),
+        (
+            "scope_of_subscription",
+            255,
+            &mut change.scope_of_subscription,
+        ),
+        ("data_type", 255, &mut change.data_type),
+        ("granularity", 255, &mut change.granularity),
+        ("datadelivery_status", 50, &mut derived),
+        ("status", 50, &mut change.status),
+    ];
+    for (name, max, slot) in slots {
+        if name == "datadelivery_status" && mode.is_socket() {
+            continue;
+        }
+        let empty = Emptiness {
+            required: name == AUTHOR,
+            nullable: false,
+            blank: name == "scope_of_subscription",
+        };
+        match fields.value(name, empty) {
+            Some(value) => {
+                let rule = text::Rule {
+                    max,
+                    blank: empty.blank,
+                };
+                *slot = errors.keep(name, text::parse(&value, rule));
+            }
+            None if empty.required && mode.needs_author() => {
+                errors.add(name, vec![REQUIRED.into()]);
+            }
+            None => {}
+        }
+    }
+}
+
+fn dates(fields: &Fields<'_>, mode: Mode, change: &mut Change, errors: &mut Errors) {
+    let empty = Emptiness {
+        required: false,
+        nullable: true,
+        blank: false,
+    };
+    for (name, slot) in [
+        ("end_date", &mut change.end_date),
+        ("current_update", &mut change.current_update),
+        ("next_update", &mut change.next_update),
+    ] {
+        let Some(value) = fields.value(name, empty) else {
+            continue;
+        };
+        let is_none = match &*value {
+            Value::Null => true,
+            Value::String(text) if text.is_empty() && mode.is_socket() => true,
+            Value::String(text) => {
+                name == "next_update"
+                    && mode.takes_words()
+                    && matches!(text.as_str(), "" | "undefined" | "unscheduled")
+            }
+            _ => false,
+        };
+        *slot = if is_none {
+            Some(None)
+        } else {
+            errors.keep(name, date(&value)).map(Some)
+        };
+    }
+}
+
+/// `YYYY-MM-DD`, from year 1 to 9999, and nothing else.
+fn date(value: &Value) -> Result<Date, Vec<String>> {
+    let parse = || {
+        let text = value.as_str()?.as_bytes();
+        let (&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2], []) = text.split_first_chunk()? else {
+            return None;
+        };
+        let number = |digits: &[u8]| {
+            digits.iter().try_fold(0_i16, |sum, digit| {
+                let digit = char::from(*digit).to_digit(10)?;
+                Some(sum * 10 + i16::try_from(digit).ok()?)
+            })
+        };
+        let small = |digits| i8::try_from(number(digits)?).ok();
+        let year = number(&[y1, y2, y3, y4]).filter(|year| *year >= 1)?;
+        Date::new(year, small(&[m1, m2])?, small(&[d1, d2])?).ok()
+    };
+    parse().ok_or_else(|| {
+        vec!["Date has wrong format. Use one of these formats instead: YYYY-MM-DD.".into()]
+    })
+}
+
+/// A file travels beside the fields; what stands in the field itself can only say "none".
+fn upload(fields: &Fields<'_>, mode: Mode, change: &mut Change, errors: &mut Errors) {
+    const NAME: &str = "data_upload";
+    let empty = Emptiness {
+        required: false,
+        nullable: true,
+        blank: false,
+    };
+    match fields.value(NAME, empty).as_deref() {
+        None => {}
+        // A browser writes a chosen file, which no socket message can carry, as an empty object.
+        Some(Value::Object(file)) if mode.is_socket() && file.is_empty() => {}
+        Some(Value::Null) if mode.is_socket() => {}
+        Some(Value::Null) => change.data_upload = Some(None),
+        Some(_) => errors.add(
+            NAME,
+            vec!["The submitted data was not a file. Check the encoding type on the form.".into()],
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::*;
+
+    const ALL: [Mode; 5] = [
+        Mode::Add,
+        Mode::Replace,
+        Mode::Patch,
+        Mode::SocketAdd,
+        Mode::SocketUpdate,
+    ];
+    const HTTP: [Mode; 3] = [Mode::Add, Mode::Replace, Mode::Patch];
+    const SOCKET: [Mode; 2] = [Mode::SocketAdd, Mode::SocketUpdate];
+    const WRONG_DATE: &str = "Date has wrong format. Use one of these formats instead: YYYY-MM-DD.";
+
+    /// A body with an author and one more field.
+    fn body(name: &str, value: Value) -> Input {
+        let mut fields = Map::new();
+        fields.insert(AUTHOR.into(), "Ann".into());
+        fields.insert(name.into(), value);
+        Input::json(fields.into())
+    }
+
+    fn form(pairs: &[(&str, &str)]) -> Input {
+        Input::form(
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        )
+    }
+
+    fn refused(input: &Input, mode: Mode) -> Value {
+        serde_json::to_value(parse(input, mode).expect_err("must be refused")).unwrap()
+    }
+
+    #[test]
+    fn only_the_author_is_required() {
+        for mode in ALL {
+            let nothing = Input::json(json!({}));
+            if mode == Mode::Patch {
+                assert_eq!(parse(&nothing, mode), Ok(Change::default()));
+            } else {
+                assert_eq!(
+                    refused(&nothing, mode),
+                    json!({"created_by": ["This field is required."]})
+                );
+            }
+            let change = parse(&Input::json(json!({"created_by": " Ann "})), mode).unwrap();
+            assert_eq!(
+                change,
+                Change {
+                    created_by: Some("Ann".into()),
+                    ..Change::default()
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn every_text_field_is_checked() {
+        let long = "x".repeat(256);
+        for name in [
+            "created_by",
+            "country",
+            "data_vendor",
+            "panel",
+            "panel_group",
+            "scope_of_subscription",
+            "data_type",
+            "granularity",
+            "status",
+        ] {
+            let max = if name == "status" { 50 } else { 255 };
+            for mode in ALL {
+                for value in [json!(null), json!(["x"]), json!({}), json!(true)] {
+                    assert!(refused(&body(name, value), mode)[name].is_array());
+                }
+                assert_eq!(
+                    refused(&body(name, json!(long[..=max])), mode),
+                    json!({name: [format!("Ensure this field has no more than {max} characters.")]})
+                );
+                assert!(parse(&body(name, json!(long[..max])), mode).is_ok());
+                let blank = parse(&body(name, json!("")), mode);
+                assert_eq!(blank.is_ok(), name == "scope_of_subscription", "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_wrong_fields_are_named_at_once() {
+        let input = Input::json(json!({"country": "", "panel": null, "end_date": 1}));
+        assert_eq!(
+            refused(&input, Mode::Add),
+            json!({
+                "created_by": ["This field is required."],
+                "country": ["This field may not be blank."],
+                "panel": ["This field may not be null."],
+                "end_date": [WRONG_DATE],
+            })
+        );
+    }
+
+    #[test]
+    fn dates_are_days_or_null() {
+        for name in ["end_date", "current_update", "next_update"] {
+            for mode in ALL {
+                for good in ["0001-01-01", "2024-02-29", "9999-12-31"] {
+                    assert!(parse(&body(name, json!(good)), mode).is_ok(), "{good}");
+                }
+                assert!(parse(&body(name, json!(null)), mode).is_ok());
+                for bad in [
+                    json!(" 2024-06-18"),
+                    json!("2024-06-18T00:00:00Z"),
+                    json!("18/06/2024"),
+                    json!("2023-02-29"),
+                    json!("0000-01-01"),
+                    json!("10000-01-01"),
+                    json!("-001-01-01"),
+                    json!("2024-06-１8"),
+                    json!("soon"),
+                    json!("Unscheduled"),
+                    json!(20_240_618),
+                    json!(true),
+                    json!([]),
+                    json!({}),
+                ] {
+                    assert_eq!(
+                        refused(&body(name, bad.clone()), mode),
+                        json!({name: [WRONG_DATE]}),
+                        "{bad}"
+                    );
+                }
+            }
+        }
+        let change = parse(&body("end_date", json!("2024-06-18")), Mode::Add).unwrap();
+        assert_eq!(change.end_date, Some(Some(Date::constant(2024, 6, 18))));
+    }
+
+    #[test]
+    fn words_for_no_date_depend_on_the_way_in() {
+        let is_null = |name, word: &str, mode| {
+            let change = parse(&body(name, json!(word)), mode);
+            change
+                .is_ok_and(|c| [c.end_date, c.current_update, c.next_update].contains(&Some(None)))
+        };
+        for word in ["", "undefined", "unscheduled"] {
+            assert!(!is_null("next_update", word, Mode::Add));
+            for mode in [
+                Mode::Replace,
+                Mode::Patch,
+                Mode::SocketAdd,
+                Mode::SocketUpdate,
+            ] {
+                assert!(is_null("next_update", word, mode), "{word} {mode:?}");
+            }
+            for name in ["end_date", "current_update"] {
+                for mode in HTTP {
+                    assert!(!is_null(name, word, mode));
+                }
+                for mode in SOCKET {
+                    assert_eq!(is_null(name, word, mode), word.is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_form_says_nothing_with_an_empty_text() {
+        let input = form(&[
+            ("created_by", "Ann"),
+            ("country", ""),
+            ("scope_of_subscription", ""),
+            ("end_date", ""),
+            ("next_update", ""),
+            ("data_upload", ""),
+        ]);
+        for mode in HTTP {
+            assert_eq!(
+                parse(&input, mode),
+                Ok(Change {
+                    created_by: Some("Ann".into()),
+                    scope_of_subscription: Some(String::new()),
+                    end_date: Some(None),
+                    next_update: Some(None),
+                    data_upload: Some(None),
+                    ..Change::default()
+                })
+            );
+            assert_eq!(
+                refused(&form(&[("created_by", "")]), mode),
+                json!({"created_by": ["This field may not be blank."]})
+            );
+        }
+        let twice = form(&[("created_by", "Ann"), ("created_by", "Bob")]);
+        assert_eq!(
+            parse(&twice, Mode::Add).unwrap().created_by.as_deref(),
+            Some("Bob")
+        );
+    }
+
+    #[test]
+    fn a_file_cannot_be_text() {
+        for mode in ALL {
+            for value in [json!("x"), json!(""), json!(1), json!([]), json!({"a": 1})] {
+                assert!(refused(&body("data_upload", value), mode)["data_upload"].is_array());
+            }
+            assert!(parse(&body("data_upload", json!(null)), mode).is_ok());
+            let browser = parse(&body("data_upload", json!({})), mode);
+            assert_eq!(browser.is_ok(), mode.is_socket());
+        }
+    }
+
+    #[test]
+    fn what_is_derived_or_unknown_is_not_stored() {
+        let input = Input::json(json!({
+            "created_by": "Ann", "id": 5, "created_at": [], "next_status": {}, "zz": null,
+            "datadelivery_status": "received",
+        }));
+        for mode in ALL {
+            let change = parse(&input, mode).unwrap();
+            assert_eq!(change.created_by.as_deref(), Some("Ann"));
+        }
+        let long = body("datadelivery_status", json!("x".repeat(51)));
+        for mode in HTTP {
+            assert_eq!(
+                refused(&long, mode),
+                json!({"datadelivery_status": ["Ensure this field has no more than 50 characters."]})
+            );
+        }
+        for mode in SOCKET {
+            assert!(parse(&long, mode).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_body_must_be_an_object() {
+        for (value, kind) in [
+            (json!([]), "list"),
+            (json!("x"), "str"),
+            (json!(1), "int"),
+            (json!(1.5), "float"),
+            (json!(true), "bool"),
+        ] {
+            assert_eq!(
+                refused(&Input::json(value), Mode::Add),
+                json!({"non_field_errors":
+                    [format!("Invalid data. Expected a dictionary, but got {kind}.")]})
+            );
+        }
+        assert_eq!(
+            refused(&Input::json(json!(null)), Mode::Patch),
+            json!({"non_field_errors": ["No data provided"]})
+        );
+    }
+}

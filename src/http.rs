@@ -1,0 +1,276 @@
+//! The HTTP API: the tree of routes and the order in which a request is judged: its path, who sent
+//! it, its method, its body. Knows what to ask of whom; the tables are `db`'s business.
+
+mod accounts;
+mod body;
+pub mod cors;
+mod health;
+mod page;
+pub mod reply;
+mod sources;
+
+use uuid::Uuid;
+use warp::{
+    Filter,
+    filters::BoxedFilter,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header::SET_COOKIE},
+    path::FullPath,
+    reply::Response,
+};
+
+use self::{body::Body, reply::Problem};
+use crate::{
+    app::App,
+    auth::{self, Refused, cookies, sessions::LIFETIME},
+    live::handshake,
+};
+
+/// Every route of the server.
+pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
+    let routes = api(app)
+        .or(handshake::routes(app))
+        .unify()
+        .or(health::routes(app))
+        .unify()
+        .or(page::routes())
+        .unify()
+        .or(not_found())
+        .unify();
+    cors::around(app, routes.boxed())
+}
+
+/// The API; rejects what is not its own path, and nothing else.
+pub fn api(app: &App) -> BoxedFilter<(Response,)> {
+    let app = app.clone();
+    warp::path::full()
+        .and_then(|path: FullPath| async move {
+            Endpoint::at(path.as_str()).ok_or_else(warp::reject::not_found)
+        })
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream().map(Body::new))
+        .then(move |endpoint, method, headers, body| {
+            let request = Request {
+                method,
+                headers,
+                body,
+            };
+            serve(app.clone(), endpoint, request)
+        })
+        .boxed()
+}
+
+/// Says of any request that there is nothing here.
+pub fn not_found() -> BoxedFilter<(Response,)> {
+    warp::any()
+        .map(|| Problem::detail(StatusCode::NOT_FOUND, "Not found.").into_response())
+        .boxed()
+}
+
+/// A request to an endpoint.
+struct Request {
+    method: Method,
+    headers: HeaderMap,
+    body: Body,
+}
+
+/// What a path of the API names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint {
+    Register,
+    Login,
+    Logout,
+    Add,
+    Read,
+    Library,
+    Update(Uuid),
+    Delete(Uuid),
+    Activate(Uuid),
+    Deactivate(Uuid),
+    Reactivate(Uuid),
+}
+
+impl Endpoint {
+    /// The endpoint at a path, with or without its last slash.
+    fn at(path: &str) -> Option<Self> {
+        let path = path.strip_prefix("/api/")?;
+        let path = path.strip_suffix('/').unwrap_or(path);
+        Some(match path.split_once('/') {
+            None => match path {
+                "register" => Self::Register,
+                "login" => Self::Login,
+                "logout" => Self::Logout,
+                "add-source" => Self::Add,
+                "read-source" => Self::Read,
+                "data-library" => Self::Library,
+                _ => return None,
+            },
+            Some((name, id)) => {
+                let to = match name {
+                    "update-source" => Self::Update,
+                    "delete-source" => Self::Delete,
+                    "activate-source" => Self::Activate,
+                    "deactivate-source" => Self::Deactivate,
+                    "reactivate-source" => Self::Reactivate,
+                    _ => return None,
+                };
+                to(canonical(id)?)
+            }
+        })
+    }
+
+    /// What may be done with it, in the order of `Allow`. Who may GET may HEAD.
+    fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Register | Self::Login | Self::Add | Self::Reactivate(_) => {
+                &[Method::OPTIONS, Method::POST]
+            }
+            Self::Logout => &[
+                Method::DELETE,
+                Method::GET,
+                Method::OPTIONS,
+                Method::PATCH,
+                Method::POST,
+                Method::PUT,
+            ],
+            Self::Read | Self::Library => &[Method::GET, Method::HEAD, Method::OPTIONS],
+            Self::Update(_) => &[Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT],
+            Self::Delete(_) => &[Method::DELETE, Method::OPTIONS, Method::POST],
+            Self::Activate(_) | Self::Deactivate(_) => {
+                &[Method::OPTIONS, Method::POST, Method::PUT]
+            }
+        }
+    }
+
+    /// Whether one may come here without having signed in.
+    fn is_open(self) -> bool {
+        matches!(self, Self::Register | Self::Login | Self::Logout)
+    }
+}
+
+/// An id in the one spelling that paths have.
+fn canonical(text: &str) -> Option<Uuid> {
+    let id = Uuid::try_parse(text).ok()?;
+    (id.to_string() == text).then_some(id)
+}
+
+async fn serve(app: App, endpoint: Endpoint, request: Request) -> Response {
+    if request.method == Method::OPTIONS {
+        return reply::options(endpoint.methods());
+    }
+    let mut cookie = None;
+    let admitted = admit(
+        &app,
+        endpoint,
+        &request.method,
+        &request.headers,
+        &mut cookie,
+    );
+    let mut response = match admitted.await {
+        Ok(()) => answer(&app, endpoint, request)
+            .await
+            .unwrap_or_else(Problem::into_response),
+        Err(problem) => problem.into_response(),
+    };
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Lets a request pass whose sender is known where that is needed, whose page may act for its
+/// visitor, and whose method fits. `cookie` is what the browser is to do with its session's cookie.
+async fn admit(
+    app: &App,
+    endpoint: Endpoint,
+    method: &Method,
+    headers: &HeaderMap,
+    cookie: &mut Option<HeaderValue>,
+) -> Result<(), Problem> {
+    if !endpoint.is_open() {
+        let token = cookies::value(headers, cookies::SESSION);
+        let identity = auth::identify(app, headers).await;
+        let session = match &identity {
+            Ok(identity) => identity.session.as_ref(),
+            Err(Refused::Denied(_)) => None,
+            Err(Refused::Failed(_)) => return identity.map(drop).map_err(Problem::from),
+        };
+        *cookie = match (&token, session) {
+            (Some(_), None) => Some(cookies::clear_session()),
+            (Some(token), Some(session)) if session.extended => {
+                Some(cookies::set_session(token, LIFETIME))
+            }
+            _ => None,
+        };
+        if session.is_some() && !method.is_safe() {
+            accounts::check_origin(app, headers)?;
+        }
+        identity?;
+    }
+    if endpoint.methods().contains(method) {
+        Ok(())
+    } else {
+        Err(Problem::Method {
+            method: method.clone(),
+            allowed: endpoint.methods(),
+        })
+    }
+}
+
+async fn answer(app: &App, endpoint: Endpoint, request: Request) -> Result<Response, Problem> {
+    match endpoint {
+        Endpoint::Register => accounts::register(app, request).await,
+        Endpoint::Login => accounts::login(app, request).await,
+        Endpoint::Logout => accounts::logout(app, request).await,
+        Endpoint::Add => sources::add(app, request).await,
+        Endpoint::Read => sources::read(app).await,
+        Endpoint::Library => sources::library(app).await,
+        Endpoint::Update(id) => sources::update(app, id, request).await,
+        Endpoint::Delete(id) => sources::delete(app, id).await,
+        Endpoint::Activate(id) => sources::set_status(app, id, "active", "activated").await,
+        Endpoint::Deactivate(id) => sources::set_status(app, id, "inactive", "deactivated").await,
+        Endpoint::Reactivate(id) => sources::set_status(app, id, "active", "reactivated").await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "00000000-0000-4000-8000-00000000000a";
+
+    #[test]
+    fn paths_are_exact_but_for_the_last_slash() {
+        let id = Uuid::try_parse(ID).unwrap();
+        for (path, endpoint) in [
+            ("/api/login/", Some(Endpoint::Login)),
+            ("/api/login", Some(Endpoint::Login)),
+            (
+                &format!("/api/update-source/{ID}/"),
+                Some(Endpoint::Update(id)),
+            ),
+            (
+                &format!("/api/delete-source/{ID}"),
+                Some(Endpoint::Delete(id)),
+            ),
+            ("/api/login//", None),
+            ("/API/login/", None),
+            ("/api/", None),
+            ("/api", None),
+            ("/", None),
+            ("/login/", None),
+            ("/api/read-source/x/", None),
+            ("/api/update-source/", None),
+            ("/api/update-source/1/", None),
+            (&format!("/api/login/{ID}/"), None),
+            (&format!("/api/update-source/{}/", ID.to_uppercase()), None),
+            (
+                &format!("/api/update-source/{}/", ID.replace('-', "")),
+                None,
+            ),
+            (&format!("/api/update-source/{ID}/x/"), None),
+        ] {
+            assert_eq!(Endpoint::at(path), endpoint, "{path}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Making an account, signing in and out.
+
+use serde_json::{Value, json};
+use warp::{
+    http::{
+        HeaderMap, Method, StatusCode,
+        header::{ORIGIN, SET_COOKIE},
+    },
+    reply::Response,
+};
+
+use super::{
+    Request,
+    reply::{self, Problem},
+};
+use crate::{
+    app::App,
+    auth::{cookies, origin, sessions},
+    config::Registration,
+    db::{self, users},
+    forms::{json, registration},
+};
+
+/// Makes an account.
+pub(super) async fn register(app: &App, request: Request) -> Result<Response, Problem> {
+    if app.registration == Registration::Closed {
+        return Err(Problem::detail(
+            StatusCode::FORBIDDEN,
+            "Registration is closed.",
+        ));
+    }
+    let input = request.body.input(&request.headers).await?;
+    let draft = registration::parse(&input).map_err(Problem::Form)?;
+    let taken = match draft.username() {
+        None => false,
+        Some(name) => {
+            db::in_time(async { users::by_username(&*app.pool.client().await?, name).await })
+                .await?
+                .is_some()
+        }
+    };
+    let form = draft.finish(taken).map_err(Problem::Form)?;
+    let hash = app.hasher.hash(form.password).await?;
+    let user = db::in_time(async {
+        let client = app.pool.client().await?;
+        users::insert(&client, &form.username, &form.email, &hash).await
+    })
+    .await?;
+    if user.is_none() {
+        return Err(Problem::Form(registration::taken()));
+    }
+    Ok(reply::json(
+        StatusCode::CREATED,
+        &json!({"message": "User registered successfully"}),
+    ))
+}
+
+/// Opens a session. The body is JSON, whatever type it claims to be.
+pub(super) async fn login(app: &App, request: Request) -> Result<Response, Problem> {
+    // Without this, a foreign page could sign its visitor in as somebody else.
+    check_origin(app, &request.headers)?;
+    let body = request.body.bytes().await?;
+    let body = json::parse(&body).unwrap_or_default();
+    let (Some(username), Some(password)) = (text(&body, "username"), text(&body, "password"))
+    else {
+        return Err(WRONG);
+    };
+    let user =
+        db::in_time(async { users::by_username(&*app.pool.client().await?, username).await })
+            .await?;
+    let stored = user.as_ref().map(|user| user.password_hash.as_str());
+    let is_right = app.hasher.verify(password.to_owned(), stored).await?;
+    let Some(user) = user.filter(|_| is_right) else {
+        return Err(WRONG);
+    };
+    let token = db::in_time(sessions::open(app, user.id)).await?;
+    let mut response = reply::json(
+        StatusCode::OK,
+        &json!({"message": format!("Hello {}", user.username)}),
+    );
+    for cookie in [
+        cookies::set_csrf(&sessions::new_token()),
+        cookies::set_session(&token, sessions::LIFETIME),
+    ] {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// Ends the session that the request came with, if it did.
+pub(super) async fn logout(app: &App, request: Request) -> Result<Response, Problem> {
+    if request.method != Method::GET {
+        check_origin(app, &request.headers)?;
+        check_token(&request.headers)?;
+    }
+    let token = cookies::value(&request.headers, cookies::SESSION);
+    if let Some(token) = &token {
+        db::in_time(sessions::close(app, token)).await?;
+    }
+    let mut response = reply::json(
+        StatusCode::OK,
+        &json!({"message": "Logged out successfully"}),
+    );
+    if token.is_some() {
+        response
+            .headers_mut()
+            .append(SET_COOKIE, cookies::clear_session());
+    }
+    Ok(response)
+}
+
+/// Refuses a request that a foreign page sends with its visitor's cookies.
+pub(super) fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+    if origin::allowed(app, headers) {
+        return Ok(());
+    }
+    let origin = headers
+        .get(ORIGIN)
+        .map(|origin| String::from_utf8_lossy(origin.as_bytes()))
+        .unwrap_or_default();
+    Err(refused(&format!(
+        "Origin checking failed - {origin} does not match any trusted origins."
+    )))
+}
+
+/// Refuses a request that does not repeat the cookie's token in a header, which only a script that
+/// can read the cookie does.
+fn check_token(headers: &HeaderMap) -> Result<(), Problem> {
+    let sent = headers
+        .get("x-csrftoken")
+        .map(|token| String::from_utf8_lossy(token.as_bytes()))
+        .unwrap_or_default();
+    let Some(expected) = cookies::value(headers, cookies::CSRF).filter(|token| !token.is_empty())
+    else {
+        return Err(refused("CSRF cookie not set."));
+    };
+    match sent.as_ref() {
+        "" => Err(refused("CSRF token missing.")),
+        // Both come from the request, so there is no secret that timing could give away.
+        sent if sent == expected => Ok(()),
+        sent if sent.len() != expected.len() => Err(refused(
+            "CSRF token from the 'X-Csrftoken' HTTP header has incorrect length.",
+        )),
+        _ => Err(refused(
+            "CSRF token from the 'X-Csrftoken' HTTP header incorrect.",
+        )),
+    }
+}
+
+/// What is said whether the name or the password was wrong.
+const WRONG: Problem = Problem::Error(StatusCode::BAD_REQUEST, "Invalid credentials");
+
+fn refused(why: &str) -> Problem {
+    Problem::detail(StatusCode::FORBIDDEN, format!("CSRF Failed: {why}"))
+}
+
+fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
+    body.get(name)?.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use warp::http::{HeaderValue, header::COOKIE};
+
+    use super::*;
+
+    #[test]
+    fn the_token_must_be_the_cookies() {
+        for (cookie, header, is_right) in [
+            (Some("csrftoken=abc"), Some("abc"), true),
+            (Some("csrftoken=abc"), Some("abd"), false),
+            (Some("csrftoken=abc"), Some("ab"), false),
+            (Some("csrftoken=abc"), None, false),
+            (Some("csrftoken="), Some(""), false),
+            (None, Some("abc"), false),
+            (None, None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(cookie) = cookie {
+                headers.insert(COOKIE, HeaderValue::from_static(cookie));
+            }
+            if let Some(header) = header {
+                headers.insert("x-csrftoken", HeaderValue::from_static(header));
+            }
+            assert_eq!(
+                check_token(&headers).is_ok(),
+                is_right,
+                "{cookie:?} {header:?}"
+            );
+        }
+    }
+}

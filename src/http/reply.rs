@@ -1,0 +1,209 @@
+//! Answers: the one place where results, refusals and failures become status codes and JSON.
+
+use std::{borrow::Cow, time::Duration};
+
+use serde::Serialize;
+use serde_json::json;
+use warp::{
+    Reply,
+    http::{
+        HeaderValue, Method, StatusCode,
+        header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
+    },
+};
+
+use crate::{auth::Refused, error::Error, forms::Errors};
+
+pub use warp::reply::Response;
+
+/// Why a request is not answered as asked.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// `{"detail": ...}` for people.
+    Detail(StatusCode, Cow<'static, str>),
+    /// `{"error": ...}`, which a few endpoints have always said instead.
+    Error(StatusCode, &'static str),
+    /// Messages by field.
+    Fields(Errors),
+    /// The same for a page that shows only one message.
+    Form(Errors),
+    /// The endpoint does other things than this.
+    Method {
+        method: Method,
+        allowed: &'static [Method],
+    },
+    /// Not the client's fault.
+    Failed(Error),
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Errors> for Problem {
+    fn from(errors: Errors) -> Self {
+        Self::Fields(errors)
+    }
+}
+
+impl Reply for Refused {
+    fn into_response(self) -> Response {
+        Problem::from(self).into_response()
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            // Not 401: a browser would ask for a password in a window of its own.
+            Refused::Denied(why) => Self::detail(StatusCode::FORBIDDEN, why),
+            Refused::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl Problem {
+    pub(super) fn detail(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Detail(status, text.into())
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        match self {
+            Self::Detail(status, text) => detail(status, &text),
+            Self::Error(status, text) => json(status, &json!({ "error": text })),
+            Self::Fields(errors) => json(StatusCode::BAD_REQUEST, &errors),
+            Self::Form(errors) => json(StatusCode::BAD_REQUEST, &Form::from(&errors)),
+            Self::Method { method, allowed } => {
+                let text = format!("Method \"{method}\" not allowed.");
+                let mut response = json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "detail": text }));
+                response.headers_mut().insert(ALLOW, allow(allowed));
+                response
+            }
+            Self::Failed(error) => failed(&error),
+        }
+    }
+}
+
+/// A body of JSON.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let text = serde_json::to_vec(body).expect("replies have text keys and no fallible parts");
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// `{"detail": ...}` for people.
+pub fn detail(status: StatusCode, text: &str) -> Response {
+    json(status, &json!({ "detail": text }))
+}
+
+/// No body.
+pub(super) fn empty() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// What may be done, to somebody who asks just that.
+pub(super) fn options(methods: &[Method]) -> Response {
+    let mut response = empty();
+    response.headers_mut().insert(ALLOW, allow(methods));
+    response
+}
+
+/// How long a client had better wait before it tries again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Every failure's status, once.
+fn failed(error: &Error) -> Response {
+    let (status, text) = match error {
+        Error::Unavailable(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The database is not available at the moment.",
+        ),
+        Error::Constraint(_) => (
+            StatusCode::CONFLICT,
+            "The change contradicts what is stored.",
+        ),
+        Error::Value(_) => (StatusCode::BAD_REQUEST, "A value cannot be stored."),
+        Error::Database(_) | Error::Config(_) | Error::Start(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "Internal error.")
+        }
+    };
+    if status.is_server_error() {
+        tracing::error!(%error, %status, "request failed");
+    } else {
+        tracing::debug!(%error, %status, "request refused");
+    }
+    let mut response = detail(status, text);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, RETRY.as_secs().into());
+    }
+    response
+}
+
+fn allow(methods: &[Method]) -> HeaderValue {
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    HeaderValue::from_str(&names.join(", ")).expect("names of methods are plain text")
+}
+
+/// Field errors with one message in words beside them.
+#[derive(Serialize)]
+struct Form<'a> {
+    #[serde(flatten)]
+    fields: &'a Errors,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl<'a> From<&'a Errors> for Form<'a> {
+    fn from(fields: &'a Errors) -> Self {
+        let error = fields.first().map(|(field, message)| match field {
+            "non_field_errors" => message.to_owned(),
+            _ => format!("{}: {message}", field.replace('_', " ")),
+        });
+        Self { fields, error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_status() {
+        for (error, status) in [
+            (Error::Unavailable(String::new()), 503),
+            (Error::Constraint(String::new()), 409),
+            (Error::Value(String::new()), 400),
+            (Error::Start(String::new()), 500),
+        ] {
+            let response = Problem::from(error).into_response();
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503);
+        }
+    }
+
+    #[test]
+    fn a_form_gets_one_message_in_words_too() {
+        let form = |field| {
+            let errors = Errors::of(field, "No.");
+            serde_json::to_value(Form::from(&errors)).unwrap()
+        };
+        assert_eq!(
+            form("confirm_password"),
+            json!({"confirm_password": ["No."], "error": "confirm password: No."})
+        );
+        assert_eq!(
+            form("non_field_errors"),
+            json!({"non_field_errors": ["No."], "error": "No."})
+        );
+    }
+}

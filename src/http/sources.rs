@@ -1,0 +1,110 @@
+//! The catalogue over HTTP: list, counts, add, update, delete, activate.
+
+use serde_json::json;
+use uuid::Uuid;
+use warp::{
+    http::{Method, StatusCode},
+    reply::Response,
+};
+
+use super::{
+    Request,
+    reply::{self, Problem},
+};
+use crate::{
+    app::App,
+    db::{
+        self, counts,
+        sources::{self, Change, Source},
+    },
+    forms::source::{self, Mode},
+    live::writes,
+    wire::{self, CardBody, SourceBody},
+};
+
+/// Every source, newest first.
+pub(super) async fn read(app: &App) -> Result<Response, Problem> {
+    let rows = db::in_time(async { sources::list(&*app.pool.client().await?).await }).await?;
+    let bodies: Vec<_> = rows.iter().map(|row| body(app, row)).collect();
+    Ok(reply::json(StatusCode::OK, &bodies))
+}
+
+/// The counts of the Data Library.
+pub(super) async fn library(app: &App) -> Result<Response, Problem> {
+    let counts = db::in_time(async { counts::read(&*app.pool.client().await?).await }).await?;
+    Ok(reply::json(StatusCode::OK, &wire::library(&counts)))
+}
+
+/// Adds a source.
+pub(super) async fn add(app: &App, request: Request) -> Result<Response, Problem> {
+    let input = request.body.input(&request.headers).await?;
+    let change = source::parse(&input, Mode::Add)?;
+    let added = writes::insert(app, &change).await?;
+    Ok(reply::json(StatusCode::CREATED, &body(app, &added)))
+}
+
+/// Changes a source: some of its fields by PATCH, else as a whole.
+pub(super) async fn update(app: &App, id: Uuid, request: Request) -> Result<Response, Problem> {
+    let mode = match request.method {
+        Method::PATCH => Mode::Patch,
+        _ => Mode::Replace,
+    };
+    let change = match request.body.input(&request.headers).await {
+        Ok(input) => source::parse(&input, mode).map_err(Problem::from),
+        Err(problem) => Err(problem),
+    };
+    let change = match change {
+        Ok(change) => change,
+        // That there is nothing to change matters more than what is wrong with the change.
+        Err(problem) => {
+            let found =
+                db::in_time(async { sources::find(&*app.pool.client().await?, id).await }).await?;
+            return Err(if found.is_some() { problem } else { NOT_FOUND });
+        }
+    };
+    let updated = change_one(app, id, &change).await?;
+    Ok(reply::json(StatusCode::OK, &body(app, &updated)))
+}
+
+/// Removes a source.
+pub(super) async fn delete(app: &App, id: Uuid) -> Result<Response, Problem> {
+    if writes::delete(app, id).await? {
+        Ok(reply::empty())
+    } else {
+        Err(Problem::detail(
+            StatusCode::NOT_FOUND,
+            "No SourceModel matches the given query.",
+        ))
+    }
+}
+
+/// Sets a source's status; `done` is the word for it.
+pub(super) async fn set_status(
+    app: &App,
+    id: Uuid,
+    status: &str,
+    done: &str,
+) -> Result<Response, Problem> {
+    let change = Change {
+        status: Some(status.to_owned()),
+        ..Change::default()
+    };
+    let updated = change_one(app, id, &change).await?;
+    Ok(reply::json(
+        StatusCode::OK,
+        &json!({
+            "message": format!("Source {done} successfully"),
+            "source": CardBody::from(&updated),
+        }),
+    ))
+}
+
+const NOT_FOUND: Problem = Problem::Error(StatusCode::NOT_FOUND, "Source not found");
+
+async fn change_one(app: &App, id: Uuid, change: &Change) -> Result<Source, Problem> {
+    writes::update(app, id, change).await?.ok_or(NOT_FOUND)
+}
+
+fn body<'a>(app: &'a App, source: &'a Source) -> SourceBody<'a> {
+    SourceBody::new(source, &app.time_zone)
+}

@@ -1,0 +1,138 @@
+//! The arrow: PostgreSQL -> listener -> signal -> view -> group -> socket.
+
+pub mod channel;
+pub mod consumer;
+pub mod expected;
+pub mod group;
+pub mod handshake;
+pub mod listener;
+pub mod signal;
+pub mod socket;
+pub mod view;
+pub mod writes;
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use tokio::{sync::watch, task::JoinSet};
+
+use self::{
+    expected::Expected,
+    group::{Events, Group, keyed::Keyed},
+    listener::{Signals, Status},
+    view::{
+        Snapshot,
+        changes::Changes,
+        filter::Filter,
+        follow,
+        library::Library,
+        list::{Deltas, List},
+        runs::Runs,
+        sessions::{OpenSessions, Sessions},
+        toggles::Toggles,
+    },
+};
+use crate::{
+    db::{Pool, dsn::Dsn, tls},
+    error::{Error, Result},
+};
+
+/// The groups that sockets join; a fixed set, made at start.
+#[derive(Clone, Debug)]
+pub struct Groups {
+    /// DataLibrary.
+    pub library: Arc<Group<Snapshot>>,
+    /// DataSource: members that want the whole list each time.
+    pub lists: Arc<Group<Snapshot>>,
+    /// DataSource: members that want what changed.
+    pub deltas: Arc<Group<Arc<Deltas>>>,
+    /// FilterDataSource.
+    pub filter: Arc<Keyed>,
+    /// CRUDSource.
+    pub changes: Arc<Events>,
+    /// ToggleVisibility.
+    pub toggles: Arc<Events>,
+    /// EMR.
+    pub runs: Arc<Events>,
+    /// Sessions with open sockets.
+    pub sessions: Arc<OpenSessions>,
+    /// What this process has just written, which joining members wait for.
+    pub expected: Arc<Expected>,
+}
+
+/// The live part of the server before it runs: signals, and the groups their views will feed.
+#[derive(Debug)]
+pub struct Live {
+    /// The groups.
+    pub groups: Groups,
+    /// How the listener is.
+    pub status: watch::Receiver<Status>,
+    signals: Signals,
+    sender: watch::Sender<Status>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        let signals = Signals::default();
+        let expected = signals.expected.clone();
+        let groups = Groups {
+            library: Group::new(signals.library.clone(), expected.clone()),
+            lists: Group::new(signals.list.clone(), expected.clone()),
+            deltas: Group::new(signals.list.clone(), expected.clone()),
+            filter: Keyed::new(signals.filter.clone()),
+            changes: Events::new(Changes::lagged()),
+            toggles: Events::new(Toggles::lagged()),
+            runs: Events::new(Runs::lagged()),
+            sessions: OpenSessions::new(signals.sessions.clone()),
+            expected,
+        };
+        let (sender, status) = watch::channel(Status::default());
+        Self {
+            groups,
+            status,
+            signals,
+            sender,
+        }
+    }
+}
+
+impl Live {
+    /// Runs the listener and the views until one of them panics or this is dropped. The database
+    /// must have been migrated.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::error::Error::Config) when the TLS settings of `listen` are wrong.
+    pub async fn run(self, listen: &Dsn, pool: &Pool, zone: &TimeZone) -> Result<()> {
+        let Self {
+            groups,
+            signals,
+            sender,
+            ..
+        } = self;
+        let list = List::new(groups.lists.clone(), groups.deltas.clone(), zone.clone());
+        let filter = Filter::new(groups.filter.clone(), zone.clone());
+        let library = Library::new(groups.library.clone());
+        let changes = Changes::new(groups.changes.clone());
+        let toggles = Toggles::new(groups.toggles.clone());
+        let runs = Runs::new(groups.runs.clone());
+        let sessions = Sessions::new(groups.sessions.clone());
+
+        let listen = listen.clone().read_write().named("marketplace listener");
+        let tls = tls::connector(&listen)?;
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(follow(list, signals.list.clone(), pool.clone()));
+        tasks.spawn(follow(filter, signals.filter.clone(), pool.clone()));
+        tasks.spawn(follow(library, signals.library.clone(), pool.clone()));
+        tasks.spawn(follow(changes, signals.changes.clone(), pool.clone()));
+        tasks.spawn(follow(toggles, signals.toggles.clone(), pool.clone()));
+        tasks.spawn(follow(runs, signals.runs.clone(), pool.clone()));
+        tasks.spawn(follow(sessions, signals.sessions.clone(), pool.clone()));
+        tasks.spawn(groups.sessions.clone().watch_expiry());
+        tasks.spawn(listener::run(listen.config, tls, signals, sender));
+        match tasks.join_next().await {
+            Some(Err(panic)) => Err(Error::Start(format!("a part of the server broke: {panic}"))),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Consumers: what each socket is fed, and how it answers what it is sent.
+
+pub mod activation;
+pub mod emr;
+pub mod filter;
+mod message;
+pub mod source;
+
+use std::{pin::Pin, sync::Arc};
+
+use crate::{
+    app::App,
+    auth::Identity,
+    live::{
+        Groups,
+        group::{EventMember, Member, keyed::KeyedMember},
+        view::{Snapshot, json_frame, list::Deltas},
+    },
+    ws::Frame,
+};
+
+/// Which socket it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Consumer {
+    /// `ws/data_library/`: the counts.
+    DataLibrary,
+    /// `ws/read_source/`: the whole list each time.
+    ReadSource,
+    /// `ws/read_source/?mode=delta`: what changed since a version the client has, if it has one.
+    ReadSourceDeltas {
+        /// `since`, as the client sent it.
+        since: Option<String>,
+    },
+    /// `ws/filter_source/`: the one source asked for.
+    FilterSource,
+    /// `ws/source/`: adds and changes sources.
+    Source,
+    /// `ws/data_source_activation/`: switches sources on and off.
+    DataSourceActivation,
+    /// `ws/EMRConsumer/`: starts pipeline steps.
+    Emr,
+}
+
+impl Consumer {
+    /// The consumer at a path, without its trailing slash.
+    pub fn at(path: &str) -> Option<Self> {
+        Some(match path.strip_suffix('/').unwrap_or(path) {
+            "/ws/data_library" => Self::DataLibrary,
+            "/ws/read_source" => Self::ReadSource,
+            "/ws/filter_source" => Self::FilterSource,
+            "/ws/source" => Self::Source,
+            "/ws/data_source_activation" => Self::DataSourceActivation,
+            "/ws/EMRConsumer" => Self::Emr,
+            _ => return None,
+        })
+    }
+
+    /// Whether it only shows what is there.
+    pub fn is_reading(&self) -> bool {
+        match self {
+            Self::DataLibrary
+            | Self::ReadSource
+            | Self::ReadSourceDeltas { .. }
+            | Self::FilterSource => true,
+            Self::Source | Self::DataSourceActivation | Self::Emr => false,
+        }
+    }
+
+    /// Joins the group that feeds it.
+    pub fn join(&self, groups: &Groups, deflate: bool) -> Feed {
+        match self {
+            Self::DataLibrary => Feed::Snapshots(groups.library.join(deflate)),
+            Self::ReadSource => Feed::Snapshots(groups.lists.join(deflate)),
+            Self::ReadSourceDeltas { since } => Feed::Deltas(DeltaFeed {
+                deltas: groups.deltas.join(deflate),
+                since: since.clone(),
+                at: None,
+                deflate,
+            }),
+            Self::FilterSource => Feed::Filter(None),
+            Self::Source => Feed::Events(groups.changes.join()),
+            Self::DataSourceActivation => Feed::Events(groups.toggles.join()),
+            Self::Emr => Feed::Events(groups.runs.join()),
+        }
+    }
+}
+
+/// What a socket is fed without asking.
+#[derive(Debug)]
+pub enum Feed {
+    /// The newest state.
+    Snapshots(Member<Snapshot>),
+    /// The steps to the newest state.
+    Deltas(DeltaFeed),
+    /// One source, once one was asked for.
+    Filter(Option<KeyedMember>),
+    /// Every event.
+    Events(EventMember),
+}
+
+impl Feed {
+    /// Waits for the next frame. Cancel-safe.
+    pub async fn next(&mut self, groups: &Groups) -> Frame {
+        match self {
+            Self::Snapshots(member) => member.next().await.frame,
+            Self::Deltas(deltas) => deltas.next(groups).await,
+            Self::Filter(Some(member)) => member.next().await,
+            Self::Filter(None) => std::future::pending().await,
+            Self::Events(member) => member.next().await,
+        }
+    }
+}
+
+/// A member that follows by deltas, with the version it stands at.
+#[derive(Debug)]
+pub struct DeltaFeed {
+    deltas: Member<Arc<Deltas>>,
+    /// The version it claims to have, until that was looked at.
+    since: Option<String>,
+    at: Option<u64>,
+    deflate: bool,
+}
+
+impl DeltaFeed {
+    async fn next(&mut self, groups: &Groups) -> Frame {
+        loop {
+            if let Some(at) = self.at {
+                let deltas = self.deltas.next().await;
+                if deltas.counter() <= at {
+                    continue;
+                }
+                if let Some(frame) = deltas.since(at) {
+                    self.at = Some(deltas.counter());
+                    return frame;
+                }
+                self.at = None;
+            } else if self.since.is_some() {
+                let deltas = self.deltas.next().await;
+                let counter = self
+                    .since
+                    .take()
+                    .and_then(|since| deltas.counter_of(&since));
+                if let Some(frame) = counter.and_then(|counter| deltas.since(counter)) {
+                    self.at = Some(deltas.counter());
+                    return frame;
+                }
+            }
+            // No version, or one too old: a snapshot, the same frame that list members get.
+            let snapshot = groups.lists.join(self.deflate).next().await;
+            self.at = Some(snapshot.counter);
+            return snapshot.frame;
+        }
+    }
+}
+
+/// What comes of a client's message.
+#[derive(Debug)]
+pub enum Answer {
+    /// Nothing: these sockets push only what their page can show.
+    Nothing,
+    /// A frame for this socket alone.
+    Frame(Frame),
+    /// From now on this source is shown.
+    Show(uuid::Uuid),
+}
+
+/// The work of answering one message.
+pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// Answers a text message. Somebody unknown only reads, so the writing sockets owe them nothing.
+pub fn answer(
+    consumer: &Consumer,
+    app: &App,
+    who: Option<&Arc<Identity>>,
+    text: String,
+) -> Answering {
+    let app = app.clone();
+    match (consumer, who.cloned()) {
+        (Consumer::FilterSource, _) => Box::pin(std::future::ready(filter::answer(&text))),
+        (Consumer::Source, Some(who)) => {
+            Box::pin(async move { frame(&source::answer(&app, &who, &text).await) })
+        }
+        (Consumer::DataSourceActivation, Some(who)) => {
+            Box::pin(async move { frame(&activation::answer(&app, &who, &text).await) })
+        }
+        (Consumer::Emr, Some(who)) => {
+            Box::pin(async move { frame(&emr::answer(&app, &who, &text).await) })
+        }
+        _ => Box::pin(std::future::ready(Answer::Nothing)),
+    }
+}
+
+/// What a binary message gets: none of these sockets takes one.
+pub fn refuse_binary(consumer: &Consumer) -> Answer {
+    let error = "binary messages are not understood; send JSON as text";
+    match consumer {
+        Consumer::DataLibrary | Consumer::ReadSource | Consumer::ReadSourceDeltas { .. } => {
+            Answer::Nothing
+        }
+        Consumer::FilterSource => Answer::Frame(filter::error(error)),
+        Consumer::Source | Consumer::DataSourceActivation | Consumer::Emr => {
+            frame(&serde_json::json!({ "status": "error", "success": false, "error": error }))
+        }
+    }
+}
+
+fn frame(value: &serde_json::Value) -> Answer {
+    Answer::Frame(json_frame(value))
+}

@@ -1,0 +1,46 @@
+//! `ws/data_source_activation/`: switches one source on or off. Everybody else hears of it from the
+//! table, never from here.
+
+use serde_json::{Value, json};
+
+use super::message::{UNAVAILABLE, action, object, source_id};
+use crate::{app::App, auth::Identity, db::sources::Change, live::writes, wire::CardBody};
+
+/// The answer to one message.
+pub async fn answer(app: &App, who: &Identity, text: &str) -> Value {
+    let message = match object(text) {
+        Ok(message) => message,
+        Err(why) => return json!({ "error": why }),
+    };
+    let (status, done) = match action(&message) {
+        "activate" => ("active", "activated"),
+        "deactivate" => ("inactive", "deactivated"),
+        "reactivate" => ("active", "reactivated"),
+        _ => return json!({"error": "action is activate, deactivate or reactivate"}),
+    };
+    let Some(id) = source_id(&message) else {
+        return not_found();
+    };
+    let change = Change {
+        status: Some(status.to_owned()),
+        ..Change::default()
+    };
+    match writes::update(app, id, &change).await {
+        Ok(Some(source)) => {
+            tracing::debug!(user = who.username, %id, status, "source toggled");
+            json!({
+                "message": format!("Source {done} successfully"),
+                "source": CardBody::from(&source),
+            })
+        }
+        Ok(None) => not_found(),
+        Err(error) => {
+            tracing::error!(%error, "toggling a source failed");
+            json!({ "error": UNAVAILABLE })
+        }
+    }
+}
+
+fn not_found() -> Value {
+    json!({"error": "Source not found"})
+}

@@ -1,0 +1,191 @@
+//! Groups: who gets what a view made. A group holds the newest frame and counts its members; it
+//! never sees SQL, and a member that is slow costs the others nothing.
+
+pub mod keyed;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use tokio::sync::{broadcast, watch};
+
+use super::{expected::Expected, signal::Signal};
+use crate::ws::Frame;
+
+/// How many events a member may fall behind before it is told to read everything again.
+const EVENTS_KEPT: usize = 64;
+
+/// A group whose members want the newest state; what they were too slow for is skipped.
+#[derive(Debug)]
+pub struct Group<T> {
+    newest: watch::Sender<Option<T>>,
+    members: AtomicUsize,
+    deflating: AtomicUsize,
+    signal: Arc<Signal>,
+    expected: Arc<Expected>,
+}
+
+impl<T: Clone> Group<T> {
+    /// An empty group. `signal` wakes the view when somebody joins who has to wait for a frame.
+    /// Nor is anybody shown a state from before what is `expected`.
+    pub fn new(signal: Arc<Signal>, expected: Arc<Expected>) -> Arc<Self> {
+        Arc::new(Self {
+            newest: watch::Sender::new(None),
+            members: AtomicUsize::new(0),
+            deflating: AtomicUsize::new(0),
+            signal,
+            expected,
+        })
+    }
+
+    /// How many there are to be told.
+    pub fn members(&self) -> usize {
+        self.members.load(SeqCst)
+    }
+
+    /// How many of them asked for compressed frames.
+    pub fn deflating(&self) -> usize {
+        self.deflating.load(SeqCst)
+    }
+
+    /// Whether a member that joins now gets its first frame at once.
+    pub fn is_current(&self) -> bool {
+        self.newest.borrow().is_some()
+    }
+
+    /// Gives every member the newest state.
+    pub fn publish(&self, newest: T) {
+        self.newest.send_replace(Some(newest));
+    }
+
+    /// What was published is out of date, and nobody is there to be told: whoever joins waits.
+    pub fn forget(&self) {
+        self.newest
+            .send_if_modified(|newest| newest.take().is_some());
+    }
+
+    /// Joins. The first [`next`](Member::next) gives the newest state, made for the occasion when
+    /// nobody followed until now.
+    pub fn join(self: &Arc<Self>, deflate: bool) -> Member<T> {
+        // Counted before looking: a view that finds nobody to tell has not been seen by us either.
+        self.members.fetch_add(1, SeqCst);
+        self.deflating.fetch_add(usize::from(deflate), SeqCst);
+        let mut newest = self.newest.subscribe();
+        newest.mark_changed();
+        let behind = !self.expected.is_empty() || self.signal.behind().is_some();
+        Member {
+            newest,
+            behind,
+            deflate,
+            group: Arc::clone(self),
+        }
+    }
+}
+
+/// Membership of a group; leaves when dropped.
+#[derive(Debug)]
+pub struct Member<T> {
+    newest: watch::Receiver<Option<T>>,
+    /// When it joined, what was published was known to be out of date.
+    behind: bool,
+    deflate: bool,
+    group: Arc<Group<T>>,
+}
+
+impl<T: Clone> Member<T> {
+    /// Waits for a state newer than the last one it gave. Cancel-safe.
+    pub async fn next(&mut self) -> T {
+        if self.behind {
+            // Somebody who has just changed something must not be shown the state before it.
+            self.group.expected.settled().await;
+            if let Some(raised) = self.group.signal.behind() {
+                self.group.signal.demand();
+                self.group.signal.followed(raised).await;
+            }
+            self.behind = false;
+        }
+        loop {
+            if self.newest.changed().await.is_err() {
+                // The group is held by ourselves, so its sender lives.
+                std::future::pending::<()>().await;
+            }
+            if let Some(newest) = self.newest.borrow_and_update().clone() {
+                return newest;
+            }
+            self.group.signal.demand();
+        }
+    }
+}
+
+impl<T> Drop for Member<T> {
+    fn drop(&mut self) {
+        self.group.members.fetch_sub(1, SeqCst);
+        self.group
+            .deflating
+            .fetch_sub(usize::from(self.deflate), SeqCst);
+    }
+}
+
+/// A group whose members want to hear of every event, not of a state.
+#[derive(Debug)]
+pub struct Events {
+    sender: broadcast::Sender<Frame>,
+    lagged: Frame,
+}
+
+impl Events {
+    /// An empty group; `lagged` tells a member that it missed events and must read everything.
+    pub fn new(lagged: Frame) -> Arc<Self> {
+        Arc::new(Self {
+            sender: broadcast::Sender::new(EVENTS_KEPT),
+            lagged,
+        })
+    }
+
+    /// How many there are to be told.
+    pub fn members(&self) -> usize {
+        self.sender.receiver_count()
+    }
+
+    /// Tells every member.
+    pub fn publish(&self, event: Frame) {
+        // An error only says that nobody is there.
+        let _ = self.sender.send(event);
+    }
+
+    /// Tells every member that anything may have happened.
+    pub fn publish_lagged(&self) {
+        self.publish(self.lagged.clone());
+    }
+
+    /// Joins; hears what is published from now on.
+    pub fn join(self: &Arc<Self>) -> EventMember {
+        EventMember {
+            receiver: self.sender.subscribe(),
+            group: Arc::clone(self),
+        }
+    }
+}
+
+/// Membership of [`Events`]; leaves when dropped.
+#[derive(Debug)]
+pub struct EventMember {
+    receiver: broadcast::Receiver<Frame>,
+    group: Arc<Events>,
+}
+
+impl EventMember {
+    /// Waits for the next event. Cancel-safe.
+    pub async fn next(&mut self) -> Frame {
+        match self.receiver.recv().await {
+            Ok(frame) => frame,
+            Err(broadcast::error::RecvError::Lagged(_)) => {
+                // Skips what is still there: it is older than what the member now reads.
+                self.receiver = self.receiver.resubscribe();
+                self.group.lagged.clone()
+            }
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}

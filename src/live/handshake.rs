@@ -1,0 +1,136 @@
+//! From an HTTP request to a socket: which consumer, from which origin, who, and only then the
+//! upgrade. A refused handshake is an HTTP answer before any upgrade.
+
+use std::sync::Arc;
+
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
+use warp::{
+    Filter, Reply,
+    filters::BoxedFilter,
+    http::{HeaderMap, Method, StatusCode, header},
+    path::FullPath,
+};
+
+use super::{
+    consumer::Consumer,
+    socket::{self, Client},
+};
+use crate::{
+    app::App,
+    auth::{self, origin},
+    config::Anonymous,
+    http::reply,
+    ws::handshake,
+};
+
+/// A connection's place among those that are served at once, as the accept loop hands it on.
+pub type Permit = Arc<OwnedSemaphorePermit>;
+
+/// The sockets' routes. Rejects what is no handshake, or none for a socket of ours.
+pub fn routes(app: &App) -> BoxedFilter<(reply::Response,)> {
+    let app = app.clone();
+    warp::path::full()
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .and(warp::ext::optional::<Permit>())
+        .and_then(
+            move |path: FullPath, method, headers, query: String, upgrade, permit| {
+                let app = app.clone();
+                async move {
+                    match wanted(path.as_str(), &query, &headers) {
+                        Some(consumer) => {
+                            Ok(open(app, consumer, &method, &headers, upgrade, permit).await)
+                        }
+                        None => Err(warp::reject::not_found()),
+                    }
+                }
+            },
+        )
+        .boxed()
+}
+
+/// The consumer that a handshake asks for.
+fn wanted(path: &str, query: &str, headers: &HeaderMap) -> Option<Consumer> {
+    let upgrade = headers.get(header::UPGRADE)?.to_str().ok()?;
+    if !upgrade.to_ascii_lowercase().contains("websocket") {
+        return None;
+    }
+    let consumer = Consumer::at(path)?;
+    let parameter = |name| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    };
+    match consumer {
+        Consumer::ReadSource if parameter("mode").as_deref() == Some("delta") => {
+            Some(Consumer::ReadSourceDeltas {
+                since: parameter("since"),
+            })
+        }
+        consumer => Some(consumer),
+    }
+}
+
+async fn open(
+    app: App,
+    consumer: Consumer,
+    method: &Method,
+    headers: &HeaderMap,
+    upgrade: Option<OnUpgrade>,
+    permit: Option<Permit>,
+) -> reply::Response {
+    if !origin::allowed(&app, headers) {
+        return reply::detail(
+            StatusCode::FORBIDDEN,
+            "This origin may not open sockets here.",
+        );
+    }
+    let who = match auth::identify(&app, headers).await {
+        Ok(who) => Some(Arc::new(who)),
+        Err(_) if app.anonymous == Anonymous::Read && consumer.is_reading() => None,
+        Err(refused) => return refused.into_response(),
+    };
+    let accept = match handshake::accept(method, headers) {
+        Ok(accept) => accept,
+        Err(refusal) => {
+            let mut response = reply::detail(refusal.status(), &refusal.to_string());
+            response.headers_mut().extend(refusal.headers());
+            return response;
+        }
+    };
+    let Some(upgrade) = upgrade else {
+        return reply::detail(
+            StatusCode::BAD_REQUEST,
+            "This connection cannot be upgraded.",
+        );
+    };
+    let deflate = accept.deflate();
+    tokio::spawn(async move {
+        let parts = match upgrade
+            .await
+            .map(hyper::upgrade::Upgraded::downcast::<TokioIo<TcpStream>>)
+        {
+            Ok(Ok(parts)) => parts,
+            Ok(Err(_)) => return tracing::error!("an upgraded connection is not TCP"),
+            Err(error) => return tracing::debug!(%error, "the client left before the upgrade"),
+        };
+        let client = Client {
+            stream: parts.io.into_inner(),
+            unread: parts.read_buf,
+            deflate,
+            consumer,
+            who,
+            permit,
+        };
+        // Boxed by the runtime on its own: this task's future stays as small as the socket's.
+        tokio::spawn(socket::serve(app, client));
+    });
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    *response.headers_mut() = accept.headers();
+    response
+}

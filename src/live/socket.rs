@@ -1,0 +1,163 @@
+//! One task a socket: what its group makes goes out, what the client sends is answered, and it ends
+//! with its session or the server. It never reads a table.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
+
+use super::{
+    consumer::{self, Answer, Answering, Consumer, Feed},
+    view::sessions::SessionMember,
+};
+use crate::{
+    app::App,
+    auth::Identity,
+    ws::{Connection, Event, Frame, Limits, Message, deflate::Params},
+};
+
+/// RFC 6455, section 7.4.1: the server is going down.
+const GOING_AWAY: u16 = 1001;
+/// RFC 6455, section 7.4.1: what the socket stood for, its session, is no longer valid.
+const POLICY: u16 = 1008;
+/// So many answers may wait for a client to take them; until then no more of it is read.
+const MAX_REPLIES: usize = 4;
+
+/// A client whose handshake was accepted.
+#[derive(Debug)]
+pub struct Client {
+    /// The connection, from which HTTP has read no further than `unread`.
+    pub stream: TcpStream,
+    /// What HTTP had read already.
+    pub unread: Bytes,
+    /// The compression agreed on.
+    pub deflate: Option<Params>,
+    /// Which socket it opened.
+    pub consumer: Consumer,
+    /// Who it is; nobody when strangers may look.
+    pub who: Option<Arc<Identity>>,
+    /// Its place among the connections that are served at once.
+    pub permit: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// Serves `client` until either side ends it.
+pub async fn serve(app: App, client: Client) {
+    let Client {
+        stream,
+        unread,
+        deflate,
+        consumer,
+        who,
+        permit,
+    } = client;
+    let session = who
+        .as_ref()
+        .and_then(|who| who.session.as_ref())
+        .map(|session| app.groups.sessions.join(session.id, session.remaining));
+    let mut socket = Socket {
+        connection: Connection::new(stream, unread, deflate, limits()),
+        feed: consumer.join(&app.groups, deflate.is_some()),
+        consumer,
+        replies: VecDeque::new(),
+        answering: None,
+        who,
+        app,
+    };
+    socket.run(session).await;
+    drop(permit);
+}
+
+fn limits() -> Arc<Limits> {
+    static LIMITS: std::sync::LazyLock<Arc<Limits>> = std::sync::LazyLock::new(Arc::default);
+    LIMITS.clone()
+}
+
+struct Socket {
+    connection: Connection,
+    feed: Feed,
+    consumer: Consumer,
+    replies: VecDeque<Frame>,
+    answering: Option<Answering>,
+    who: Option<Arc<Identity>>,
+    app: App,
+}
+
+impl Socket {
+    async fn run(&mut self, mut session: Option<SessionMember>) {
+        let app = self.app.clone();
+        let mut closing = false;
+        loop {
+            while self.connection.can_send()
+                && let Some(reply) = self.replies.pop_front()
+            {
+                self.connection.send(reply.wire(self.connection.deflate()));
+            }
+            let can_send = self.connection.can_send();
+            // One message at a time: while one is answered, the next waits in the kernel.
+            let reading = self.answering.is_none() && self.replies.len() < MAX_REPLIES;
+            tokio::select! {
+                event = self.connection.next(reading) => match event {
+                    Event::Message(message) => self.take(message),
+                    Event::Flushed => {}
+                    Event::Closed(reason) => {
+                        tracing::debug!(consumer = ?self.consumer, ?reason, "socket closed");
+                        return;
+                    }
+                },
+                frame = self.feed.next(&app.groups), if can_send => {
+                    // A pong or a close may have become due while this was waited for.
+                    self.replies.push_front(frame);
+                }
+                answer = answered(&mut self.answering) => self.give(answer),
+                () = ended(&mut session), if !closing => {
+                    closing = true;
+                    self.connection.close(POLICY, "the session has ended");
+                }
+                () = app.stopping.cancelled(), if !closing => {
+                    closing = true;
+                    self.connection.close(GOING_AWAY, "the server is stopping");
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Text(text) => {
+                self.answering = Some(consumer::answer(
+                    &self.consumer,
+                    &self.app,
+                    self.who.as_ref(),
+                    text,
+                ));
+            }
+            Message::Binary(_) => self.give(consumer::refuse_binary(&self.consumer)),
+        }
+    }
+
+    fn give(&mut self, answer: Answer) {
+        self.answering = None;
+        match answer {
+            Answer::Nothing => {}
+            Answer::Frame(frame) => self.replies.push_back(frame),
+            Answer::Show(id) => match &mut self.feed {
+                Feed::Filter(Some(member)) if member.id() == id => member.ask(),
+                feed => *feed = Feed::Filter(Some(self.app.groups.filter.join(id))),
+            },
+        }
+    }
+}
+
+async fn answered(answering: &mut Option<Answering>) -> Answer {
+    match answering {
+        Some(answering) => answering.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ended(session: &mut Option<SessionMember>) {
+    match session {
+        Some(session) => session.ended().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,162 @@
+//! Views: signal -> read -> frame -> group. One task a view; it reads the database only while
+//! somebody watches, and only what the hint names.
+
+pub mod changes;
+pub mod filter;
+pub mod library;
+pub mod list;
+pub mod runs;
+pub mod sessions;
+pub mod toggles;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time;
+
+use super::signal::{Hint, Rows, Signal};
+use crate::{
+    backoff::Backoff,
+    db::{Client, Pool},
+    error::Result,
+    ws::{self, Frame},
+};
+
+/// A view reads at most so often: 50 times a second. The first change after a pause is read at
+/// once; those that follow are merged, and the last one waits no longer than this.
+const PACE: Duration = Duration::from_millis(20);
+/// A read that takes longer is given up and tried again.
+const READ_DEADLINE: Duration = Duration::from_secs(10);
+/// Between attempts to read what could not be read.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+
+/// What all views do.
+pub trait View: Send + 'static {
+    /// For the log.
+    const NAME: &'static str;
+
+    /// Whether anybody would be told.
+    fn is_watched(&self) -> bool;
+
+    /// Something changed while nobody watched: what was published is out of date. Says whether
+    /// those who join later must be brought up to date with it; events are only for those who are
+    /// there when they happen.
+    fn forget(&mut self) -> bool;
+
+    /// Whether `hint` asks for a read at all; a mere demand may be met from memory.
+    fn must_read(&self, hint: &Hint) -> bool;
+
+    /// Reads what `hint` names, if anything, and publishes.
+    fn refresh(
+        &mut self,
+        client: Option<&Client>,
+        hint: &Hint,
+    ) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Follows `signal` for ever. A change that cannot be read is kept and tried again.
+pub async fn follow<V: View>(mut view: V, signal: Arc<Signal>, pool: Pool) {
+    let mut retry = RETRY;
+    loop {
+        signal.raised().await;
+        if !view.is_watched() {
+            if !view.forget() {
+                signal.done(&signal.take());
+            }
+            continue;
+        }
+        let started = Instant::now();
+        let task = signal.take();
+        match read(&mut view, &pool, &task.hint).await {
+            Ok(()) => {
+                signal.done(&task);
+                retry.reset();
+                time::sleep(PACE.saturating_sub(started.elapsed())).await;
+            }
+            Err(error) => {
+                tracing::warn!(view = V::NAME, %error, "read failed; trying again");
+                signal.put_back(task);
+                retry.pause().await;
+            }
+        }
+    }
+}
+
+async fn read<V: View>(view: &mut V, pool: &Pool, hint: &Hint) -> Result<()> {
+    if !view.must_read(hint) {
+        return view.refresh(None, hint).await;
+    }
+    let client = pool.client().await?;
+    let refresh = view.refresh(Some(&client), hint);
+    match time::timeout(READ_DEADLINE, refresh).await {
+        Ok(result) => result,
+        Err(_) => Err(crate::error::Error::Unavailable(
+            "a read took too long".into(),
+        )),
+    }
+}
+
+/// The version of a snapshot: `epoch:counter`. The counter never goes backwards within an epoch;
+/// an epoch is one view's life in one process.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// Milliseconds since 1970 when the view began.
+    epoch: u64,
+    /// Counts what was published.
+    pub counter: u64,
+}
+
+impl Version {
+    /// The version before the first snapshot.
+    pub fn start() -> Self {
+        let now = jiff::Timestamp::now().as_millisecond();
+        Self {
+            epoch: u64::try_from(now).unwrap_or_default(),
+            counter: 0,
+        }
+    }
+
+    /// Reads `epoch:counter`; `None` when it is of another epoch or not a version.
+    pub fn counter_of(&self, text: &str) -> Option<u64> {
+        let (epoch, counter) = text.split_once(':')?;
+        (epoch.parse() == Ok(self.epoch)).then(|| counter.parse().ok())?
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.epoch, self.counter)
+    }
+}
+
+/// A frame and the version of the state that it shows.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// See [`Version`].
+    pub counter: u64,
+    /// What is sent.
+    pub frame: Frame,
+}
+
+/// Compresses a frame that most members want compressed, away from the async threads.
+async fn compress(frame: &Frame) {
+    let frame = frame.clone();
+    // A panic in there leaves the frame uncompressed, and `Frame::wire` tries again.
+    let _ =
+        tokio::task::spawn_blocking(move || frame.compress(ws::deflate::Params::default())).await;
+}
+
+/// The ids that `rows` names.
+fn named(rows: &Rows) -> Vec<uuid::Uuid> {
+    match rows {
+        Rows::Named(ids) => ids.iter().copied().collect(),
+        Rows::None | Rows::All => Vec::new(),
+    }
+}
+
+/// A frame of a small JSON value.
+pub(super) fn json_frame(value: &impl serde::Serialize) -> Frame {
+    Frame::text(&serde_json::to_string(value).expect("keys are strings, so it is JSON"))
+}

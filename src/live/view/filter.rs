@@ -1,0 +1,91 @@
+//! Single sources that sockets asked for: `{"status":"success","data":{...}}`, again whenever one
+//! changes, for the group FilterDataSource.
+
+use std::{collections::HashMap, sync::Arc};
+
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{View, json_frame};
+use crate::{
+    db::{Client, sources},
+    error::Result,
+    live::{group::keyed::Keyed, signal::Hint},
+    wire::SourceBody,
+};
+
+/// See the module.
+pub struct Filter {
+    group: Arc<Keyed>,
+    zone: TimeZone,
+}
+
+impl Filter {
+    /// Tells `group`; times are written in `zone`.
+    pub fn new(group: Arc<Keyed>, zone: TimeZone) -> Self {
+        Self { group, zone }
+    }
+}
+
+impl View for Filter {
+    const NAME: &'static str = "filter";
+
+    fn is_watched(&self) -> bool {
+        self.group.is_watched()
+    }
+
+    fn forget(&mut self) -> bool {
+        false
+    }
+
+    fn must_read(&self, hint: &Hint) -> bool {
+        !self.group.watched(&hint.clone().rows()).is_empty()
+    }
+
+    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<()> {
+        let Some(client) = client else { return Ok(()) };
+        let read = self.group.begin_read();
+        let ids = self.group.watched(&hint.clone().rows());
+        let found = sources::by_ids(client, &ids).await?;
+        let found: HashMap<Uuid, _> = found.iter().map(|source| (source.id, source)).collect();
+        for id in ids {
+            let frame = match found.get(&id) {
+                Some(source) => json_frame(&Found {
+                    status: "success",
+                    data: SourceBody::new(source, &self.zone),
+                }),
+                None => json_frame(&NotFound::default()),
+            };
+            self.group.publish(id, read, frame);
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    status: &'static str,
+    data: SourceBody<'a>,
+}
+
+/// The answer to an id that names no source. The empty `data` keeps the frontend's page alive.
+#[derive(Serialize)]
+pub struct NotFound {
+    status: &'static str,
+    message: &'static str,
+    data: Empty,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+impl Default for NotFound {
+    fn default() -> Self {
+        Self {
+            status: "error",
+            message: "Source not found",
+            data: Empty {},
+        }
+    }
+}

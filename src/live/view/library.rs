@@ -1,0 +1,86 @@
+//! The Data Library's counts: `{"data":[3 sections],"version"}` for the group DataLibrary.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Snapshot, Version, View, compress, json_frame};
+use crate::{
+    db::{
+        Client,
+        counts::{self, Counts},
+    },
+    error::Result,
+    live::{group::Group, signal::Hint},
+    wire,
+};
+
+/// See the module.
+pub struct Library {
+    group: Arc<Group<Snapshot>>,
+    shown: Option<Counts>,
+    version: Version,
+}
+
+impl Library {
+    /// A view that has read nothing yet.
+    pub fn new(group: Arc<Group<Snapshot>>) -> Self {
+        Self {
+            group,
+            shown: None,
+            version: Version::start(),
+        }
+    }
+}
+
+impl View for Library {
+    const NAME: &'static str = "library";
+
+    fn is_watched(&self) -> bool {
+        self.group.members() > 0
+    }
+
+    fn forget(&mut self) -> bool {
+        self.group.forget();
+        true
+    }
+
+    fn must_read(&self, hint: &Hint) -> bool {
+        self.shown.is_none() || !hint.is_empty()
+    }
+
+    async fn refresh(&mut self, client: Option<&Client>, _: &Hint) -> Result<()> {
+        if let Some(client) = client {
+            let counts = counts::read(client).await?;
+            if self.shown == Some(counts) && self.group.is_current() {
+                return Ok(());
+            }
+            self.version.counter += u64::from(self.shown != Some(counts));
+            self.shown = Some(counts);
+        }
+        let Some(counts) = self
+            .shown
+            .filter(|_| client.is_some() || !self.group.is_current())
+        else {
+            return Ok(());
+        };
+        let frame = json_frame(&Body {
+            data: wire::library(&counts),
+            version: self.version.to_string(),
+        });
+        if self.group.deflating() > 0 {
+            compress(&frame).await;
+        }
+        self.group.publish(Snapshot {
+            counter: self.version.counter,
+            frame,
+        });
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Body {
+    data: [wire::Section; 3],
+    version: String,
+}

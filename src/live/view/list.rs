@@ -1,0 +1,205 @@
+//! The list of sources, newest first. Keeps every row's JSON, reads only rows that changed, and
+//! makes from them the full list (group DataSource) and the steps from one version to the next.
+
+mod deltas;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+use bytes::{BufMut, Bytes};
+use jiff::{Timestamp, tz::TimeZone};
+use uuid::Uuid;
+
+pub use self::deltas::Deltas;
+use self::deltas::{Rows as StepRows, Step, join, put_version};
+use super::{Snapshot, Version, View, compress, named};
+use crate::{
+    db::{
+        Client,
+        sources::{self, Source},
+    },
+    error::Result,
+    live::{
+        group::Group,
+        signal::{Hint, Rows},
+    },
+    wire::SourceBody,
+    ws::Frame,
+};
+
+/// So many steps are remembered for those who come back...
+const STEPS_KEPT: usize = 256;
+/// ...but no more rows than this in all of them; beyond it a snapshot is the better answer.
+const STEP_ROWS_KEPT: usize = 20_000;
+
+/// See the module.
+pub struct List {
+    lists: Arc<Group<Snapshot>>,
+    deltas: Arc<Group<Arc<Deltas>>>,
+    zone: TimeZone,
+    version: Version,
+    loaded: bool,
+    /// Each row's JSON, in the order of the list.
+    rows: BTreeMap<Place, Bytes>,
+    /// Where each row stands.
+    places: HashMap<Uuid, Place>,
+    steps: VecDeque<Arc<Step>>,
+}
+
+/// Newest first; the id decides between equals.
+type Place = (Reverse<Timestamp>, Uuid);
+
+impl List {
+    /// A view that has read nothing yet. Times are written in `zone`.
+    pub fn new(
+        lists: Arc<Group<Snapshot>>,
+        deltas: Arc<Group<Arc<Deltas>>>,
+        zone: TimeZone,
+    ) -> Self {
+        Self {
+            lists,
+            deltas,
+            zone,
+            version: Version::start(),
+            loaded: false,
+            rows: BTreeMap::new(),
+            places: HashMap::new(),
+            steps: VecDeque::new(),
+        }
+    }
+
+    /// Takes over what was read: `named` rows (all when `None`) as they are now.
+    fn apply(&mut self, read: &[Source], named: Option<&[Uuid]>) -> StepRows {
+        let mut changed = Vec::new();
+        let gone: Vec<Uuid> = {
+            let found: HashSet<Uuid> = read.iter().map(|s| s.id).collect();
+            match named {
+                Some(ids) => ids
+                    .iter()
+                    .copied()
+                    .filter(|id| !found.contains(id))
+                    .collect(),
+                None => self
+                    .places
+                    .keys()
+                    .copied()
+                    .filter(|id| !found.contains(id))
+                    .collect(),
+            }
+        };
+        for id in gone {
+            if let Some(place) = self.places.remove(&id) {
+                self.rows.remove(&place);
+                changed.push((id, None));
+            }
+        }
+        for source in read {
+            let place = (Reverse(source.created_at), source.id);
+            let json = serde_json::to_vec(&SourceBody::new(source, &self.zone))
+                .expect("keys are strings, so it is JSON");
+            let before = self.places.insert(source.id, place);
+            if let Some(before) = before
+                && before != place
+            {
+                self.rows.remove(&before);
+            }
+            if self.rows.get(&place).is_some_and(|kept| *kept == json) {
+                continue;
+            }
+            let json = Bytes::from(json);
+            self.rows.insert(place, json.clone());
+            changed.push((source.id, Some(json)));
+        }
+        changed
+    }
+
+    /// Remembers a step, forgetting old ones beyond the bounds.
+    fn remember(&mut self, rows: StepRows) {
+        self.version.counter += 1;
+        self.steps.push_back(Arc::new(Step { rows }));
+        let mut rows: usize = self.steps.iter().map(|step| step.rows.len()).sum();
+        while self.steps.len() > STEPS_KEPT || rows > STEP_ROWS_KEPT {
+            rows -= self.steps.pop_front().map_or(0, |step| step.rows.len());
+        }
+    }
+
+    /// The whole list, assembled from the kept rows.
+    fn frame(&self) -> Frame {
+        let version = self.version.to_string();
+        let bytes: usize = self.rows.values().map(|json| json.len() + 1).sum();
+        Frame::text_from(bytes + version.len() + 32, |out| {
+            out.put_slice(br#"{"data":["#);
+            join(out, self.rows.values());
+            put_version(out, &version);
+        })
+    }
+}
+
+impl View for List {
+    const NAME: &'static str = "list";
+
+    fn is_watched(&self) -> bool {
+        self.lists.members() > 0 || self.deltas.members() > 0
+    }
+
+    fn forget(&mut self) -> bool {
+        self.lists.forget();
+        self.deltas.forget();
+        true
+    }
+
+    fn must_read(&self, hint: &Hint) -> bool {
+        !self.loaded || !hint.is_empty()
+    }
+
+    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<()> {
+        let mut changed = Vec::new();
+        if let Some(client) = client {
+            let rows = if self.loaded {
+                hint.clone().rows()
+            } else {
+                Rows::All
+            };
+            changed = match &rows {
+                Rows::All => self.apply(&sources::list(client).await?, None),
+                rows => {
+                    let ids = named(rows);
+                    self.apply(&sources::by_ids(client, &ids).await?, Some(&ids))
+                }
+            };
+        }
+        let first = !std::mem::replace(&mut self.loaded, true);
+        if first {
+            // Nobody has seen an earlier version, so there is no step to it.
+            self.version.counter += 1;
+        } else if !changed.is_empty() {
+            self.remember(changed.clone());
+        }
+        let moved = first || !changed.is_empty();
+        if moved || !self.deltas.is_current() {
+            self.deltas.publish(Arc::new(Deltas::new(
+                self.version.clone(),
+                self.steps.clone(),
+            )));
+        }
+        if self.lists.members() == 0 {
+            // Assembled when somebody asks for it.
+            self.lists.forget();
+        } else if moved || !self.lists.is_current() {
+            let frame = self.frame();
+            if self.lists.deflating() > 0 {
+                compress(&frame).await;
+            }
+            self.lists.publish(Snapshot {
+                counter: self.version.counter,
+                frame,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! Writes to `sources` for clients of this process, over HTTP and sockets alike: one statement, in
+//! time, and expected back by the arrow. Never tells anybody but the caller.
+
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    db::{
+        self,
+        sources::{self, Change, Source},
+    },
+    error::Result,
+};
+
+/// Adds a source.
+///
+/// # Errors
+/// As [`sources::insert`], and [`Error::Unavailable`](crate::error::Error::Unavailable) when the
+/// database does not answer in time.
+pub async fn insert(app: &App, change: &Change) -> Result<Source> {
+    let id = Uuid::new_v4();
+    let insert = async {
+        sources::insert(&*app.pool.client().await?, id, change)
+            .await
+            .map(Some)
+    };
+    let added = expected(app, id, insert).await?;
+    Ok(added.expect("an insert that succeeds has a row"))
+}
+
+/// Changes a source; `None` when there is no such source.
+///
+/// # Errors
+/// As [`insert`].
+pub async fn update(app: &App, id: Uuid, change: &Change) -> Result<Option<Source>> {
+    let update = async { sources::update(&*app.pool.client().await?, id, change).await };
+    expected(app, id, update).await
+}
+
+/// Removes a source; false when there was none.
+///
+/// # Errors
+/// As [`insert`].
+pub async fn delete(app: &App, id: Uuid) -> Result<bool> {
+    let delete = async {
+        let existed = sources::delete(&*app.pool.client().await?, id).await?;
+        Ok(existed.then_some(()))
+    };
+    Ok(expected(app, id, delete).await?.is_some())
+}
+
+async fn expected<T>(
+    app: &App,
+    id: Uuid,
+    statement: impl Future<Output = Result<Option<T>>>,
+) -> Result<Option<T>> {
+    app.groups.expected.expect(id);
+    let result = db::in_time(statement).await;
+    if !matches!(result, Ok(Some(_))) {
+        app.groups.expected.forget(id);
+    }
+    result
+}

@@ -1,0 +1,119 @@
+//! The `marketplace` program: parses the command line, starts the log, calls the library, and turns
+//! its result into an exit code.
+
+use std::{io::Write, process::ExitCode};
+
+use marketplace::{
+    auth::newcomer,
+    config::{self, Command, Config, Database, LogFormat},
+    db::{
+        dsn::Dsn,
+        embedded::{Cluster, Options},
+        migrate,
+    },
+    error::{Error, Result},
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    match config::parse(std::env::args()).and_then(|cli| start(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ Error::Config(_)) => {
+            eprintln!("marketplace: {error}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("marketplace: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(config) => {
+                log(config.log_format);
+                serve(*config).await
+            }
+            Command::Migrate(database) => {
+                log(LogFormat::Text);
+                migrate_only(*database).await
+            }
+        }
+    })
+}
+
+fn log(format: LogFormat) {
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
+        .from_env_lossy();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    };
+    if !config.embedded {
+        let database = config
+            .database
+            .database_url
+            .clone()
+            .ok_or_else(missing_url)?;
+        return marketplace::run(config, &database, announce, stop).await;
+    }
+    let options = Options {
+        data_dir: config.data_dir.clone(),
+        port: None,
+        settings: Vec::new(),
+    };
+    let cluster = Cluster::start(options)
+        .await
+        .map_err(|e| Error::Start(e.to_string()))?;
+    let database: Dsn = cluster.url().parse().map_err(Error::Start)?;
+    migrate::run(&database, &config.database.time_zone.name).await?;
+    let password = newcomer::password(&database, cluster.data_dir()).await?;
+    println!("edit rows with: {}", cluster.psql());
+    println!("sign in as: {} / {password}", newcomer::USERNAME);
+    let result = marketplace::run(config, &database, announce, stop).await;
+    cluster
+        .stop()
+        .await
+        .map_err(|e| Error::Start(e.to_string()))?;
+    result
+}
+
+async fn migrate_only(database: Database) -> Result<()> {
+    let dsn = database.database_url.ok_or_else(missing_url)?;
+    let done = migrate::run(&dsn, &database.time_zone.name).await?;
+    println!("applied {} migrations", done.applied);
+    Ok(())
+}
+
+/// The line that people and scripts wait for.
+fn announce(address: std::net::SocketAddr) {
+    println!("listening on http://{address}");
+    // A pipe is not flushed by a line's end.
+    let _ = std::io::stdout().flush();
+}
+
+fn missing_url() -> Error {
+    Error::Config("DATABASE_URL: is not set; name a database, or use --embedded".into())
+}

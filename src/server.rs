@@ -1,0 +1,146 @@
+//! The accept loop: one listening socket, a bounded number of connections, and a graceful stop.
+
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use hyper::{Request, body::Incoming, server::conn::http1, service::Service};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time,
+};
+use tokio_util::sync::CancellationToken;
+use warp::{Reply, filters::BoxedFilter};
+
+use crate::error::{Error, Result};
+
+/// A client has this long for a request's headers, and between requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest request head, in bytes; a longer one is answered with 431.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// How long a stop waits for what is being answered.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// How many handshakes may wait to be accepted; the kernel may hold it lower.
+const BACKLOG: i32 = 4096;
+/// The kernel takes no more than this of a frame in advance, in bytes: a slow client holds little
+/// memory, and a newer frame is not stuck behind an older one.
+const UNSENT_BYTES: u32 = 128 * 1024;
+
+/// Binds the listening socket. What is set here is inherited by every connection.
+///
+/// # Errors
+/// [`Error::Config`] when the address cannot be had.
+pub fn bind(address: SocketAddr) -> Result<TcpListener> {
+    let open = || {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        socket.set_tcp_nodelay(true)?;
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().map_err(|e: std::io::Error| Error::Config(format!("BIND: {address}: {e}")))
+}
+
+/// Serves `routes` until `stopping`, then finishes what is being answered.
+pub async fn serve<R: Reply + Send + 'static>(
+    listener: TcpListener,
+    routes: BoxedFilter<(R,)>,
+    max_connections: usize,
+    stopping: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(max_connections));
+    let service = TowerToHyperService::new(warp::service(routes));
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, or a client that left at once. Others are still served.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = stopping.cancelled() => break,
+        };
+        match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => {
+                let service = service.clone();
+                tokio::spawn(connection(
+                    stream,
+                    service,
+                    Arc::new(place),
+                    stopping.clone(),
+                ));
+            }
+            Err(_) => {
+                tokio::spawn(turn_away(stream));
+            }
+        }
+    }
+    drop(listener);
+    let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
+    if time::timeout(STOP_DEADLINE, places.acquire_many(all))
+        .await
+        .is_err()
+    {
+        tracing::warn!("stopping although some connections are still busy");
+    }
+}
+
+/// One connection's HTTP; a socket leaves it by the upgrade and takes its place along.
+async fn connection<S>(
+    stream: TcpStream,
+    service: S,
+    place: Arc<OwnedSemaphorePermit>,
+    stopping: CancellationToken,
+) where
+    S: Service<Request<Incoming>> + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Response: Into<warp::reply::Response>,
+{
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&place));
+        let answer = service.call(request);
+        async move { answer.await.map(Into::into) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Tells a client that there is no place for it.
+async fn turn_away(mut stream: TcpStream) {
+    const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+        content-length: 53\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+        {\"detail\":\"Too many connections. Try again shortly.\"}";
+    let _ = time::timeout(Duration::from_secs(1), stream.write_all(FULL)).await;
+}
