@@ -9,5 +9,17 @@
     reason = "a test is not configured by the server's configuration"
 )]
 
+mod architecture;
+mod client;
+mod compat;
+mod dashboard;
+mod day;
 mod embedded;
+mod faults;
 mod postgres;
+mod program;
+mod schema;
+mod server;
+mod sockets;
+mod sql;
+mod tls;

@@ -1,0 +1,188 @@
+//! One arrow of imports: who may use whom, read from the `use crate::` lines.
+
+use std::{fs, path::Path};
+
+/// A module, and what of the crate its files must not name.
+const FORBIDDEN: [(&str, &[&str]); 12] = [
+    (
+        "error",
+        &[
+            "app", "auth", "config", "db", "http", "live", "ws", "wire", "server",
+        ],
+    ),
+    (
+        "ws",
+        &[
+            "app", "auth", "config", "db", "error", "http", "live", "wire", "server",
+        ],
+    ),
+    (
+        "db",
+        &[
+            "app", "auth", "http", "live", "ws", "wire", "server", "forms",
+        ],
+    ),
+    (
+        "wire",
+        &["app", "auth", "http", "live", "ws", "server", "forms"],
+    ),
+    ("forms", &["app", "auth", "http", "live", "ws", "server"]),
+    ("auth", &["live", "ws", "server", "forms"]),
+    (
+        "live/channel",
+        &["app", "auth", "config", "db", "http", "ws", "live::view"],
+    ),
+    (
+        "live/signal",
+        &["app", "auth", "config", "db", "http", "ws", "live::view"],
+    ),
+    (
+        "live/listener",
+        &[
+            "app",
+            "auth",
+            "db",
+            "http",
+            "ws",
+            "live::group",
+            "live::view",
+        ],
+    ),
+    (
+        "live/group",
+        &[
+            "app",
+            "auth",
+            "config",
+            "db",
+            "http",
+            "live::view",
+            "live::listener",
+        ],
+    ),
+    (
+        "live/view",
+        &[
+            "app",
+            "auth",
+            "config",
+            "http",
+            "live::socket",
+            "live::listener",
+            "server",
+        ],
+    ),
+    ("server", &["app", "auth", "db", "http", "live", "ws"]),
+];
+
+#[test]
+fn imports_follow_the_arrow() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for (module, forbidden) in FORBIDDEN {
+        let mut files = vec![source.join(format!("{module}.rs"))];
+        collect(&source.join(module), &mut files);
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{file:?}: {e}"));
+            for name in forbidden.iter().filter(|name| names(&text, name)) {
+                wrong.push(format!(
+                    "{} uses {name}",
+                    file.strip_prefix(&source).unwrap().display()
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let mut files = Vec::new();
+    for folder in ["src", "tests/it", "benches"] {
+        collect(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join(folder),
+            &mut files,
+        );
+    }
+    files.retain(|file| !fs::read_to_string(file).unwrap().starts_with("//! "));
+    assert!(files.is_empty(), "without a first sentence: {files:#?}");
+}
+
+fn collect(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// Whether a file imports `crate::name`, in one line or in a braced list.
+fn names(text: &str, name: &str) -> bool {
+    let flat: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| line.split_whitespace())
+        .collect();
+    let path = format!("crate::{name}");
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    if flat
+        .match_indices(&path)
+        .any(|(at, found)| ends(&flat[at + found.len()..]))
+    {
+        return true;
+    }
+    flat.match_indices("usecrate::{").any(|(at, _)| {
+        let list = &flat[at..flat[at..].find(';').map_or(flat.len(), |end| at + end)];
+        let (first, rest) = name.split_once("::").unwrap_or((name, ""));
+        top_level(list).iter().any(|item| {
+            item.strip_prefix(first).is_some_and(|after| {
+                (after.is_empty() || after.starts_with("::"))
+                    && (rest.is_empty() || after.contains(rest))
+            })
+        })
+    })
+}
+
+/// The items of a braced list, not those of the lists within.
+fn top_level(list: &str) -> Vec<&str> {
+    let list = list.split_once('{').map_or("", |(_, list)| list);
+    let (mut depth, mut start, mut items) = (0, 0, Vec::new());
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                items.push(&list[start..at]);
+                return items;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                items.push(&list[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    items
+}
+
+#[test]
+fn the_reader_of_imports_sees_every_form() {
+    let text =
+        "use crate::{\n    app::App,\n    db::{Client, sources},\n    live::group::Group,\n};";
+    for (name, expected) in [
+        ("app", true),
+        ("db", true),
+        ("live", true),
+        ("live::group", true),
+        ("live::view", false),
+        ("http", false),
+    ] {
+        assert_eq!(names(text, name), expected, "{name}");
+    }
+    assert!(names("use crate::http::reply;", "http"));
+    assert!(!names("// crate::http", "http"));
+    assert!(!names("use crate::httpd;", "http"));
+}

@@ -1,0 +1,126 @@
+//! The day's turn, by a real clock: the servers' time zone is chosen so that its midnight is near.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    dashboard::Dashboard,
+    server::{TestServer, database, eventually, open},
+};
+
+const SECONDS_A_DAY: i64 = 86_400;
+
+/// A POSIX time zone in which it is `seconds` before midnight now.
+fn zone_before_midnight(seconds: i64) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let now = i64::try_from(now).unwrap() % SECONDS_A_DAY;
+    let mut ahead = SECONDS_A_DAY - seconds - now;
+    if ahead > SECONDS_A_DAY / 2 {
+        ahead -= SECONDS_A_DAY;
+    }
+    // POSIX counts westwards.
+    let (sign, ahead) = if ahead < 0 {
+        ('+', -ahead)
+    } else {
+        ('-', ahead)
+    };
+    format!(
+        "TST{sign}{:02}:{:02}:{:02}",
+        ahead / 3600,
+        ahead / 60 % 60,
+        ahead % 60
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_day_turns_without_a_write_and_once_for_all_servers() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let zone = zone_before_midnight(6);
+    let one = TestServer::on(&database.url, &["--time-zone", &zone]).await;
+    let _other = TestServer::on(&database.url, &["--time-zone", &zone]).await;
+    let today: String = dba
+        .query_one("select local_date()::text", &[])
+        .await
+        .unwrap()
+        .get(0);
+    dba.batch_execute(
+        "insert into sources (id, country, current_update) values
+            ('00000000-0000-0000-0000-000000000001', 'tomorrow', local_date() + 1),
+            (default, 'today', local_date()), (default, 'later', local_date() + 2)",
+    )
+    .await
+    .unwrap();
+    let watched = Uuid::from_u128(1);
+    let mut dashboard = Dashboard::open(&one.visitor("watcher").await, watched).await;
+    dashboard.agrees_with(&dba, watched).await;
+    let states = "select string_agg(country || ' ' || datadelivery_status, ', ' order by country)
+        from sources";
+    let before: String = dba.query_one(states, &[]).await.unwrap().get(0);
+    assert_eq!(before, "later awaiting, today received, tomorrow awaiting");
+
+    eventually("the day has turned", async || {
+        let after: String = dba.query_one(states, &[]).await.unwrap().get(0);
+        after == "later awaiting, today delayed, tomorrow received"
+    })
+    .await;
+    dashboard.agrees_with(&dba, watched).await;
+    let turns = "select count(*), max(rederived) from day_turns where day > $1::text::date";
+    let turns = dba.query_one(turns, &[&today]).await.unwrap();
+    assert_eq!((turns.get::<_, i64>(0), turns.get::<_, i64>(1)), (1, 2));
+}
+
+#[tokio::test]
+async fn a_day_that_turned_while_no_server_was_up_is_turned_by_the_next() {
+    let database = database().await;
+    let dba = database.connect().await;
+    dba.batch_execute(
+        "insert into sources (country, current_update) values ('a', local_date());
+         alter table sources disable trigger sources_derived;
+         update sources set datadelivery_status = 'awaiting';
+         alter table sources enable always trigger sources_derived;
+         delete from day_turns; insert into day_turns (day) values (local_date() - 1)",
+    )
+    .await
+    .unwrap();
+    let server = TestServer::on(&database.url, &[]).await;
+    let mut socket = open(&server.visitor("watcher").await, "/ws/read_source/").await;
+    let mut status = Value::Null;
+    eventually("the row's status follows the calendar", async || {
+        status =
+            socket.next_json(crate::server::SOON).await["data"][0]["datadelivery_status"].clone();
+        status == "received"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_time_zone_derives_every_status_again() {
+    let database = database().await;
+    let dba = database.connect().await;
+    TestServer::on(&database.url, &["--time-zone", "Etc/GMT+12"])
+        .await
+        .stop()
+        .await
+        .unwrap();
+    dba.batch_execute("insert into sources (current_update) values (local_date())")
+        .await
+        .unwrap();
+    // 24 hours ahead of the other: always the next day there.
+    let server = TestServer::on(&database.url, &["--time-zone", "Etc/GMT-12"]).await;
+    let status = "select datadelivery_status from sources";
+    let status: String = dba.query_one(status, &[]).await.unwrap().get(0);
+    assert_eq!(status, "delayed");
+    let zone: String = dba
+        .query_one("select local_time_zone()", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(zone, "Etc/GMT-12");
+    server.stop().await.unwrap();
+}

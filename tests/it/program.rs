@@ -1,0 +1,295 @@
+//! The program as people run it: the command line, bad settings, a database that is late, signals.
+
+use std::{
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
+
+use crate::{
+    client::Http,
+    postgres::{self, Home},
+    server::{ORIGIN, SOON, eventually, open},
+};
+
+/// The program with nothing of this process's environment that could configure it.
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_marketplace"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.kill_on_drop(true);
+    command
+}
+
+/// A running server program.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the program starts");
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        Self { child, lines }
+    }
+
+    /// What follows `prefix` in the first line that begins with it.
+    async fn line(&mut self, prefix: &str) -> String {
+        let found = async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                if let Some(rest) = line.strip_prefix(prefix) {
+                    return rest.to_owned();
+                }
+            }
+            panic!("the program ended without a line {prefix:?}");
+        };
+        timeout(Duration::from_mins(1), found)
+            .await
+            .expect("the line comes in time")
+    }
+
+    async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("it runs").to_string();
+        assert!(
+            Command::new("kill")
+                .args([name, &pid])
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+#[tokio::test]
+async fn bad_settings_stop_the_start_with_one_line_that_names_the_variable() {
+    let good = (
+        "DATABASE_URL",
+        "postgres://nobody:geheim@127.0.0.1:1/nothing",
+    );
+    for (variable, value) in [
+        ("DATABASE_URL", "postgres://u:geheim@h/d?sslmode=maybe"),
+        ("DATABASE_URL", "geheim"),
+        ("LISTEN_DATABASE_URL", "postgres://u:geheim@h:port/d"),
+        ("BIND", "here"),
+        ("BIND", "192.0.2.1:80"),
+        ("ALLOWED_ORIGINS", "localhost"),
+        ("TIME_ZONE", "Europe/Atlantis"),
+        ("REGISTRATION", "ajar"),
+        ("ANONYMOUS", "write"),
+        ("POOL_SIZE", "0"),
+        ("MAX_CONNECTIONS", "many"),
+        ("LOG_FORMAT", "xml"),
+    ] {
+        let mut command = program(&["serve"]);
+        command.env(good.0, good.1).env(variable, value);
+        let Output { status, stderr, .. } = timeout(SOON, command.output())
+            .await
+            .expect("it stops at once")
+            .unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(2), "{variable}={value}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{variable}={value}: {stderr}");
+        assert!(
+            stderr.starts_with(&format!("marketplace: {variable}: ")),
+            "{stderr}"
+        );
+        assert!(!stderr.contains("geheim"), "{stderr}");
+    }
+    let none = program(&["serve"]).output().await.unwrap();
+    let stderr = String::from_utf8(none.stderr).unwrap();
+    assert!(
+        stderr.starts_with("marketplace: DATABASE_URL: "),
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
+async fn help_names_every_variable() {
+    let help = program(&["serve", "--help"]).output().await.unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for variable in [
+        "DATABASE_URL",
+        "LISTEN_DATABASE_URL",
+        "BIND",
+        "ALLOWED_ORIGINS",
+        "TIME_ZONE",
+        "REGISTRATION",
+        "ANONYMOUS",
+        "LOG_FORMAT",
+        "POOL_SIZE",
+        "MAX_CONNECTIONS",
+        "DATA_DIR",
+    ] {
+        assert!(
+            help.contains(&format!("[env: {variable}")),
+            "{variable} is not in\n{help}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_down_at_start_is_waited_for() {
+    let cluster = postgres::private_cluster(&[]).await;
+    let url = cluster.url();
+    let home = cluster.stop().await;
+    assert!(
+        tokio_postgres::connect(&url, tokio_postgres::NoTls)
+            .await
+            .is_err(),
+        "it is down"
+    );
+    let mut command = program(&["serve", "--bind", "127.0.0.1:0"]);
+    command.env("DATABASE_URL", &url);
+    let mut server = Running::start(command);
+    let base = server.line("listening on ").await;
+    let mut operator = Http::new(&base);
+    let ready = operator.get("/readyz").send().await;
+    assert_eq!(ready.status, 503, "{}", ready.text());
+    assert_eq!(operator.get("/healthz").send().await.status, 200);
+
+    let cluster = marketplace::db::embedded::Cluster::start(postgres::options(&home.dir, &[]))
+        .await
+        .expect("PostgreSQL starts");
+    assert_eq!(cluster.url(), url, "it is the same database");
+    eventually("the server is ready", async || {
+        operator.get("/readyz").send().await.status == 200
+    })
+    .await;
+    drop(server);
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_newcomer_edits_a_row_with_the_printed_command_and_the_page_follows() {
+    let home = Home::new();
+    let data_dir = home.dir.to_str().unwrap().to_owned();
+    let arguments = [
+        "serve",
+        "--embedded",
+        "--bind",
+        "127.0.0.1:0",
+        "--data-dir",
+        &data_dir,
+    ];
+    let mut server = Running::start(program(&arguments));
+    let psql = server.line("edit rows with: ").await;
+    let account = server.line("sign in as: ").await;
+    let base = server.line("listening on ").await;
+    let (name, password) = account.split_once(" / ").expect("a name and a password");
+
+    let mut page = Http::new(&base).on_page(&base);
+    let body = serde_json::json!({ "username": name, "password": password });
+    eventually("the account works", async || {
+        page.post("/api/login/").json(&body).send().await.status == 200
+    })
+    .await;
+    let html = page
+        .get("/")
+        .header("Accept", "text/html,application/xhtml+xml")
+        .send()
+        .await;
+    assert_eq!(html.status, 200);
+    assert!(html.text().contains("/ws/read_source/"));
+    let mut list = open(&page, "/ws/read_source/").await;
+    assert_eq!(list.next_json(SOON).await["data"], serde_json::json!([]));
+
+    let sql = "insert into sources (country) values ('by hand')";
+    let output = postgres::psql(&psql, "marketplace", sql).await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(list.next_json(SOON).await["data"][0]["country"], "by hand");
+
+    server.signal("-TERM").await;
+    assert_eq!(list.closed_within(SOON).await.code, 1001);
+    let status = timeout(SOON, server.child.wait())
+        .await
+        .expect("it stops")
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+
+    // The second start finds the data and the account again.
+    let mut server = Running::start(program(&arguments));
+    assert_eq!(server.line("sign in as: ").await, account);
+    let base = server.line("listening on ").await;
+    let mut page = Http::new(&base).on_page(ORIGIN);
+    eventually("the row is still there", async || {
+        page.post("/api/login/").json(&body).send().await;
+        let rows = page.get("/api/read-source/").send().await;
+        rows.status == 200 && rows.json()[0]["country"] == "by hand"
+    })
+    .await;
+    server.signal("-INT").await;
+    let status = timeout(SOON, server.child.wait())
+        .await
+        .expect("it stops")
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_stop_finishes_the_request_that_is_under_way() {
+    let database = crate::server::database().await;
+    let mut command = program(&["serve", "--bind", "127.0.0.1:0"]);
+    command.env("DATABASE_URL", &database.url);
+    let mut server = Running::start(command);
+    let base = server.line("listening on ").await;
+    let mut operator = Http::new(&base);
+    eventually("the server is ready", async || {
+        operator.get("/readyz").send().await.status == 200
+    })
+    .await;
+
+    let body = serde_json::json!({
+        "username": "late", "password": "Correct-horse-7", "confirm_password": "Correct-horse-7",
+    })
+    .to_string();
+    let mut stream = operator.address().connect().await.unwrap();
+    let head = format!(
+        "POST /api/register/ HTTP/1.1\r\nHost: late\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 64];
+    let read = timeout(SOON, stream.read(&mut answer))
+        .await
+        .expect("it asks for the body")
+        .unwrap();
+    assert!(
+        answer[..read].starts_with(b"HTTP/1.1 100"),
+        "the request is under way"
+    );
+
+    server.signal("-TERM").await;
+    eventually("no new connection is accepted", async || {
+        operator.address().connect().await.is_err()
+    })
+    .await;
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(SOON, stream.read_to_string(&mut answer))
+        .await
+        .expect("it is answered")
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    let status = timeout(SOON, server.child.wait())
+        .await
+        .expect("it stops")
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+}
