@@ -1,0 +1,63 @@
+# Every target does the set-up that it needs. `make` alone prints them.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench conformance postgres fmt lint
+
+# Most tests wait more than they work.
+TEST_THREADS ?= 6
+
+# With DATABASE_URL the server uses that database; without, a private PostgreSQL below ./data.
+EMBEDDED := $(if $(DATABASE_URL),,--embedded)
+
+help: ## Print the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(if $(EMBEDDED),postgres) ## Start the server (on a private PostgreSQL, unless DATABASE_URL is set)
+	cargo run --locked --release -- serve $(EMBEDDED)
+
+test: postgres ## Run all tests, on PostgreSQL clusters of their own
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; cargo nextest run --locked --test-threads $(TEST_THREADS) && cargo test --locked --doc; \
+	else \
+		set -x; cargo test --locked -- --test-threads $(TEST_THREADS); \
+	fi
+
+bench: postgres ## Measure, beside the floors measured in the same run
+	cargo bench --locked --bench bench -- $(BENCH)
+
+conformance: ## Run the Autobahn WebSocket suite (needs Python 2.7, or pyenv with one)
+	tests/conformance/run.sh
+
+postgres: ## Find PostgreSQL's server programs, or install them (Debian and Ubuntu)
+	@found() { \
+		in_path=$$(command -v postgres) && in_path=$$(dirname "$$(readlink -f "$$in_path")"); \
+		for dir in "$$(pg_config --bindir 2>/dev/null)" /usr/lib/postgresql/*/bin "$$in_path"; do \
+			if [ -x "$$dir/initdb" ] && [ -x "$$dir/postgres" ]; then return 0; fi; \
+		done; \
+		return 1; \
+	}; \
+	as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo "$$@"; fi; }; \
+	fail() { \
+		echo "no PostgreSQL server programs (initdb, postgres) found: install PostgreSQL$$1" >&2; \
+		exit 1; \
+	}; \
+	if found; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then \
+		fail " 15 or newer from your system's packages"; \
+	elif [ "$$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then \
+		fail ", as root: apt-get install postgresql"; \
+	fi; \
+	echo "installing PostgreSQL with apt-get"; \
+	conf=/etc/postgresql-common/createcluster.d; \
+	as_root sh -c "mkdir -p $$conf && echo 'create_main_cluster = false' >$$conf/marketplace.conf"; \
+	as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y --no-install-recommends postgresql; \
+	as_root rm -f "$$conf/marketplace.conf"; \
+	found || fail ", as root: apt-get install postgresql"
+
+fmt: ## Format the code
+	cargo fmt
+
+lint: ## Check formatting and lints as CI does
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
