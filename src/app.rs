@@ -11,7 +11,7 @@ use crate::{
     auth::password::Hasher,
     config::{Anonymous, Registration},
     db::Pool,
-    live::{Groups, listener},
+    live::{Groups, listener, tally::Tally},
 };
 
 /// The server's parts that handlers use.
@@ -27,6 +27,8 @@ pub struct Parts {
     pub hasher: Hasher,
     /// Who gets what the views make.
     pub groups: Groups,
+    /// How many sockets there are, and why others ended.
+    pub tally: Tally,
     /// How the listener is.
     pub listener: watch::Receiver<listener::Status>,
     /// Whether the database has this program's schema.

@@ -66,7 +66,7 @@ use self::{
     config::Config,
     db::{Pool, dsn::Dsn, migrate},
     error::{Error, Result},
-    live::Live,
+    live::{Live, tally::Tally},
 };
 
 /// Between attempts to reach a database that is down at start.
@@ -98,6 +98,7 @@ pub async fn run(
         pool: pool.clone(),
         hasher: Hasher::new(),
         groups: live.groups.clone(),
+        tally: Tally::default(),
         listener: live.status.clone(),
         migrated: is_migrated,
         stopping: stopping.clone(),

@@ -8,6 +8,7 @@ pub mod handshake;
 pub mod listener;
 pub mod signal;
 pub mod socket;
+pub mod tally;
 pub mod view;
 pub mod writes;
 

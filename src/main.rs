@@ -1,7 +1,10 @@
 //! The `marketplace` program: parses the command line, starts the log, calls the library, and turns
 //! its result into an exit code.
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
 
 use marketplace::{
     auth::newcomer,
@@ -54,6 +57,7 @@ fn log(format: LogFormat) {
         .from_env_lossy();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.init(),

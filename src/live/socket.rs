@@ -63,6 +63,7 @@ pub async fn serve(app: App, client: Client) {
         who,
         app,
     };
+    socket.app.tally.opened();
     socket.run(session).await;
     drop(permit);
 }
@@ -101,6 +102,7 @@ impl Socket {
                     Event::Flushed => {}
                     Event::Closed(reason) => {
                         tracing::debug!(consumer = ?self.consumer, ?reason, "socket closed");
+                        app.tally.ended(reason);
                         return;
                     }
                 },

@@ -41,7 +41,8 @@ async fn the_committed_schema_is_what_the_migrations_make() {
 
 #[tokio::test]
 async fn everything_in_the_schema_is_described() {
-    let client = database().await.connect().await;
+    let database = database().await;
+    let client = database.connect().await;
     let sql = "
         select 'table ' || c.relname from pg_class c
          where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
