@@ -1,0 +1,51 @@
+//! The product's own path from the handshake to the socket, with its group fed by hand: no database,
+//! no listener, no views. Strangers may follow the reading sockets.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use jiff::tz::TimeZone;
+use marketplace::{
+    app::{App, Parts},
+    auth::password::Hasher,
+    config::{Anonymous, Registration},
+    db::Pool,
+    http,
+    live::{Live, tally::Tally, view::Snapshot},
+    server,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::role;
+use crate::Result;
+
+/// More than any row opens.
+const MAX_CONNECTIONS: usize = 20_000;
+
+pub(crate) fn main() -> Result<()> {
+    role::runtime()?.block_on(async {
+        // Nobody answers there, and nobody is asked.
+        let pool = Pool::new(&"postgres://nobody@127.0.0.1:1/nothing".parse()?, 1)?;
+        let live = Live::default();
+        let lists = live.groups.lists.clone();
+        let stopping = CancellationToken::new();
+        let app = App::new(Parts {
+            pool,
+            hasher: Hasher::new(),
+            groups: live.groups.clone(),
+            tally: Tally::default(),
+            listener: live.status.clone(),
+            migrated: watch::channel(true).1,
+            stopping: stopping.clone(),
+            allowed_origins: Vec::new(),
+            registration: Registration::Closed,
+            anonymous: Anonymous::Read,
+            time_zone: TimeZone::UTC,
+        });
+        let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        role::announce(&listener)?;
+        role::obey(move |counter, frame| lists.publish(Snapshot { counter, frame }));
+        server::serve(listener, http::routes(&app), MAX_CONNECTIONS, stopping).await;
+        Ok(())
+    })
+}
