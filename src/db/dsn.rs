@@ -194,6 +194,8 @@ mod tests {
             .unwrap();
         assert_eq!(dsn.config.get_hosts().len(), 2);
         assert_eq!(dsn.config.get_ports(), [1, 2]);
+        assert_eq!(dsn.config.get_keepalives_idle(), KEEPALIVE);
+        assert_eq!(dsn.config.get_tcp_user_timeout(), Some(&USER_TIMEOUT));
         assert_eq!(
             dsn.config.get_target_session_attrs(),
             TargetSessionAttrs::ReadWrite

@@ -241,3 +241,50 @@ async fn a_request_during_an_outage_is_answered_503_within_two_seconds() {
     server.ready().await;
     assert_eq!(visitor.get("/api/read-source/").send().await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_hosts_is_tried_in_turn() {
+    let database = crate::server::database().await;
+    let address = database
+        .url
+        .rsplit_once('@')
+        .expect("an address has a user")
+        .1;
+    let (host, _) = address.split_once('/').expect("an address has a path");
+    // Nobody listens on port 1.
+    let hosts = format!("127.0.0.1:1,{host}");
+    let url = format!(
+        "{}?target_session_attrs=read-write",
+        database.url.replace(host, &hosts)
+    );
+    let server = TestServer::on(&url, &[]).await;
+    assert_eq!(listeners(&database.connect().await).await.len(), 1);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_beyond_the_limit_are_told_so_and_let_in_when_others_leave() {
+    let database = crate::server::database().await;
+    let arguments = ["--anonymous", "read", "--max-connections", "3"];
+    let server = TestServer::on(&database.url, &arguments).await;
+    let visitor = Http::new(&server.base).on_page(ORIGIN);
+    let mut sockets = Vec::new();
+    eventually("three sockets are open", async || {
+        // The request that asked for readiness may not have hung up yet.
+        if let Ok(socket) = crate::client::Socket::open(&visitor, "/ws/read_source/").await {
+            sockets.push(socket);
+        }
+        sockets.len() == 3
+    })
+    .await;
+    let mut late = visitor.clone();
+    let answer = late.get("/healthz").send().await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert!(answer.json()["detail"].is_string());
+    sockets.pop().expect("three were open").close(1000).await;
+    eventually("there is a place again", async || {
+        late.get("/healthz").send().await.status == 200
+    })
+    .await;
+}
