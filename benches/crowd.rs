@@ -220,12 +220,14 @@ impl Crowd {
             .any(|client| client.version.load(SeqCst) != version)
         {
             if Instant::now() > deadline {
-                let behind = self
+                let shown = self
                     .clients
                     .iter()
-                    .filter(|c| c.version.load(SeqCst) != version)
-                    .count();
-                return Err(format!("{behind} clients never showed version {version}").into());
+                    .map(|client| client.version.load(SeqCst));
+                let (least, most) = (shown.clone().min(), shown.max());
+                return Err(
+                    format!("clients show {least:?} to {most:?}, not version {version}").into(),
+                );
             }
             time::sleep(Duration::from_millis(1)).await;
         }

@@ -21,6 +21,24 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     Ok(Duration::from_nanos(nanos))
 }
 
+/// Bytes that the kernel holds for the connections of the server at this port: sent and not yet
+/// read, on either side, as it is all one machine.
+pub(crate) fn queued(port: u16) -> Result<u64> {
+    let text = fs::read_to_string("/proc/net/tcp")?;
+    let port = format!(":{port:04X}");
+    let mut queued = 0;
+    for line in text.lines() {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        if fields.len() > 4 && (fields[1].ends_with(&port) || fields[2].ends_with(&port)) {
+            let (sending, receiving) = fields[4]
+                .split_once(':')
+                .ok_or("/proc/net/tcp: no queues")?;
+            queued += u64::from_str_radix(sending, 16)? + u64::from_str_radix(receiving, 16)?;
+        }
+    }
+    Ok(queued)
+}
+
 /// Resident memory, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {

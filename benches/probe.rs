@@ -24,12 +24,12 @@ pub(crate) struct Arrival {
 impl Arrival {
     /// The payload as JSON.
     pub(crate) fn json(&self) -> Result<serde_json::Value> {
-        let start = self
-            .frame
-            .iter()
-            .position(|byte| *byte == b'{')
-            .ok_or("the message is no object")?;
-        Ok(serde_json::from_slice(&self.frame[start..])?)
+        let header = match self.frame[1] {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        Ok(serde_json::from_slice(&self.frame[header..])?)
     }
 }
 

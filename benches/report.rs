@@ -99,11 +99,15 @@ impl Report {
         }
     }
 
-    pub(crate) fn add(&mut self, name: &str, lines: Vec<Line>) {
-        self.rows.push(Row {
-            name: name.to_owned(),
-            lines,
-        });
+    pub(crate) fn add(&mut self, name: &str, mut lines: Vec<Line>) {
+        if self.quick {
+            // Bounds are for the numbers of a full run.
+            for line in &mut lines {
+                line.pass = None;
+            }
+        }
+        let name = name.to_owned();
+        self.rows.push(Row { name, lines });
     }
 
     pub(crate) fn json(&self) -> Result<String> {
@@ -196,8 +200,10 @@ impl Line {
             self.unit.to_owned(),
             digits(self.product),
             number(self.floor),
-            self.ratio
-                .map_or(String::new(), |ratio| format!("{ratio:.2}")),
+            self.ratio.map_or(String::new(), |ratio| match ratio {
+                tiny if tiny < 0.01 => format!("{tiny:.5}"),
+                _ => format!("{ratio:.2}"),
+            }),
             bound,
             verdict.to_owned(),
         ]

@@ -58,7 +58,14 @@ pub(crate) async fn measure(options: Options, cluster: &Throwaway) -> Result<Vec
         let crowd = Crowd::sockets(server.address, handshake, clients).await?;
         crowd.greeted().await?;
         let (shown, newest) = watch::channel(Shown::default());
-        tokio::spawn(follow(probe, shown));
+        tokio::spawn(async move {
+            // The row ends without the other half; until then it must not.
+            if let Err(error) = follow(probe, &shown).await
+                && !shown.is_closed()
+            {
+                eprintln!("{kind}: {error}");
+            }
+        });
         groups.push((kind, crowd, newest));
     }
 
@@ -83,10 +90,10 @@ pub(crate) async fn measure(options: Options, cluster: &Throwaway) -> Result<Vec
     for (kind, crowd, newest) in &mut groups {
         let truth = if *kind == "counts" { &counts } else { &rows };
         let reached = newest.wait_for(|shown| shown.state == *truth);
-        if time::timeout(PATIENCE, reached).await.is_err() {
-            return Err(format!("the {kind} client never shows the final state").into());
-        }
-        let version = newest.borrow().version;
+        let version = match time::timeout(PATIENCE, reached).await {
+            Ok(shown) => shown?.version,
+            Err(_) => return Err(format!("the {kind} client misses the final state").into()),
+        };
         let round = crowd.shows(version).await?;
         let frames = figure(crowd.messages()) / figure(crowd.len() as u64);
         let what = format!(
@@ -100,6 +107,8 @@ pub(crate) async fn measure(options: Options, cluster: &Throwaway) -> Result<Vec
         reads.list > 0 && reads.counts > 0,
         "the log does not show the product's statements"
     );
+    // Nobody misses what the server's end takes away.
+    drop(groups);
     server.stop().await?;
     let commits = figure(seconds * RATE * WRITERS);
     lines.extend([
@@ -169,7 +178,7 @@ struct Shown {
 }
 
 /// Follows a socket of any kind, as its page would.
-async fn follow(mut probe: Probe, shown: watch::Sender<Shown>) -> Result<()> {
+async fn follow(mut probe: Probe, shown: &watch::Sender<Shown>) -> Result<()> {
     let mut rows = Map::new();
     loop {
         let frame = probe.next().await?.json()?;
