@@ -34,12 +34,15 @@ COMMENT ON FUNCTION public.delivery_status(current_update date, today date) IS '
 CREATE FUNCTION public.derive_source() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
+declare
+    -- Once a row, and a plain value where delivery_status is inlined.
+    today date := public.local_date();
 begin
     if tg_op = 'UPDATE' and new.updated_at = old.updated_at then
         new.updated_at := clock_timestamp();
     end if;
     new.next_status := coalesce(to_char(new.next_update, 'YYYY-MM-DD'), 'unscheduled');
-    new.datadelivery_status := public.delivery_status(new.current_update, public.local_date());
+    new.datadelivery_status := public.delivery_status(new.current_update, today);
     return new;
 end
 $$;

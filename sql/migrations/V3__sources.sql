@@ -43,12 +43,15 @@ comment on function delivery_status(date, date) is 'Where a delivery stands on a
 
 create function derive_source() returns trigger
     language plpgsql as $$
+declare
+    -- Once a row, and a plain value where delivery_status is inlined.
+    today date := public.local_date();
 begin
     if tg_op = 'UPDATE' and new.updated_at = old.updated_at then
         new.updated_at := clock_timestamp();
     end if;
     new.next_status := coalesce(to_char(new.next_update, 'YYYY-MM-DD'), 'unscheduled');
-    new.datadelivery_status := public.delivery_status(new.current_update, public.local_date());
+    new.datadelivery_status := public.delivery_status(new.current_update, today);
     return new;
 end
 $$;
