@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::Answer;
+use super::{
+    Answer,
+    message::{action, is_nothing, object},
+};
 use crate::{
     live::view::{filter::NotFound, json_frame},
     ws::Frame,
@@ -10,20 +13,19 @@ use crate::{
 
 /// Answers one message. The source itself comes by the arrow.
 pub fn answer(text: &str) -> Answer {
-    let message: Value = match serde_json::from_str(text) {
-        Ok(message @ Value::Object(_)) => message,
-        Ok(_) => return Answer::Frame(error("the message is not a JSON object")),
-        Err(_) => return Answer::Frame(error("the message is not JSON")),
+    let message = match object(text) {
+        Ok(message) => message,
+        Err(why) => return Answer::Frame(error(why)),
     };
-    if message["action"] != "filter_by_id" {
+    if action(&message) != "filter_by_id" {
         return Answer::Frame(error("unknown action; this socket takes filter_by_id"));
     }
-    match &message["id"] {
+    match message.get("id") {
         // The frontend's own page never asks so, and clients know this answer as it is.
-        id if is_missing(id) => Answer::Frame(json_frame(
+        id if is_nothing(id) => Answer::Frame(json_frame(
             &json!({ "status": "error", "message": "ID not provided" }),
         )),
-        Value::String(id) => match id.parse() {
+        Some(Value::String(id)) => match id.parse() {
             Ok(id) => Answer::Show(id),
             Err(_) => Answer::Frame(json_frame(&NotFound::default())),
         },
@@ -34,16 +36,4 @@ pub fn answer(text: &str) -> Answer {
 /// An error that keeps the frontend's page alive, which reads `data` of every frame.
 pub fn error(message: &str) -> Frame {
     json_frame(&json!({ "status": "error", "message": message, "data": {} }))
-}
-
-/// Whether the value counts as none given.
-fn is_missing(id: &Value) -> bool {
-    match id {
-        Value::Null | Value::Bool(false) => true,
-        Value::Bool(true) => false,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(keys) => keys.is_empty(),
-    }
 }
