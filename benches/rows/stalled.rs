@@ -1,10 +1,6 @@
 //! Clients that stop reading: what they cost in memory, and what they cost those who go on. A second
-//! server without stuck clients gets the same changes in turns.
-//!
-//! Nobody can tell a client that has stopped reading from one that reads until the kernel takes no
-//! more for it, and until then it costs what a reading one costs. So the others' times are compared
-//! from then on, and those of the changes before stand in a line of their own. The memory is watched
-//! from the moment when they stop.
+//! server without stuck clients gets the same changes in turns. All is watched from the moment when
+//! they stop.
 
 use crate::{
     Options, Result,
@@ -17,8 +13,6 @@ use crate::{
 };
 
 const FRAME_BYTES: usize = 600_000;
-/// The kernel must be full after so many changes, or nobody is stuck.
-const MAX_FILLING: usize = 50;
 
 /// The two servers and their clients.
 struct Sides {
@@ -55,24 +49,10 @@ pub(crate) async fn measure(options: Options) -> Result<Vec<Line>> {
     stuck.stop_reading();
     let before = sides.burdened.memory()?.resident;
     (sides.peak, sides.with, sides.without) = (before, Vec::new(), Vec::new());
-    let port = sides.burdened.address.port();
-    let (mut filling, mut held) = (0, memory::queued(port)?);
-    loop {
-        sides.change(filling).await?;
-        filling += 1;
-        let now = memory::queued(port)?;
-        // Less than a hundredth more: they take no more.
-        if now - now / 100 <= held {
-            break;
-        }
-        held = now;
-        assert!(filling < MAX_FILLING, "nobody is stuck");
-    }
-    let filled = percentile(&std::mem::take(&mut sides.with), 99.0);
-    let filled_without = percentile(&std::mem::take(&mut sides.without), 99.0);
     for number in 0..changes {
         sides.change(number).await?;
     }
+    let held = memory::queued(sides.burdened.address.port())?;
     let got = stuck.messages();
     assert_eq!(got, count as u64, "some were not stuck");
     let connected = stuck.connected();
@@ -108,12 +88,6 @@ pub(crate) async fn measure(options: Options) -> Result<Vec<Line>> {
             others(50.0),
         )
         .beside(percentile(&without, 50.0)),
-        Line::new(
-            format!("{what}: p99 of the {filling} changes before the kernel was full"),
-            "ms",
-            filled,
-        )
-        .beside(filled_without),
         Line::new(
             format!("{what}: the kernel holds for each"),
             "KiB",

@@ -93,7 +93,7 @@ impl Socket {
             {
                 self.connection.send(reply.wire(self.connection.deflate()));
             }
-            let can_send = self.connection.can_send();
+            let can_follow = self.connection.can_send() && self.connection.keeps_up();
             // One message at a time: while one is answered, the next waits in the kernel.
             let reading = self.answering.is_none() && self.replies.len() < MAX_REPLIES;
             tokio::select! {
@@ -106,7 +106,7 @@ impl Socket {
                         return;
                     }
                 },
-                frame = self.feed.next(&app.groups), if can_send => {
+                frame = self.feed.next(&app.groups), if can_follow => {
                     // A pong or a close may have become due while this was waited for.
                     self.replies.push_front(frame);
                 }

@@ -40,6 +40,8 @@ pub struct Limits {
     pub ping: Duration,
     /// How long a frame may wait without one byte of it being taken.
     pub write: Duration,
+    /// How much may be on its way to a client before it has to show that it has read it.
+    pub unconfirmed_bytes: usize,
     /// How long a client may take to answer a close, and to hang up.
     pub close: Duration,
 }
@@ -49,7 +51,8 @@ pub struct Limits {
 pub enum Event {
     /// The client sent a message.
     Message(Message),
-    /// What was pending, be it only a pong, has been written: the next frame may be sent.
+    /// What was pending, be it only a pong, has been written, or the client keeps up again: the next
+    /// frame may be sent.
     Flushed,
     /// It is over, and stays so: the connection is to be dropped.
     Closed(Reason),
@@ -92,6 +95,10 @@ pub struct Connection {
     /// Something had to wait; its end is told once.
     owes_flushed: bool,
     unanswered_pings: u8,
+    /// Sent since the client last showed that it had read all before.
+    unconfirmed: usize,
+    /// A ping that asks whether it has, to be written next.
+    asks: bool,
     deflate: Option<Params>,
     limits: Arc<Limits>,
     ping_due: Instant,
@@ -121,6 +128,7 @@ impl Default for Limits {
             message_bytes: 1 << 20,
             ping: Duration::from_secs(30),
             write: Duration::from_secs(30),
+            unconfirmed_bytes: 256 * 1024,
             close: Duration::from_secs(3),
         }
     }
@@ -152,6 +160,8 @@ impl Connection {
             phase: Phase::Open,
             owes_flushed: false,
             unanswered_pings: 0,
+            unconfirmed: 0,
+            asks: false,
             deflate,
             limits,
             ping_due,
@@ -167,7 +177,7 @@ impl Connection {
 
     /// Whether something waits for the client to take it.
     pub fn is_writing(&self) -> bool {
-        !self.current.is_empty() || self.pong.is_some() || self.farewell.is_some()
+        !self.current.is_empty() || self.pong.is_some() || self.asks || self.farewell.is_some()
     }
 
     /// Whether the owner may send a frame: nothing is pending and no one has closed.
@@ -175,11 +185,23 @@ impl Connection {
         !self.is_writing() && self.phase == Phase::Open
     }
 
+    /// Whether the client has read what was sent, up to [`Limits::unconfirmed_bytes`]. The kernels on
+    /// both sides take megabytes for a client that has stopped reading; a frame that can be skipped
+    /// is better not given to them while this is false, because it would be stale when it is read.
+    /// [`Event::Flushed`] tells when it is true again.
+    pub fn keeps_up(&self) -> bool {
+        self.unconfirmed <= self.limits.unconfirmed_bytes
+    }
+
     /// Writes a frame, at once as far as the client takes it; [`Event::Flushed`] tells when the rest
     /// is gone. Panics unless [`Connection::can_send`], because the frames would be mixed up.
     pub fn send(&mut self, bytes: Bytes) {
         assert!(self.can_send(), "one frame at a time");
         self.owes_flushed = false;
+        if self.keeps_up() {
+            self.unconfirmed += bytes.len();
+            self.asks = !self.keeps_up();
+        }
         self.current = bytes;
         self.write();
     }
@@ -245,10 +267,15 @@ impl Connection {
             if self.current.is_empty() {
                 // Lets go of the shared frame, not only of its last byte.
                 self.current = Bytes::new();
-                match self.pong.take().or_else(|| self.farewell.take()) {
-                    Some(next) => self.current = next,
-                    None => break,
-                }
+                self.current = if let Some(pong) = self.pong.take() {
+                    pong
+                } else if std::mem::take(&mut self.asks) {
+                    frame::ping()
+                } else if let Some(farewell) = self.farewell.take() {
+                    farewell
+                } else {
+                    break;
+                };
             }
             match self.stream.try_write(&self.current) {
                 Ok(taken) => {
@@ -318,7 +345,8 @@ impl Connection {
                 Ok(Some(Incoming::Close(code, _))) => {
                     self.leave(Reason::Client(code), frame::close(code, ""));
                 }
-                Ok(Some(Incoming::Message(_) | Incoming::Pong)) => {}
+                Ok(Some(Incoming::Pong)) => self.confirm(),
+                Ok(Some(Incoming::Message(_))) => {}
                 Err(violation) => self.refuse(violation),
             }
         }
@@ -330,6 +358,15 @@ impl Connection {
         if self.phase == Phase::Open {
             self.pong = Some(frame::pong(payload));
             self.write();
+        }
+    }
+
+    /// A pong: what was sent before its ping has been read.
+    fn confirm(&mut self) {
+        if !self.keeps_up() {
+            self.unconfirmed = 0;
+            self.owes_flushed = true;
+            self.progress = Instant::now();
         }
     }
 
@@ -424,6 +461,7 @@ impl Connection {
         self.phase = Phase::Ended(reason);
         self.current = Bytes::new();
         self.pong = None;
+        self.asks = false;
         self.farewell = None;
     }
 }

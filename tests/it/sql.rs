@@ -49,6 +49,50 @@ const COLUMNS: &[(&str, usize)] = &[("crud", 1), ("source", 1)];
 const STATUS: &[(&str, usize)] = &[("crud", 1), ("toggle", 1), ("source_lib", 1)];
 const NOTHING: &[(&str, usize)] = &[];
 
+/// More rows than a notification names, with both statuses, written before what a case is about.
+const MANY: &str =
+    "insert into sources (status) select case n % 2 when 0 then 'active' else 'inactive' end
+    from generate_series(1, 300) n;";
+
+/// What an update of [`MANY`] rows notifies, their insertion not counted.
+const MANY_CASES: &[Case] = &[
+    case(
+        "update of many texts",
+        "update sources set panel = 'p'",
+        COLUMNS,
+    ),
+    case(
+        "update of many statuses to themselves",
+        "update sources set status = status",
+        COLUMNS,
+    ),
+    case(
+        "update of many statuses",
+        "update sources set status = 'archived'",
+        STATUS,
+    ),
+    case(
+        "update of one status among many",
+        "update sources set status = case country when 'one' then 'inactive' else status end",
+        STATUS,
+    ),
+    case(
+        "many rows that swap their statuses",
+        "update sources set status = case status when 'active' then 'inactive' else 'active' end",
+        STATUS,
+    ),
+    case(
+        "update of one delivery among many",
+        "update sources set current_update = local_date() where country in ('one', '')",
+        ROWS,
+    ),
+    case(
+        "update of many keys",
+        "update sources set id = gen_random_uuid()",
+        STATUS,
+    ),
+];
+
 const CASES: &[Case] = &[
     case("insert", "insert into sources (country) values ('new')", ROWS),
     case("insert with defaults only", "insert into sources default values", ROWS),
@@ -186,8 +230,11 @@ async fn each_statement_notifies_as_promised_and_every_socket_follows() {
     let mut dashboard = Dashboard::open(&visitor, WATCHED).await;
     let mut wire = Wire::listen(&database.url).await;
 
-    for case in CASES {
+    let few = CASES.iter().map(|case| ("", case));
+    let many = MANY_CASES.iter().map(|case| (MANY, case));
+    for (before, case) in few.chain(many) {
         dba.batch_execute(SEED).await.unwrap();
+        dba.batch_execute(before).await.unwrap();
         dba.batch_execute("notify sentinel").await.unwrap();
         wire.until_sentinel().await;
         // What follows a COPY's data must not begin with a semicolon, or psql takes no more.

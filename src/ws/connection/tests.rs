@@ -16,6 +16,7 @@ fn limits() -> Limits {
         message_bytes: 1 << 20,
         ping: LONG,
         write: LONG,
+        unconfirmed_bytes: usize::MAX,
         close: LONG,
     }
 }
@@ -347,6 +348,34 @@ async fn a_flood_does_not_put_off_the_write_deadline() {
     assert_eq!(next(&mut connection).await, Event::Closed(Reason::Slow));
     drop(connection);
     timeout(LONG, flood).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_has_not_read_the_last_frames_keeps_up_no_more() {
+    let unconfirmed_bytes = 1000;
+    let (mut connection, mut client) = pair(Limits {
+        unconfirmed_bytes,
+        ..limits()
+    })
+    .await;
+    for _ in 0..3 {
+        // Two halves and their headers are too much together.
+        for half in [true, false] {
+            let bytes = Frame::binary(&[0; 500]).wire(None);
+            connection.send(bytes);
+            assert_eq!(connection.keeps_up(), half);
+        }
+        // A reply does not wait, and is not asked about.
+        connection.send(Frame::text("reply").wire(None));
+        let sent = read_exact(&mut client, 2 * 504 + 2 + 7).await;
+        assert_eq!(sent[2 * 504..], *b"\x89\x00\x81\x05reply");
+        client.write_all(&frame(0x81, b"text")).await.unwrap();
+        assert_eq!(next(&mut connection).await, text("text"));
+        assert!(!connection.keeps_up(), "only a pong tells");
+        client.write_all(&frame(0x8a, b"")).await.unwrap();
+        assert_eq!(next(&mut connection).await, Event::Flushed);
+        assert!(connection.keeps_up());
+    }
 }
 
 #[tokio::test]
