@@ -7,7 +7,7 @@
 use bytes::{Buf, Bytes};
 use std::{
     future::poll_fn,
-    io,
+    io::{self, IoSlice},
     net::Shutdown,
     pin::Pin,
     sync::Arc,
@@ -97,7 +97,7 @@ pub struct Connection {
     unanswered_pings: u8,
     /// Sent since the client last showed that it had read all before.
     unconfirmed: usize,
-    /// A ping that asks whether it has, to be written next.
+    /// Whether the frame being written ends with a ping that asks whether it has.
     asks: bool,
     deflate: Option<Params>,
     limits: Arc<Limits>,
@@ -128,7 +128,7 @@ impl Default for Limits {
             message_bytes: 1 << 20,
             ping: Duration::from_secs(30),
             write: Duration::from_secs(30),
-            unconfirmed_bytes: 256 * 1024,
+            unconfirmed_bytes: 512 * 1024,
             close: Duration::from_secs(3),
         }
     }
@@ -177,7 +177,7 @@ impl Connection {
 
     /// Whether something waits for the client to take it.
     pub fn is_writing(&self) -> bool {
-        !self.current.is_empty() || self.pong.is_some() || self.asks || self.farewell.is_some()
+        !self.current.is_empty() || self.pong.is_some() || self.farewell.is_some()
     }
 
     /// Whether the owner may send a frame: nothing is pending and no one has closed.
@@ -267,21 +267,16 @@ impl Connection {
             if self.current.is_empty() {
                 // Lets go of the shared frame, not only of its last byte.
                 self.current = Bytes::new();
-                self.current = if let Some(pong) = self.pong.take() {
-                    pong
-                } else if std::mem::take(&mut self.asks) {
-                    frame::ping()
-                } else if let Some(farewell) = self.farewell.take() {
-                    farewell
+                self.current = if std::mem::take(&mut self.asks) {
+                    Bytes::from_static(&frame::EMPTY_PING)
+                } else if let Some(next) = self.pong.take().or_else(|| self.farewell.take()) {
+                    next
                 } else {
                     break;
                 };
             }
-            match self.stream.try_write(&self.current) {
-                Ok(taken) => {
-                    self.current.advance(taken);
-                    progress = true;
-                }
+            match self.write_some() {
+                Ok(()) => progress = true,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.owes_flushed = true;
                     break;
@@ -293,6 +288,22 @@ impl Connection {
         if progress {
             self.progress = Instant::now();
         }
+    }
+
+    /// Writes some of what is being written and, with its end, the question whether it was read: one
+    /// packet, which wakes the client once.
+    fn write_some(&mut self) -> io::Result<()> {
+        let question: &[u8] = if self.asks { &frame::EMPTY_PING } else { &[] };
+        let slices = [IoSlice::new(&self.current), IoSlice::new(question)];
+        let taken = self.stream.try_write_vectored(&slices)?;
+        if taken <= self.current.len() {
+            self.current.advance(taken);
+        } else {
+            let asked = taken - self.current.len();
+            self.current = Bytes::from_static(&frame::EMPTY_PING[asked..]);
+            self.asks = false;
+        }
+        Ok(())
     }
 
     /// Reads what was read before, then from the stream. `Ready` means that something changed.
@@ -439,7 +450,7 @@ impl Connection {
         } else {
             self.unanswered_pings += 1;
             self.ping_due = now + self.limits.ping;
-            self.current = frame::ping();
+            self.current = Bytes::from_static(&frame::EMPTY_PING);
             self.write();
         }
     }

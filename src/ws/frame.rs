@@ -124,9 +124,7 @@ impl fmt::Debug for Frame {
 }
 
 /// A ping without payload.
-pub fn ping() -> Bytes {
-    Bytes::from_static(&[FIN | PING, 0])
-}
+pub const EMPTY_PING: [u8; 2] = [FIN | PING, 0];
 
 /// The answer to a ping: its payload, at most 125 bytes, comes back.
 pub fn pong(payload: &[u8]) -> Bytes {
@@ -264,7 +262,7 @@ mod tests {
 
     #[test]
     fn control_frames_are_as_in_the_rfc() {
-        assert_eq!(ping(), b"\x89\x00"[..]);
+        assert_eq!(EMPTY_PING, b"\x89\x00"[..]);
         assert_eq!(pong(b"Hello"), b"\x8a\x05Hello"[..]);
         assert_eq!(close(None, "not said"), b"\x88\x00"[..]);
         assert_eq!(close(Some(1000), "bye"), b"\x88\x05\x03\xe8bye"[..]);
