@@ -1,7 +1,7 @@
 # Every target does the set-up that it needs. `make` alone prints them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench conformance postgres fmt lint
+.PHONY: help run test bench conformance postgres tools fmt lint
 
 # Most tests wait more than they work.
 TEST_THREADS ?= 6
@@ -15,7 +15,7 @@ help: ## Print the targets
 run: $(if $(EMBEDDED),postgres) ## Start the server (on a private PostgreSQL, unless DATABASE_URL is set)
 	cargo run --locked --release -- serve $(EMBEDDED)
 
-test: postgres ## Run all tests, on PostgreSQL clusters of their own
+test: postgres tools ## Run all tests, on PostgreSQL clusters of their own
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --locked --test-threads $(TEST_THREADS) && cargo test --locked --doc; \
 	else \
@@ -54,6 +54,9 @@ postgres: ## Find PostgreSQL's server programs, or install them (Debian and Ubun
 		apt-get install -y --no-install-recommends postgresql; \
 	as_root rm -f "$$conf/marketplace.conf"; \
 	found || fail ", as root: apt-get install postgresql"
+
+tools: ## Find the programs that only the tests need, or install them
+	@tests/tools.sh
 
 fmt: ## Format the code
 	cargo fmt

@@ -157,11 +157,6 @@ impl Dashboard {
                 }
             }
         }
-        let newest_first = |rows: Vec<&Value>| {
-            let mut rows: Vec<Value> = rows.into_iter().map(row).collect();
-            rows.sort_by_key(|row| row["id"].as_str().map(ToOwned::to_owned));
-            rows
-        };
         let list = self.list.newest()["data"]
             .as_array()
             .expect("a list has data")
@@ -173,8 +168,8 @@ impl Dashboard {
         };
         let filter = self.filter.newest();
         json!({
-            "list": newest_first(list.iter().collect()),
-            "merged": newest_first(self.merged.values().collect()),
+            "list": by_id(list.iter().collect()),
+            "merged": by_id(self.merged.values().collect()),
             "library": [counts(0), counts(1)],
             "watched": if filter["status"] == "success" { row(&filter["data"]) } else { Value::Null },
         })
@@ -188,7 +183,13 @@ impl Dashboard {
     }
 }
 
-/// What is compared of a row.
+/// What is compared of rows.
+pub fn by_id(rows: Vec<&Value>) -> Value {
+    let mut rows: Vec<Value> = rows.into_iter().map(row).collect();
+    rows.sort_by_key(|row| row["id"].as_str().map(ToOwned::to_owned));
+    rows.into()
+}
+
 fn row(row: &Value) -> Value {
     let keys = [
         "id",
@@ -204,7 +205,7 @@ fn row(row: &Value) -> Value {
 }
 
 /// The same, from the table.
-async fn stored_state(database: &Client, watched: Uuid) -> Value {
+pub async fn stored_state(database: &Client, watched: Uuid) -> Value {
     let sql = "select coalesce(json_agg(json_build_object(
             'id', id, 'country', country, 'current_update', current_update,
             'next_status', next_status, 'datadelivery_status', datadelivery_status,

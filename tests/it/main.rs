@@ -11,6 +11,7 @@
 
 mod architecture;
 mod client;
+mod clients;
 mod compat;
 mod dashboard;
 mod day;
