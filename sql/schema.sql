@@ -257,6 +257,50 @@ $$;
 COMMENT ON FUNCTION public.notify_sources() IS 'Announces a statement on sources: always on "crud"; on "toggle" when a status changed; on "source_lib" when a Data Library count may have moved, else on "source". One notification a channel, none for zero rows. "crud" is the last: who hears it has heard the others.';
 
 --
+-- Name: notify_users(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.notify_users() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    touched uuid[];
+begin
+    if tg_op = 'TRUNCATE' then
+        perform public.notify_change('account', 'truncate', null);
+        return null;
+    end if;
+    if tg_op = 'UPDATE' then
+        if exists (select from old_rows o join new_rows n using (id) where o.is_active <> n.is_active) then
+            -- Who was switched off and on again must not be let in by what was opened before.
+            delete from public.sessions s
+             using old_rows o join new_rows n using (id)
+             where s.user_id = o.id and o.is_active <> n.is_active;
+        end if;
+        select array_agg(o.id) into touched
+          from old_rows o left join new_rows n using (id)
+         where n.id is null or (n.role, n.is_active) is distinct from (o.role, o.is_active);
+    else
+        select array_agg(o.id) into touched from old_rows o;
+    end if;
+    if touched is null then
+        return null;
+    end if;
+    if cardinality(touched) > public.max_notified_ids() then
+        touched := null;
+    end if;
+    perform public.notify_change('account', lower(tg_op), touched);
+    return null;
+end
+$$;
+
+--
+-- Name: FUNCTION notify_users(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.notify_users() IS 'Announces on channel "account" whose role or standing changed, or who went, so that every node re-reads what their sockets may do. A sign-in or a new user announces nothing.';
+
+--
 -- Name: rederive_sources(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -564,6 +608,9 @@ CREATE TABLE public.users (
     password_hash text NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     last_login_at timestamp with time zone,
+    role text DEFAULT 'editor'::text NOT NULL,
+    is_active boolean DEFAULT true NOT NULL,
+    CONSTRAINT users_role_known CHECK ((role = ANY (ARRAY['viewer'::text, 'editor'::text, 'admin'::text]))),
     CONSTRAINT users_username_not_blank CHECK (((username)::text <> ''::text))
 );
 
@@ -590,6 +637,18 @@ COMMENT ON COLUMN public.users.password_hash IS 'A PHC string, argon2id. Never a
 --
 
 COMMENT ON COLUMN public.users.last_login_at IS 'Null until the first sign-in.';
+
+--
+-- Name: COLUMN users.role; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.users.role IS 'What the user may do: a viewer reads, an editor also changes sources and starts pipeline steps, an admin also manages users. A change reaches open sockets within a second.';
+
+--
+-- Name: COLUMN users.is_active; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.users.is_active IS 'Whether the user may sign in. Any change ends the user''s sessions and closes the sockets.';
 
 --
 -- Name: day_turns day_turns_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -779,6 +838,30 @@ ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_truncated;
 CREATE TRIGGER sources_updated AFTER UPDATE ON public.sources REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources();
 
 ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_updated;
+
+--
+-- Name: users users_deleted; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER users_deleted AFTER DELETE ON public.users REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_users();
+
+ALTER TABLE public.users ENABLE ALWAYS TRIGGER users_deleted;
+
+--
+-- Name: users users_truncated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER users_truncated AFTER TRUNCATE ON public.users FOR EACH STATEMENT EXECUTE FUNCTION public.notify_users();
+
+ALTER TABLE public.users ENABLE ALWAYS TRIGGER users_truncated;
+
+--
+-- Name: users users_updated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER users_updated AFTER UPDATE ON public.users REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_users();
+
+ALTER TABLE public.users ENABLE ALWAYS TRIGGER users_updated;
 
 --
 -- Name: sessions sessions_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -

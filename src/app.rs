@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use warp::http::HeaderValue;
 
 use crate::{
-    auth::password::Hasher,
+    auth::{password::Hasher, role::Role},
     config::{Anonymous, Registration},
     db::Pool,
     live::{Groups, listener, tally::Tally},
@@ -39,6 +39,8 @@ pub struct Parts {
     pub allowed_origins: Vec<HeaderValue>,
     /// Whether strangers may register.
     pub registration: Registration,
+    /// What those become who register.
+    pub registration_role: Role,
     /// What people may do who have not signed in.
     pub anonymous: Anonymous,
     /// The local calendar, for times on the wire.

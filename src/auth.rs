@@ -6,6 +6,7 @@ pub mod newcomer;
 pub mod origin;
 pub mod password;
 mod recent;
+pub mod role;
 pub mod sessions;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use uuid::Uuid;
 use warp::http::HeaderMap;
 
+use self::role::Role;
 use crate::{
     app::App,
     db::{self, users},
@@ -26,6 +28,8 @@ pub struct Identity {
     pub user_id: Uuid,
     /// The name they sign in with.
     pub username: String,
+    /// What they may do; on a socket, by now.
+    pub role: Role,
     /// The session they came with; none when they sent their password.
     pub session: Option<SessionRef>,
 }
@@ -74,13 +78,16 @@ pub async fn identify(app: &App, headers: &HeaderMap) -> Result<Identity, Refuse
     let basic::Credentials { username, password } = credentials;
     let user =
         db::in_time(async { users::by_username(&*app.pool.client().await?, &username).await })
-            .await?;
+            .await?
+            // Who is disabled is found out about as slowly as who is not there.
+            .filter(|user| user.is_active);
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
     let is_right = app.hasher.verify_again(&username, password, stored).await?;
     match user {
         Some(user) if is_right => Ok(Identity {
             user_id: user.id,
             username: user.username,
+            role: user.role,
             session: None,
         }),
         _ => Err(Refused::Denied("Invalid username/password.")),

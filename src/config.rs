@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use warp::http::HeaderValue;
 
 use crate::{
-    db::dsn::Dsn,
+    db::{dsn::Dsn, users::Role},
     error::{Error, Result},
 };
 
@@ -38,7 +38,13 @@ pub struct Database {
     pub database_url: Option<Dsn>,
 
     /// Time zone whose calendar decides what "today" is, as an IANA name.
-    #[arg(long, env, default_value = "Europe/Paris", value_name = "ZONE")]
+    #[arg(
+        long,
+        env,
+        global = true,
+        default_value = "Europe/Paris",
+        value_name = "ZONE"
+    )]
     pub time_zone: Zone,
 }
 
@@ -79,6 +85,10 @@ pub struct Config {
     /// Whether strangers may make themselves an account.
     #[arg(long, env, default_value = "open")]
     pub registration: Registration,
+
+    /// What those become who register: viewer (reads) or editor (also changes).
+    #[arg(long, env, default_value = "editor", value_name = "ROLE", value_parser = registration_role)]
+    pub registration_role: Role,
 
     /// What people may do who have not signed in.
     #[arg(long, env, default_value = "none")]
@@ -187,6 +197,13 @@ fn origin(text: &str) -> Result<HeaderValue, String> {
     match HeaderValue::from_str(text) {
         Ok(value) if well_formed => Ok(value),
         _ => Err(format!("{text} is not an origin (http://localhost:3000)")),
+    }
+}
+
+fn registration_role(text: &str) -> Result<Role, String> {
+    match text.parse() {
+        Ok(role @ (Role::Viewer | Role::Editor)) => Ok(role),
+        _ => Err("is viewer or editor".into()),
     }
 }
 

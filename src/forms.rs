@@ -5,6 +5,7 @@ pub mod json;
 pub mod registration;
 pub mod source;
 mod text;
+pub mod user;
 
 use std::borrow::Cow;
 

@@ -8,6 +8,7 @@ mod health;
 mod page;
 pub mod reply;
 mod sources;
+mod users;
 
 use uuid::Uuid;
 use warp::{
@@ -21,7 +22,11 @@ use warp::{
 use self::{body::Body, reply::Problem};
 use crate::{
     app::App,
-    auth::{self, Refused, cookies, sessions::LIFETIME},
+    auth::{
+        self, Identity, Refused, cookies,
+        role::{FORBIDDEN, Role},
+        sessions::LIFETIME,
+    },
     live::handshake,
 };
 
@@ -88,6 +93,9 @@ enum Endpoint {
     Activate(Uuid),
     Deactivate(Uuid),
     Reactivate(Uuid),
+    Me,
+    Users,
+    User(Uuid),
 }
 
 impl Endpoint {
@@ -103,6 +111,8 @@ impl Endpoint {
                 "add-source" => Self::Add,
                 "read-source" => Self::Read,
                 "data-library" => Self::Library,
+                "me" => Self::Me,
+                "users" => Self::Users,
                 _ => return None,
             },
             Some((name, id)) => {
@@ -112,6 +122,7 @@ impl Endpoint {
                     "activate-source" => Self::Activate,
                     "deactivate-source" => Self::Deactivate,
                     "reactivate-source" => Self::Reactivate,
+                    "users" => Self::User,
                     _ => return None,
                 };
                 to(canonical(id)?)
@@ -133,12 +144,31 @@ impl Endpoint {
                 Method::POST,
                 Method::PUT,
             ],
-            Self::Read | Self::Library => &[Method::GET, Method::HEAD, Method::OPTIONS],
+            Self::Read | Self::Library | Self::Me | Self::Users => {
+                &[Method::GET, Method::HEAD, Method::OPTIONS]
+            }
             Self::Update(_) => &[Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT],
             Self::Delete(_) => &[Method::DELETE, Method::OPTIONS, Method::POST],
             Self::Activate(_) | Self::Deactivate(_) => {
                 &[Method::OPTIONS, Method::POST, Method::PUT]
             }
+            Self::User(_) => &[Method::DELETE, Method::OPTIONS, Method::PATCH],
+        }
+    }
+
+    /// Whether those of this role may come here.
+    fn admits(self, role: Role) -> bool {
+        match self {
+            Self::Register | Self::Login | Self::Logout | Self::Read | Self::Library | Self::Me => {
+                true
+            }
+            Self::Add
+            | Self::Update(_)
+            | Self::Delete(_)
+            | Self::Activate(_)
+            | Self::Deactivate(_)
+            | Self::Reactivate(_) => role.may_edit(),
+            Self::Users | Self::User(_) => role.may_manage_users(),
         }
     }
 
@@ -167,7 +197,7 @@ async fn serve(app: App, endpoint: Endpoint, request: Request) -> Response {
         &mut cookie,
     );
     let mut response = match admitted.await {
-        Ok(()) => answer(&app, endpoint, request)
+        Ok(who) => answer(&app, endpoint, who, request)
             .await
             .unwrap_or_else(Problem::into_response),
         Err(problem) => problem.into_response(),
@@ -178,22 +208,23 @@ async fn serve(app: App, endpoint: Endpoint, request: Request) -> Response {
     response
 }
 
-/// Lets a request pass whose sender is known where that is needed, whose page may act for its
-/// visitor, and whose method fits. `cookie` is what the browser is to do with its session's cookie.
+/// Lets a request pass whose sender is known, and may come here, where that is needed, whose page may
+/// act for its visitor, and whose method fits. `cookie` is what the browser is to do with its session's cookie.
 async fn admit(
     app: &App,
     endpoint: Endpoint,
     method: &Method,
     headers: &HeaderMap,
     cookie: &mut Option<HeaderValue>,
-) -> Result<(), Problem> {
+) -> Result<Option<Identity>, Problem> {
+    let mut who = None;
     if !endpoint.is_open() {
         let token = cookies::value(headers, cookies::SESSION);
         let identity = auth::identify(app, headers).await;
         let session = match &identity {
             Ok(identity) => identity.session.as_ref(),
             Err(Refused::Denied(_)) => None,
-            Err(Refused::Failed(_)) => return identity.map(drop).map_err(Problem::from),
+            Err(Refused::Failed(_)) => return identity.map(Some).map_err(Problem::from),
         };
         *cookie = match (&token, session) {
             (Some(_), None) => Some(cookies::clear_session()),
@@ -205,10 +236,14 @@ async fn admit(
         if session.is_some() && !method.is_safe() {
             accounts::check_origin(app, headers)?;
         }
-        identity?;
+        let identity = identity?;
+        if !endpoint.admits(identity.role) {
+            return Err(Problem::detail(StatusCode::FORBIDDEN, FORBIDDEN));
+        }
+        who = Some(identity);
     }
     if endpoint.methods().contains(method) {
-        Ok(())
+        Ok(who)
     } else {
         Err(Problem::Method {
             method: method.clone(),
@@ -217,7 +252,12 @@ async fn admit(
     }
 }
 
-async fn answer(app: &App, endpoint: Endpoint, request: Request) -> Result<Response, Problem> {
+async fn answer(
+    app: &App,
+    endpoint: Endpoint,
+    who: Option<Identity>,
+    request: Request,
+) -> Result<Response, Problem> {
     match endpoint {
         Endpoint::Register => accounts::register(app, request).await,
         Endpoint::Login => accounts::login(app, request).await,
@@ -230,6 +270,9 @@ async fn answer(app: &App, endpoint: Endpoint, request: Request) -> Result<Respo
         Endpoint::Activate(id) => sources::set_status(app, id, "active", "activated").await,
         Endpoint::Deactivate(id) => sources::set_status(app, id, "inactive", "deactivated").await,
         Endpoint::Reactivate(id) => sources::set_status(app, id, "active", "reactivated").await,
+        Endpoint::Me => users::me(app, who).await,
+        Endpoint::Users => users::list(app).await,
+        Endpoint::User(id) => users::user(app, id, request).await,
     }
 }
 

@@ -30,6 +30,7 @@
 //! | consumer | what a socket's path stands for ([`live::consumer`]) |
 //! | snapshot, delta | the whole list; what leads from one version of it to the next |
 //! | version, epoch | `epoch:counter` of a snapshot; one view's life in one process |
+//! | role | what a user may do: viewer, editor or admin ([`auth::role`]) |
 //! | session | a signed-in browser; source, run: rows of the catalogue and of the pipeline |
 //!
 //! # Invariants
@@ -104,6 +105,7 @@ pub async fn run(
         stopping: stopping.clone(),
         allowed_origins: config.allowed_origins,
         registration: config.registration,
+        registration_role: config.registration_role,
         anonymous: config.anonymous,
         time_zone: zone.rules.clone(),
     });

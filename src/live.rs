@@ -31,6 +31,7 @@ use self::{
         runs::Runs,
         sessions::{OpenSessions, Sessions},
         toggles::Toggles,
+        users::{OpenUsers, Users},
     },
 };
 use crate::{
@@ -57,6 +58,8 @@ pub struct Groups {
     pub runs: Arc<Events>,
     /// Sessions with open sockets.
     pub sessions: Arc<OpenSessions>,
+    /// Users with open sockets.
+    pub users: Arc<OpenUsers>,
     /// What this process has just written, which joining members wait for.
     pub expected: Arc<Expected>,
 }
@@ -85,6 +88,7 @@ impl Default for Live {
             toggles: Events::new(Toggles::lagged()),
             runs: Events::new(Runs::lagged()),
             sessions: OpenSessions::new(signals.sessions.clone()),
+            users: OpenUsers::new(signals.users.clone()),
             expected,
         };
         let (sender, status) = watch::channel(Status::default());
@@ -117,6 +121,7 @@ impl Live {
         let toggles = Toggles::new(groups.toggles.clone());
         let runs = Runs::new(groups.runs.clone());
         let sessions = Sessions::new(groups.sessions.clone());
+        let users = Users::new(groups.users.clone());
 
         let listen = listen.clone().read_write().named("marketplace listener");
         let tls = tls::connector(&listen)?;
@@ -129,6 +134,7 @@ impl Live {
         tasks.spawn(follow(toggles, signals.toggles.clone(), pool.clone()));
         tasks.spawn(follow(runs, signals.runs.clone(), pool.clone()));
         tasks.spawn(follow(sessions, signals.sessions.clone(), pool.clone()));
+        tasks.spawn(follow(users, signals.users.clone(), pool.clone()));
         tasks.spawn(groups.sessions.clone().watch_expiry());
         tasks.spawn(listener::run(listen.config, tls, signals, sender));
         match tasks.join_next().await {

@@ -4,7 +4,11 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::db::{counts::Counts, sources::Source};
+use crate::db::{
+    counts::Counts,
+    sources::Source,
+    users::{Account, Role},
+};
 
 /// A source as clients see it, in the order of keys they know; serialises to one object.
 #[derive(Serialize)]
@@ -91,6 +95,33 @@ impl<'a> From<&'a Source> for CardBody<'a> {
             created_by: &source.created_by,
             datadelivery_status: &source.datadelivery_status,
             status: &source.status,
+        }
+    }
+}
+
+/// A user as those see it who manage users.
+#[derive(Serialize)]
+pub struct UserBody<'a> {
+    id: Uuid,
+    username: &'a str,
+    email: &'a str,
+    role: Role,
+    is_active: bool,
+    created_at: LocalTime<'a>,
+    last_login_at: Option<LocalTime<'a>>,
+}
+
+impl<'a> UserBody<'a> {
+    /// Times are written in `zone`.
+    pub fn new(account: &'a Account, zone: &'a TimeZone) -> Self {
+        Self {
+            id: account.id,
+            username: &account.username,
+            email: &account.email,
+            role: account.role,
+            is_active: account.is_active,
+            created_at: LocalTime(account.created_at, zone),
+            last_login_at: account.last_login_at.map(|at| LocalTime(at, zone)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use jiff::tz::TimeZone;
 use marketplace::{
     app::{App, Parts},
-    auth::password::Hasher,
+    auth::{password::Hasher, role::Role},
     config::{Anonymous, Registration},
     db::Pool,
     http,
@@ -39,6 +39,7 @@ pub(crate) fn main() -> Result<()> {
             stopping: stopping.clone(),
             allowed_origins: Vec::new(),
             registration: Registration::Closed,
+            registration_role: Role::Editor,
             anonymous: Anonymous::Read,
             time_zone: TimeZone::UTC,
         });

@@ -1,5 +1,5 @@
 //! The account that is ready when an embedded cluster is used, so that a newcomer is in within a
-//! minute. Its password is random and kept in a file that only the cluster's owner can read.
+//! minute, and may manage users. Its password is random and kept in a file that only the cluster's owner can read.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::password::Hasher;
+use super::{password::Hasher, role::Role};
 use crate::{
     db::{Pool, dsn::Dsn, users},
     error::{Error, Result},
@@ -27,9 +27,12 @@ pub const USERNAME: &str = "newcomer";
 pub async fn password(database: &Dsn, data_dir: &Path) -> Result<String> {
     let password = kept(&data_dir.join("newcomer"))?;
     let client = Pool::new(database, 1)?.client().await?;
-    if users::by_username(&client, USERNAME).await?.is_none() {
+    if let Some(user) = users::by_username(&client, USERNAME).await? {
+        // It may be from before there were roles.
+        users::appoint_first_admin(&client, user.id).await?;
+    } else {
         let hash = Hasher::new().hash(password.clone()).await?;
-        users::insert(&client, USERNAME, "", &hash).await?;
+        users::insert(&client, USERNAME, "", &hash, Role::Admin).await?;
     }
     Ok(password)
 }

@@ -41,6 +41,7 @@ pub(super) async fn resume(app: &App, token: &str) -> Result<Option<Identity>> {
         Ok(Some(Identity {
             user_id: session.user_id,
             username: session.username,
+            role: session.role,
             session: Some(SessionRef {
                 id: session.id,
                 remaining: if extended {

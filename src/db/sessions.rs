@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, Row, types::Type};
 use uuid::Uuid;
 
+use super::users::Role;
 use crate::error::Result;
 
 /// A session that is still valid, and whose it is.
@@ -16,6 +17,8 @@ pub struct Session {
     pub user_id: Uuid,
     /// The name that user signs in with.
     pub username: String,
+    /// What that user may do.
+    pub role: Role,
     /// How much longer it is valid, by the database's clock.
     pub remaining: Duration,
 }
@@ -24,9 +27,9 @@ pub struct Session {
 pub type TokenHash = [u8; 32];
 
 const SELECT: &str = "select s.id, s.user_id, u.username,
-        extract(epoch from s.expires_at - clock_timestamp())::float8
+        extract(epoch from s.expires_at - clock_timestamp())::float8, u.role
    from sessions s join users u on u.id = s.user_id
-  where s.expires_at > clock_timestamp()";
+  where s.expires_at > clock_timestamp() and u.is_active";
 
 /// Opens a session of `user_id` that lasts `lifetime`.
 pub async fn insert(
@@ -89,6 +92,13 @@ pub async fn delete(client: &Client, token: &TokenHash) -> Result<bool> {
         .is_empty())
 }
 
+/// Ends all sessions of a user.
+pub async fn delete_of_user(client: &Client, user_id: Uuid) -> Result<()> {
+    let sql = "delete from sessions where user_id = $1";
+    client.execute_typed(sql, &[(&user_id, Type::UUID)]).await?;
+    Ok(())
+}
+
 /// Removes sessions that ended by themselves; returns how many.
 pub async fn delete_expired(client: &Client) -> Result<u64> {
     let sql = "delete from sessions where expires_at <= clock_timestamp()";
@@ -101,6 +111,7 @@ fn session(row: &Row) -> Session {
         id: row.get(0),
         user_id: row.get(1),
         username: row.get(2),
+        role: Role::stored(row.get(4)),
         remaining: Duration::try_from_secs_f64(remaining).unwrap_or_default(),
     }
 }

@@ -1,6 +1,10 @@
 //! The table `users`: its row and its statements. Hashes come and go; passwords are never seen here.
 
-use tokio_postgres::{Client, Row, types::Type};
+use std::{fmt, str::FromStr};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use tokio_postgres::{Client, Row, Transaction, types::Type};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -14,6 +18,79 @@ pub struct User {
     pub username: String,
     /// A PHC string.
     pub password_hash: String,
+    /// What they may do.
+    pub role: Role,
+    /// Whether they are let in at all.
+    pub is_active: bool,
+}
+
+/// A user as those see them who manage users: all but the hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// As [`User::id`].
+    pub id: Uuid,
+    /// As [`User::username`].
+    pub username: String,
+    /// May be empty.
+    pub email: String,
+    /// As [`User::role`].
+    pub role: Role,
+    /// As [`User::is_active`].
+    pub is_active: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The last sign-in with a session; none before the first.
+    pub last_login_at: Option<Timestamp>,
+}
+
+/// What a user is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Also changes.
+    Editor,
+    /// Also manages users.
+    Admin,
+}
+
+impl Role {
+    /// The name in SQL and on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Editor => "editor",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// A role of a later version of the schema, which may run beside this one, is the least here.
+    pub(super) fn stored(name: &str) -> Self {
+        name.parse().unwrap_or(Self::Viewer)
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        [Self::Viewer, Self::Editor, Self::Admin]
+            .into_iter()
+            .find(|role| role.name() == name)
+            .ok_or_else(|| "is viewer, editor or admin".into())
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Serialize for Role {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 /// The user of exactly this name.
@@ -22,7 +99,7 @@ pub async fn by_username(client: &Client, username: &str) -> Result<Option<User>
     if username.contains('\0') {
         return Ok(None);
     }
-    let sql = "select id, username, password_hash from users where username = $1";
+    let sql = "select id, username, password_hash, role, is_active from users where username = $1";
     let rows = client.query_typed(sql, &[(&username, Type::TEXT)]).await?;
     Ok(rows.first().map(user))
 }
@@ -33,13 +110,15 @@ pub async fn insert(
     username: &str,
     email: &str,
     password_hash: &str,
+    role: Role,
 ) -> Result<Option<User>> {
-    let sql = "insert into users (username, email, password_hash) values ($1, $2, $3)
-               returning id, username, password_hash";
-    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
+    let sql = "insert into users (username, email, password_hash, role) values ($1, $2, $3, $4)
+               returning id, username, password_hash, role, is_active";
+    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
         (&username, Type::TEXT),
         (&email, Type::TEXT),
         (&password_hash, Type::TEXT),
+        (&role.name(), Type::TEXT),
     ];
     match client.query_typed(sql, &values).await.map_err(Error::from) {
         Ok(rows) => Ok(rows.first().map(user)),
@@ -64,10 +143,119 @@ pub async fn signed_in(client: &Client, id: Uuid) -> Result<()> {
     Ok(())
 }
 
+/// Everybody, by name.
+pub async fn list(client: &Client) -> Result<Vec<Account>> {
+    let sql = format!("select {ACCOUNT} from users order by username");
+    let rows = client.query_typed(&sql, &[]).await?;
+    Ok(rows.iter().map(account).collect())
+}
+
+/// The account of this id.
+pub async fn find(client: &Client, id: Uuid) -> Result<Option<Account>> {
+    let sql = format!("select {ACCOUNT} from users where id = $1");
+    let rows = client.query_typed(&sql, &[(&id, Type::UUID)]).await?;
+    Ok(rows.first().map(account))
+}
+
+/// The roles of those of `ids` who are still let in.
+pub async fn roles(client: &Client, ids: &[Uuid]) -> Result<Vec<(Uuid, Role)>> {
+    let sql = "select id, role from users where id = any($1) and is_active";
+    let rows = client.query_typed(sql, &[(&ids, Type::UUID_ARRAY)]).await?;
+    let role = |row: &Row| (row.get(0), Role::stored(row.get(1)));
+    Ok(rows.iter().map(role).collect())
+}
+
+/// What is changed of a user; `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// See [`User::role`].
+    pub role: Option<Role>,
+    /// See [`User::is_active`].
+    pub is_active: Option<bool>,
+}
+
+/// Name of the rule that somebody must be left who may manage users, as [`Error::Constraint`] has it.
+pub const LAST_ADMIN: &str = "users_last_admin";
+
+/// Changes a user; `None` when there is none of this id.
+///
+/// # Errors
+/// [`Error::Constraint`] with [`LAST_ADMIN`] when nobody would be left who may manage users.
+pub async fn change(client: &mut Client, id: Uuid, change: Change) -> Result<Option<Account>> {
+    let work = client.transaction().await?;
+    let stays_admin = change.role.is_none_or(|role| role == Role::Admin);
+    if !stays_admin || change.is_active == Some(false) {
+        spare_last_admin(&work, id).await?;
+    }
+    let sql = format!(
+        "update users set role = coalesce($2, role), is_active = coalesce($3, is_active)
+          where id = $1 returning {ACCOUNT}"
+    );
+    let role = change.role.map(Role::name);
+    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
+        (&id, Type::UUID),
+        (&role, Type::TEXT),
+        (&change.is_active, Type::BOOL),
+    ];
+    let rows = work.query_typed(&sql, &values).await?;
+    work.commit().await?;
+    Ok(rows.first().map(account))
+}
+
+/// Removes a user and their sessions; false when there was none of this id.
+///
+/// # Errors
+/// As [`change`].
+pub async fn delete(client: &mut Client, id: Uuid) -> Result<bool> {
+    let work = client.transaction().await?;
+    spare_last_admin(&work, id).await?;
+    let sql = "delete from users where id = $1";
+    let removed = work.execute_typed(sql, &[(&id, Type::UUID)]).await?;
+    work.commit().await?;
+    Ok(removed > 0)
+}
+
+/// Makes a user an admin, unless somebody is one already.
+pub async fn appoint_first_admin(client: &Client, id: Uuid) -> Result<()> {
+    let sql = "update users set role = 'admin' where id = $1
+                  and not exists (select from users where role = 'admin' and is_active)";
+    client.execute_typed(sql, &[(&id, Type::UUID)]).await?;
+    Ok(())
+}
+
+/// Refuses to go on when this user is the only one left who may manage users. Until the transaction
+/// ends nobody else can cease to be: of two admins who remove each other, one finds the other gone.
+async fn spare_last_admin(work: &Transaction<'_>, id: Uuid) -> Result<()> {
+    // In one order, so that no two wait for each other; not for those who only sign in meanwhile.
+    let sql = "select id from users where role = 'admin' and is_active
+                order by id for no key update";
+    let admins = work.query_typed(sql, &[]).await?;
+    if admins.len() == 1 && admins[0].get::<_, Uuid>(0) == id {
+        return Err(Error::Constraint(LAST_ADMIN.into()));
+    }
+    Ok(())
+}
+
 fn user(row: &Row) -> User {
     User {
         id: row.get(0),
         username: row.get(1),
         password_hash: row.get(2),
+        role: Role::stored(row.get(3)),
+        is_active: row.get(4),
+    }
+}
+
+const ACCOUNT: &str = "id, username, email, role, is_active, created_at, last_login_at";
+
+fn account(row: &Row) -> Account {
+    Account {
+        id: row.get(0),
+        username: row.get(1),
+        email: row.get(2),
+        role: Role::stored(row.get(3)),
+        is_active: row.get(4),
+        created_at: row.get(5),
+        last_login_at: row.get(6),
     }
 }

@@ -43,7 +43,14 @@ pub(super) async fn register(app: &App, request: Request) -> Result<Response, Pr
     let hash = app.hasher.hash(form.password).await?;
     let user = db::in_time(async {
         let client = app.pool.client().await?;
-        users::insert(&client, &form.username, &form.email, &hash).await
+        users::insert(
+            &client,
+            &form.username,
+            &form.email,
+            &hash,
+            app.registration_role,
+        )
+        .await
     })
     .await?;
     if user.is_none() {
@@ -67,7 +74,8 @@ pub(super) async fn login(app: &App, request: Request) -> Result<Response, Probl
     };
     let user =
         db::in_time(async { users::by_username(&*app.pool.client().await?, username).await })
-            .await?;
+            .await?
+            .filter(|user| user.is_active);
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
     let is_right = app.hasher.verify(password.to_owned(), stored).await?;
     let Some(user) = user.filter(|_| is_right) else {

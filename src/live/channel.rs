@@ -21,11 +21,13 @@ pub enum Channel {
     Emr,
     /// Sessions that changed or ended.
     Session,
+    /// Users whose role or standing changed, or who went.
+    Account,
 }
 
 impl Channel {
     /// All of them, to listen on.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Crud,
         Self::Lib,
         Self::Source,
@@ -33,6 +35,7 @@ impl Channel {
         Self::SourceLib,
         Self::Emr,
         Self::Session,
+        Self::Account,
     ];
 
     /// The name in SQL.
@@ -45,6 +48,7 @@ impl Channel {
             Self::SourceLib => "source_lib",
             Self::Emr => "emr",
             Self::Session => "session",
+            Self::Account => "account",
         }
     }
 

@@ -171,11 +171,11 @@ pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 pub fn answer(
     consumer: &Consumer,
     app: &App,
-    who: Option<&Arc<Identity>>,
+    who: Option<Arc<Identity>>,
     text: String,
 ) -> Answering {
     let app = app.clone();
-    match (consumer, who.cloned()) {
+    match (consumer, who) {
         (Consumer::FilterSource, _) => Box::pin(std::future::ready(filter::answer(&text))),
         (Consumer::Source, Some(who)) => {
             Box::pin(async move { frame(&source::answer(&app, &who, &text).await) })

@@ -43,6 +43,7 @@ pub struct Signals {
     pub changes: Arc<Signal>,
     pub runs: Arc<Signal>,
     pub sessions: Arc<Signal>,
+    pub users: Arc<Signal>,
     pub expected: Arc<Expected>,
 }
 
@@ -56,6 +57,7 @@ impl Signals {
             Channel::SourceLib => vec![&self.list, &self.filter, &self.library],
             Channel::Emr => vec![&self.runs],
             Channel::Session => vec![&self.sessions],
+            Channel::Account => vec![&self.users],
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
 
 use super::{
     consumer::{self, Answer, Answering, Consumer, Feed},
-    view::sessions::SessionMember,
+    view::{sessions::SessionMember, users::UserMember},
 };
 use crate::{
     app::App,
@@ -54,6 +54,9 @@ pub async fn serve(app: App, client: Client) {
         .as_ref()
         .and_then(|who| who.session.as_ref())
         .map(|session| app.groups.sessions.join(session.id, session.remaining));
+    let user = who
+        .as_ref()
+        .map(|who| app.groups.users.join(who.user_id, who.role));
     let mut socket = Socket {
         connection: Connection::new(stream, unread, deflate, limits()),
         feed: consumer.join(&app.groups, deflate.is_some()),
@@ -61,6 +64,7 @@ pub async fn serve(app: App, client: Client) {
         replies: VecDeque::new(),
         answering: None,
         who,
+        user,
         app,
     };
     socket.app.tally.opened();
@@ -80,6 +84,7 @@ struct Socket {
     replies: VecDeque<Frame>,
     answering: Option<Answering>,
     who: Option<Arc<Identity>>,
+    user: Option<UserMember>,
     app: App,
 }
 
@@ -115,6 +120,10 @@ impl Socket {
                     closing = true;
                     self.connection.close(POLICY, "the session has ended");
                 }
+                () = shut_out(&mut self.user), if !closing => {
+                    closing = true;
+                    self.connection.close(POLICY, "the account is disabled or gone");
+                }
                 () = app.stopping.cancelled(), if !closing => {
                     closing = true;
                     self.connection.close(GOING_AWAY, "the server is stopping");
@@ -126,15 +135,21 @@ impl Socket {
     fn take(&mut self, message: Message) {
         match message {
             Message::Text(text) => {
-                self.answering = Some(consumer::answer(
-                    &self.consumer,
-                    &self.app,
-                    self.who.as_ref(),
-                    text,
-                ));
+                let who = self.who_by_now();
+                self.answering = Some(consumer::answer(&self.consumer, &self.app, who, text));
             }
             Message::Binary(_) => self.give(consumer::refuse_binary(&self.consumer)),
         }
+    }
+
+    /// Who it is: with the role of this moment, and nobody once they are shut out.
+    fn who_by_now(&mut self) -> Option<Arc<Identity>> {
+        let role = self.user.as_ref()?.role()?;
+        let who = self.who.as_mut()?;
+        if who.role != role {
+            Arc::make_mut(who).role = role;
+        }
+        Some(Arc::clone(who))
     }
 
     fn give(&mut self, answer: Answer) {
@@ -160,6 +175,13 @@ async fn answered(answering: &mut Option<Answering>) -> Answer {
 async fn ended(session: &mut Option<SessionMember>) {
     match session {
         Some(session) => session.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn shut_out(user: &mut Option<UserMember>) {
+    match user {
+        Some(user) => user.shut_out().await,
         None => std::future::pending().await,
     }
 }

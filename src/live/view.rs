@@ -8,6 +8,7 @@ pub mod list;
 pub mod runs;
 pub mod sessions;
 pub mod toggles;
+pub mod users;
 
 use std::{
     sync::Arc,

@@ -19,6 +19,7 @@ mod embedded;
 mod faults;
 mod postgres;
 mod program;
+mod roles;
 mod schema;
 mod server;
 mod sockets;

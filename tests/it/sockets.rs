@@ -470,7 +470,15 @@ async fn a_notification_that_lies_shows_nothing_that_is_not_there() {
     let mut list = open(&visitor, "/ws/read_source/").await;
     list.next_json(SOON).await;
     let invented = Uuid::new_v4();
-    for channel in ["crud", "toggle", "source_lib", "source", "lib", "session"] {
+    for channel in [
+        "crud",
+        "toggle",
+        "source_lib",
+        "source",
+        "lib",
+        "session",
+        "account",
+    ] {
         for payload in [
             json!({ "op": "insert", "ids": [invented] }).to_string(),
             json!({ "op": "update", "ids": [invented] }).to_string(),

@@ -4,10 +4,19 @@
 use serde_json::{Value, json};
 
 use super::message::{UNAVAILABLE, action, object, source_id};
-use crate::{app::App, auth::Identity, db::sources::Change, live::writes, wire::CardBody};
+use crate::{
+    app::App,
+    auth::{Identity, role::FORBIDDEN},
+    db::sources::Change,
+    live::writes,
+    wire::CardBody,
+};
 
 /// The answer to one message.
 pub async fn answer(app: &App, who: &Identity, text: &str) -> Value {
+    if !who.role.may_edit() {
+        return json!({ "error": FORBIDDEN });
+    }
     let message = match object(text) {
         Ok(message) => message,
         Err(why) => return json!({ "error": why }),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::message::{UNAVAILABLE, action, object, source_id};
 use crate::{
     app::App,
-    auth::Identity,
+    auth::{Identity, role::FORBIDDEN},
     db::sources::{Change, Source},
     error::Error,
     forms::{
@@ -19,7 +19,7 @@ use crate::{
 
 /// The answer to one message.
 pub async fn answer(app: &App, who: &Identity, text: &str) -> Value {
-    match change(app, text).await {
+    match change(app, who, text).await {
         Ok((event, source)) => {
             tracing::debug!(user = who.username, id = %source.id, event, "source saved");
             json!({
@@ -47,7 +47,10 @@ enum Problem {
 }
 
 /// Does what the message asks for, and says what that was.
-async fn change(app: &App, text: &str) -> Result<(&'static str, Source), Problem> {
+async fn change(app: &App, who: &Identity, text: &str) -> Result<(&'static str, Source), Problem> {
+    if !who.role.may_edit() {
+        return Err(Problem::Message(FORBIDDEN));
+    }
     let message = object(text).map_err(Problem::Message)?;
     match action(&message) {
         "add_source" => {
