@@ -1,5 +1,7 @@
 //! The command line and the environment: the only reader of variables.
 
+pub mod users;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, error::ContextKind, error::ErrorKind};
@@ -27,6 +29,8 @@ pub enum Command {
     Serve(Box<Config>),
     /// Bring the database to this program's schema and exit.
     Migrate(Box<Database>),
+    /// Add people, list them, change what they may do.
+    Users(Box<users::Users>),
 }
 
 /// How to reach the database, and its calendar.
@@ -34,7 +38,7 @@ pub enum Command {
 pub struct Database {
     /// PostgreSQL to use, as a URL (user:password@host:5432/database) or as words (host=...).
     /// Several hosts with commas.
-    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    #[arg(long, env, global = true, hide_env_values = true, value_name = "URL")]
     pub database_url: Option<Dsn>,
 
     /// Time zone whose calendar decides what "today" is, as an IANA name.
@@ -172,9 +176,10 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Cli> {
             _ => None,
         };
         let Some(flag) = flag else { error.exit() };
-        // "--bind <ADDRESS>" is the variable BIND.
+        // "--bind <ADDRESS>" is the variable BIND; "<ROLE>" is named as it is.
         let name = flag
             .trim_start_matches('-')
+            .trim_matches(['<', '>'])
             .split(' ')
             .next()
             .unwrap_or_default();

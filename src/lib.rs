@@ -44,6 +44,7 @@
 pub mod app;
 pub mod auth;
 mod backoff;
+pub mod cli;
 pub mod config;
 pub mod day;
 pub mod db;

@@ -8,6 +8,7 @@ use std::{
 
 use marketplace::{
     auth::newcomer,
+    cli,
     config::{self, Command, Config, Database, LogFormat},
     db::{
         dsn::Dsn,
@@ -17,7 +18,7 @@ use marketplace::{
     error::{Error, Result},
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 fn main() -> ExitCode {
     match config::parse(std::env::args()).and_then(|cli| start(cli.command)) {
@@ -40,20 +41,25 @@ fn start(command: Command) -> Result<()> {
     runtime.block_on(async {
         match command {
             Command::Serve(config) => {
-                log(config.log_format);
+                log(config.log_format, LevelFilter::INFO);
                 serve(*config).await
             }
             Command::Migrate(database) => {
-                log(LogFormat::Text);
+                log(LogFormat::Text, LevelFilter::INFO);
                 migrate_only(*database).await
+            }
+            Command::Users(users) => {
+                log(LogFormat::Text, LevelFilter::WARN);
+                cli::users::run(*users).await
             }
         }
     })
 }
 
-fn log(format: LogFormat) {
+/// Starts the log at `level`, unless `RUST_LOG` says otherwise.
+fn log(format: LogFormat, level: LevelFilter) {
     let filter = EnvFilter::builder()
-        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
+        .with_default_directive(level.into())
         .from_env_lossy();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

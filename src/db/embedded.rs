@@ -19,6 +19,7 @@ mod error;
 mod home;
 mod owner;
 mod server;
+mod visit;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ pub use self::error::EmbeddedError;
 use self::home::Home;
 use self::server::Server;
 pub use self::server::StopMode;
+pub use self::visit::Visit;
 
 /// The database that is made for the application, and the role that owns everything (a superuser of
 /// this cluster).
@@ -106,10 +108,7 @@ impl Cluster {
     /// The address of the database `marketplace`, with the password: for connecting, never for a
     /// log.
     pub fn url(&self) -> String {
-        format!(
-            "postgres://{NAME}:{}@127.0.0.1:{}/{NAME}",
-            self.password, self.port
-        )
+        url(&self.password, self.port)
     }
 
     /// The command that opens the database when the user who runs this program, or root, pastes it
@@ -230,6 +229,10 @@ impl Cluster {
         let (done, closed) = tokio::join!(work, connection);
         done.and(closed)
     }
+}
+
+fn url(password: &str, port: u16) -> String {
+    format!("postgres://{NAME}:{password}@127.0.0.1:{port}/{NAME}")
 }
 
 /// A loopback port that nobody listens on at this moment: the preferred one if that is free.

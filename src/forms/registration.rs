@@ -21,6 +21,25 @@ pub struct Draft {
     errors: Errors,
 }
 
+/// An account that an operator makes for somebody.
+///
+/// # Errors
+/// The messages of every field that is wrong.
+pub fn new(
+    username: &str,
+    email: &str,
+    password: &str,
+    taken: bool,
+) -> Result<Registration, Errors> {
+    let body = serde_json::json!({
+        "username": username,
+        "email": email,
+        "password": password,
+        "confirm_password": password,
+    });
+    parse(&Input::json(body))?.finish(taken)
+}
+
 /// Checks `input`.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// A module, and what of the crate its files must not name.
-const FORBIDDEN: [(&str, &[&str]); 12] = [
+const FORBIDDEN: [(&str, &[&str]); 13] = [
     (
         "error",
         &[
@@ -73,6 +73,7 @@ const FORBIDDEN: [(&str, &[&str]); 12] = [
         ],
     ),
     ("server", &["app", "auth", "db", "http", "live", "ws"]),
+    ("cli", &["app", "http", "live", "ws", "server"]),
 ];
 
 #[test]

@@ -25,3 +25,4 @@ mod server;
 mod sockets;
 mod sql;
 mod tls;
+mod users;

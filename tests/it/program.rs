@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The program with nothing of this process's environment that could configure it.
-fn program(arguments: &[&str]) -> Command {
+pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_marketplace"));
     command
         .env_clear()
@@ -33,13 +33,13 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 /// A running server program.
-struct Running {
+pub struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Running {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         let mut child = command
             .stderr(Stdio::inherit())
             .spawn()
@@ -49,7 +49,7 @@ impl Running {
     }
 
     /// What follows `prefix` in the first line that begins with it.
-    async fn line(&mut self, prefix: &str) -> String {
+    pub async fn line(&mut self, prefix: &str) -> String {
         let found = async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
                 if let Some(rest) = line.strip_prefix(prefix) {

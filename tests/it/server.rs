@@ -165,7 +165,7 @@ pub fn settings(arguments: &[&str]) -> Config {
         .command
     {
         Command::Serve(config) => *config,
-        Command::Migrate(_) => unreachable!("the command is serve"),
+        _ => unreachable!("the command is serve"),
     }
 }
 

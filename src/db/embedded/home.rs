@@ -88,9 +88,7 @@ impl Home {
             }
             self.initdb(binaries, &password).await?;
         }
-        let text =
-            fs::read_to_string(&password).map_err(|error| EmbeddedError::io(&password, error))?;
-        Ok(text.trim_end().to_owned())
+        password_in(&self.dir)
     }
 
     async fn initdb(&self, binaries: &Binaries, password: &Path) -> Result<(), EmbeddedError> {
@@ -171,11 +169,7 @@ impl Home {
 
     /// The port of the last start.
     pub(super) fn last_port(&self) -> Option<u16> {
-        let conf = fs::read_to_string(self.cluster().join(CONF)).ok()?;
-        conf.lines()
-            .find_map(|line| line.strip_prefix("port = "))?
-            .parse()
-            .ok()
+        port_in(&self.dir)
     }
 
     /// Moves the log aside when it has grown large; returns the size of what is left.
@@ -208,6 +202,22 @@ impl Home {
         self.owner.give(&new)?;
         fs::rename(&new, path).map_err(|error| EmbeddedError::io(path, error))
     }
+}
+
+/// The password of the cluster in a data directory.
+pub(super) fn password_in(dir: &Path) -> Result<String, EmbeddedError> {
+    let path = dir.join("password");
+    let text = fs::read_to_string(&path).map_err(|error| EmbeddedError::io(&path, error))?;
+    Ok(text.trim_end().to_owned())
+}
+
+/// The port of the last start in a data directory.
+pub(super) fn port_in(dir: &Path) -> Option<u16> {
+    let conf = fs::read_to_string(dir.join("cluster").join(CONF)).ok()?;
+    conf.lines()
+        .find_map(|line| line.strip_prefix("port = "))?
+        .parse()
+        .ok()
 }
 
 impl Drop for Home {

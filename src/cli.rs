@@ -1,0 +1,5 @@
+//! Commands other than serving: each does its work on the database and ends. What they print is for
+//! people, or with `--json` for programs; they start no server.
+
+mod secret;
+pub mod users;

@@ -1,0 +1,213 @@
+//! `marketplace users`: people and what they may do, from the command line. What open sockets and
+//! sessions make of it they learn from the table, on every node; nothing here tells them.
+
+use std::io::Write;
+
+use jiff::tz::TimeZone;
+use tokio_postgres::error::SqlState;
+
+use super::secret;
+use crate::{
+    auth::password::Hasher,
+    config::users::{Action, PasswordFrom, Users},
+    db::{
+        Client, Pool,
+        dsn::Dsn,
+        embedded::{Options, Visit},
+        migrate, sessions,
+        users::{self, Account, Change, LAST_ADMIN, Role, User},
+    },
+    error::{Error, Result},
+    forms::{Errors, registration},
+    wire::UserBody,
+};
+
+/// Does what the command line says.
+///
+/// # Errors
+/// [`Error::Config`] when no database is named, [`Error::Unavailable`] when it does not answer,
+/// [`Error::Start`] with a sentence when what was asked for cannot be done.
+pub async fn run(command: Users) -> Result<()> {
+    let zone = &command.database.time_zone;
+    if !command.embedded {
+        let url = command.database.database_url.ok_or_else(|| {
+            Error::Config("DATABASE_URL: is not set; name a database, or use --embedded".into())
+        })?;
+        return act(&url, command.action, &zone.rules).await;
+    }
+    let options = Options {
+        data_dir: command.data_dir,
+        port: None,
+        settings: Vec::new(),
+    };
+    let fail = |error: crate::db::embedded::EmbeddedError| Error::Start(error.to_string());
+    let visit = Visit::begin(options).await.map_err(fail)?;
+    let url: Dsn = visit.url().parse().map_err(Error::Start)?;
+    let done = async {
+        if visit.is_alone() {
+            migrate::run(&url, &zone.name).await?;
+        }
+        act(&url, command.action, &zone.rules).await
+    }
+    .await;
+    visit.end().await.map_err(fail)?;
+    done
+}
+
+async fn act(database: &Dsn, action: Action, zone: &TimeZone) -> Result<()> {
+    let pool = Pool::new(&database.clone().named("marketplace users"), 1)?;
+    let mut client = pool.client().await?;
+    let done = match action {
+        Action::Add {
+            name,
+            email,
+            role,
+            admin,
+            password,
+        } => {
+            let role = if admin { Role::Admin } else { role };
+            add(&client, &name, &email, role, &password).await
+        }
+        Action::List { json: true } => list_json(&client, zone).await,
+        Action::List { json: false } => list(&client, zone).await,
+        Action::Role { name, role } => {
+            let to = Change {
+                role: Some(role),
+                ..Change::default()
+            };
+            change(&mut client, &name, to, &format!("is {role} now")).await
+        }
+        Action::Password { name, password } => set_password(&client, &name, &password).await,
+        Action::Disable { name } => change(&mut client, &name, active(false), "is disabled").await,
+        Action::Enable { name } => change(&mut client, &name, active(true), "is enabled").await,
+    };
+    done.map_err(explained)
+}
+
+async fn add(
+    client: &Client,
+    name: &str,
+    email: &str,
+    role: Role,
+    password: &PasswordFrom,
+) -> Result<()> {
+    let is_taken = users::by_username(client, name).await?.is_some();
+    // A name that cannot be had is said before a password is asked for.
+    registration::new(name, email, "-", is_taken).map_err(|errors| refused(&errors))?;
+    let password = secret::read(password.password_file.as_deref()).await?;
+    let form =
+        registration::new(name, email, &password, false).map_err(|errors| refused(&errors))?;
+    let hash = Hasher::new().hash(form.password).await?;
+    users::insert(client, &form.username, &form.email, &hash, role)
+        .await?
+        .ok_or_else(|| refused(&registration::taken()))?;
+    say(&format!("{} was added as {role}", form.username))
+}
+
+async fn set_password(client: &Client, name: &str, password: &PasswordFrom) -> Result<()> {
+    let user = named(client, name).await?;
+    let password = secret::read(password.password_file.as_deref()).await?;
+    let form = registration::new(name, "", &password, false).map_err(|errors| refused(&errors))?;
+    let hash = Hasher::new().hash(form.password).await?;
+    users::set_password_hash(client, user.id, &hash).await?;
+    // Afterwards, or somebody could still open one with the old password in between.
+    sessions::delete_of_user(client, user.id).await?;
+    say(&format!(
+        "the password of {name} was changed, and every session ended"
+    ))
+}
+
+async fn change(client: &mut Client, name: &str, to: Change, done: &str) -> Result<()> {
+    let user = named(client, name).await?;
+    users::change(client, user.id, to)
+        .await?
+        .ok_or_else(|| nobody(name))?;
+    say(&format!("{name} {done}"))
+}
+
+fn active(is_active: bool) -> Change {
+    Change {
+        is_active: Some(is_active),
+        ..Change::default()
+    }
+}
+
+async fn list_json(client: &Client, zone: &TimeZone) -> Result<()> {
+    let accounts = users::list(client).await?;
+    let bodies: Vec<_> = accounts
+        .iter()
+        .map(|account| UserBody::new(account, zone))
+        .collect();
+    say(&serde_json::to_string_pretty(&bodies).expect("keys are strings, so it is JSON"))
+}
+
+async fn list(client: &Client, zone: &TimeZone) -> Result<()> {
+    let accounts = users::list(client).await?;
+    let width = |text: fn(&Account) -> &str, least: usize| {
+        let widths = accounts.iter().map(|account| text(account).chars().count());
+        widths.max().unwrap_or_default().max(least)
+    };
+    let name = width(|account| &account.username, "USER".len());
+    let email = width(|account| &account.email, "EMAIL".len());
+    let mut lines = vec![format!(
+        "{:name$}  {:email$}  ROLE    STATE     LAST SIGN-IN",
+        "USER", "EMAIL"
+    )];
+    lines.extend(accounts.iter().map(|account| {
+        let state = if account.is_active {
+            "active"
+        } else {
+            "disabled"
+        };
+        let last = account.last_login_at.map_or("never".to_owned(), |at| {
+            zone.to_datetime(at).strftime("%Y-%m-%d %H:%M").to_string()
+        });
+        format!(
+            "{:name$}  {:email$}  {:6}  {state:8}  {last}",
+            account.username, account.email, account.role
+        )
+    }));
+    say(&lines.join("\n"))
+}
+
+async fn named(client: &Client, name: &str) -> Result<User> {
+    users::by_username(client, name)
+        .await?
+        .ok_or_else(|| nobody(name))
+}
+
+fn nobody(name: &str) -> Error {
+    Error::Start(format!("there is no user {name}"))
+}
+
+fn refused(errors: &Errors) -> Error {
+    let (field, message) = errors.first().unwrap_or(("", "not accepted"));
+    Error::Start(format!("{field}: {message}"))
+}
+
+/// Errors that have another meaning to somebody at a terminal.
+fn explained(error: Error) -> Error {
+    match error {
+        Error::Constraint(name) if name == LAST_ADMIN => Error::Start(
+            "this is the last admin: make somebody else one first, or nobody could manage users"
+                .into(),
+        ),
+        Error::Database(error)
+            if matches!(
+                error.code(),
+                Some(&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN)
+            ) =>
+        {
+            Error::Start(
+                "the database does not have this program's schema: run `marketplace migrate`"
+                    .into(),
+            )
+        }
+        error => error,
+    }
+}
+
+fn say(text: &str) -> Result<()> {
+    // Not println, which panics when whoever reads has seen enough.
+    writeln!(std::io::stdout(), "{text}").map_err(Error::from)
+}
