@@ -256,7 +256,7 @@ async fn a_member_that_stops_reading_skips_to_the_newest_state_and_holds_nobody_
     stuck.write_all(HANDSHAKE.as_bytes()).await.unwrap();
     let mut lively = anonymous(&server.base, "/ws/read_source/").await;
     lively.next_json(SOON).await;
-    let changes = 30;
+    let changes = 10;
     for n in 1..=changes {
         dba.execute("update sources set panel = $1", &[&n.to_string()])
             .await
