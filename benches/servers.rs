@@ -49,6 +49,7 @@ impl Server {
         command
             .env_clear()
             .env("DATABASE_URL", database_url)
+            .env("RATE_LIMITS", "off")
             .env("RUST_LOG", LOG);
         let server = Self::start(command).await?;
         let deadline = Instant::now() + Duration::from_secs(30);

@@ -9,8 +9,9 @@ use warp::http::HeaderValue;
 
 use crate::{
     auth::{password::Hasher, role::Role},
-    config::{Anonymous, Registration},
+    config::{Anonymous, CookieSecure, Registration},
     db::Pool,
+    limits::Limits,
     live::{Groups, listener, tally::Tally},
 };
 
@@ -43,6 +44,10 @@ pub struct Parts {
     pub registration_role: Role,
     /// What people may do who have not signed in.
     pub anonymous: Anonymous,
+    /// Whether browsers are to keep the cookies off plain http.
+    pub cookie_secure: CookieSecure,
+    /// How much one stranger may have.
+    pub limits: Limits,
     /// The local calendar, for times on the wire.
     pub time_zone: TimeZone,
 }

@@ -17,8 +17,13 @@ use warp::http::HeaderMap;
 use self::role::Role;
 use crate::{
     app::App,
-    db::{self, users},
+    db::{
+        self,
+        users::{self, User},
+    },
     error::Error,
+    limits::TooMany,
+    peer::Peer,
 };
 
 /// Somebody who proved who they are.
@@ -50,8 +55,16 @@ pub struct SessionRef {
 pub enum Refused {
     /// They did not prove who they are; the text says what was missing.
     Denied(&'static str),
+    /// Too many were wrong before; whether this one is was not looked at.
+    TooMany(TooMany),
     /// It could not be found out.
     Failed(Error),
+}
+
+impl From<TooMany> for Refused {
+    fn from(many: TooMany) -> Self {
+        Self::TooMany(many)
+    }
 }
 
 impl From<Error> for Refused {
@@ -60,36 +73,88 @@ impl From<Error> for Refused {
     }
 }
 
-/// Who sent these headers: by the session's cookie, or else by name and password.
+/// Who sent these headers from there: by the session's cookie, or else by name and password.
 ///
 /// # Errors
 /// [`Refused`] when neither is valid, or when the database does not answer in time.
-pub async fn identify(app: &App, headers: &HeaderMap) -> Result<Identity, Refused> {
-    if let Some(token) = cookies::value(headers, cookies::SESSION)
-        && let Some(identity) = sessions::resume(app, &token).await?
-    {
+pub async fn identify(app: &App, from: &Peer, headers: &HeaderMap) -> Result<Identity, Refused> {
+    match sessions::of(app, headers).await? {
+        Some(identity) => Ok(identity),
+        None => Ok(by_password(app, from, headers).await?.into()),
+    }
+}
+
+/// Like [`identify`], for somebody who stays. A password has no end, so it becomes a session that
+/// nobody has the cookie of: what ends a user's sessions ends their stay, however they came in.
+///
+/// # Errors
+/// As [`identify`].
+pub async fn identify_to_stay(
+    app: &App,
+    from: &Peer,
+    headers: &HeaderMap,
+) -> Result<Identity, Refused> {
+    if let Some(identity) = sessions::of(app, headers).await? {
         return Ok(identity);
     }
+    let user = by_password(app, from, headers).await?;
+    let session = db::in_time(sessions::open_unseen(app, &user)).await?;
+    Ok(Identity {
+        session: Some(session.ok_or(WRONG)?),
+        ..user.into()
+    })
+}
+
+/// What is said whether the name or the password was wrong.
+const WRONG: Refused = Refused::Denied("Invalid username/password.");
+
+impl From<User> for Identity {
+    fn from(user: User) -> Self {
+        Self {
+            user_id: user.id,
+            username: user.username,
+            role: user.role,
+            session: None,
+        }
+    }
+}
+
+async fn by_password(app: &App, from: &Peer, headers: &HeaderMap) -> Result<User, Refused> {
     let Some(credentials) = basic::credentials(headers).map_err(Refused::Denied)? else {
         return Err(Refused::Denied(
             "Authentication credentials were not provided.",
         ));
     };
     let basic::Credentials { username, password } = credentials;
+    prove(app, from, &username, &password).await?.ok_or(WRONG)
+}
+
+/// The user of this name, if the password is theirs. Every password is looked at here and nowhere
+/// else, so that every wrong one counts.
+///
+/// # Errors
+/// [`Refused`] when too many were wrong, or when the database does not answer in time.
+pub async fn prove(
+    app: &App,
+    from: &Peer,
+    username: &str,
+    password: &str,
+) -> Result<Option<User>, Refused> {
+    // Whoever is refused is so before anything is done for them.
+    app.limits.sign_ins.attempt(from, username)?.withdraw();
     let user =
-        db::in_time(async { users::by_username(&*app.pool.client().await?, &username).await })
+        db::in_time(async { users::by_username(&*app.pool.client().await?, username).await })
             .await?
             // Who is disabled is found out about as slowly as who is not there.
             .filter(|user| user.is_active);
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
-    let is_right = app.hasher.verify_again(&username, password, stored).await?;
-    match user {
-        Some(user) if is_right => Ok(Identity {
-            user_id: user.id,
-            username: user.username,
-            role: user.role,
-            session: None,
-        }),
-        _ => Err(Refused::Denied("Invalid username/password.")),
+    let turn = app.hasher.turn().await;
+    // Not counted before it is our turn: of a hundred who sign in at once, few count at a time. Nor
+    // is what is remembered asked before, or it could be guessed at without end.
+    let attempt = app.limits.sign_ins.attempt(from, username)?;
+    if !turn.verify(username, password, stored).await? {
+        return Ok(None);
     }
+    attempt.succeeded();
+    Ok(user)
 }

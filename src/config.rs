@@ -11,6 +11,7 @@ use warp::http::HeaderValue;
 use crate::{
     db::{dsn::Dsn, users::Role},
     error::{Error, Result},
+    peer::{Network, Peer},
 };
 
 /// A change-driven server for PostgreSQL: row changes reach every dashboard over WebSockets.
@@ -98,6 +99,18 @@ pub struct Config {
     #[arg(long, env, default_value = "none")]
     pub anonymous: Anonymous,
 
+    /// Whether strangers' attempts, sockets and messages are limited.
+    #[arg(long, env, default_value = "on")]
+    pub rate_limits: RateLimits,
+
+    /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses and networks.
+    #[arg(long, env, value_delimiter = ',', value_name = "NETWORK,...")]
+    pub trusted_proxies: Vec<Network>,
+
+    /// Whether browsers are to keep the cookies off plain http.
+    #[arg(long, env, default_value = "auto")]
+    pub cookie_secure: CookieSecure,
+
     /// Connections to PostgreSQL at most, besides the one that listens.
     #[arg(long, env, default_value_t = 16, value_name = "N", value_parser = pool_size)]
     pub pool_size: usize,
@@ -127,6 +140,37 @@ pub enum Anonymous {
     None,
     /// Follow the reading sockets, for displays on a wall.
     Read,
+}
+
+/// Whether strangers' attempts, sockets and messages are limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RateLimits {
+    /// They are.
+    On,
+    /// They are not, for replays and load tests.
+    Off,
+}
+
+/// Whether browsers are to keep the cookies off plain http.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CookieSecure {
+    /// Those that came by https, as a trusted proxy says.
+    Auto,
+    /// All.
+    Always,
+    /// None.
+    Never,
+}
+
+impl CookieSecure {
+    /// Whether it is so for cookies that go to `peer`.
+    pub fn applies(self, peer: &Peer) -> bool {
+        match self {
+            Self::Auto => peer.https,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
 }
 
 /// Form of the log.

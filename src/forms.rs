@@ -2,6 +2,7 @@
 //! request, socket or table beyond the change it produces; messages are part of the API.
 
 pub mod json;
+pub mod password;
 pub mod registration;
 pub mod source;
 mod text;

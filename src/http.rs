@@ -28,6 +28,7 @@ use crate::{
         sessions::LIFETIME,
     },
     live::handshake,
+    peer::Peer,
 };
 
 /// Every route of the server.
@@ -52,11 +53,13 @@ pub fn api(app: &App) -> BoxedFilter<(Response,)> {
             Endpoint::at(path.as_str()).ok_or_else(warp::reject::not_found)
         })
         .and(warp::method())
+        .and(warp::ext::get::<Peer>())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream().map(Body::new))
-        .then(move |endpoint, method, headers, body| {
+        .then(move |endpoint, method, peer, headers, body| {
             let request = Request {
                 method,
+                peer,
                 headers,
                 body,
             };
@@ -75,6 +78,7 @@ pub fn not_found() -> BoxedFilter<(Response,)> {
 /// A request to an endpoint.
 struct Request {
     method: Method,
+    peer: Peer,
     headers: HeaderMap,
     body: Body,
 }
@@ -85,6 +89,8 @@ enum Endpoint {
     Register,
     Login,
     Logout,
+    LogoutEverywhere,
+    Password,
     Add,
     Read,
     Library,
@@ -108,6 +114,8 @@ impl Endpoint {
                 "register" => Self::Register,
                 "login" => Self::Login,
                 "logout" => Self::Logout,
+                "logout-everywhere" => Self::LogoutEverywhere,
+                "password" => Self::Password,
                 "add-source" => Self::Add,
                 "read-source" => Self::Read,
                 "data-library" => Self::Library,
@@ -133,9 +141,12 @@ impl Endpoint {
     /// What may be done with it, in the order of `Allow`. Who may GET may HEAD.
     fn methods(self) -> &'static [Method] {
         match self {
-            Self::Register | Self::Login | Self::Add | Self::Reactivate(_) => {
-                &[Method::OPTIONS, Method::POST]
-            }
+            Self::Register
+            | Self::Login
+            | Self::LogoutEverywhere
+            | Self::Password
+            | Self::Add
+            | Self::Reactivate(_) => &[Method::OPTIONS, Method::POST],
             Self::Logout => &[
                 Method::DELETE,
                 Method::GET,
@@ -159,9 +170,14 @@ impl Endpoint {
     /// Whether those of this role may come here.
     fn admits(self, role: Role) -> bool {
         match self {
-            Self::Register | Self::Login | Self::Logout | Self::Read | Self::Library | Self::Me => {
-                true
-            }
+            Self::Register
+            | Self::Login
+            | Self::Logout
+            | Self::LogoutEverywhere
+            | Self::Password
+            | Self::Read
+            | Self::Library
+            | Self::Me => true,
             Self::Add
             | Self::Update(_)
             | Self::Delete(_)
@@ -193,6 +209,7 @@ async fn serve(app: App, endpoint: Endpoint, request: Request) -> Response {
         &app,
         endpoint,
         &request.method,
+        &request.peer,
         &request.headers,
         &mut cookie,
     );
@@ -202,8 +219,11 @@ async fn serve(app: App, endpoint: Endpoint, request: Request) -> Response {
             .unwrap_or_else(Problem::into_response),
         Err(problem) => problem.into_response(),
     };
-    if let Some(cookie) = cookie {
-        response.headers_mut().append(SET_COOKIE, cookie);
+    // What the answer itself says of the cookie is newer.
+    if let Some(cookie) = cookie
+        && !response.headers().contains_key(SET_COOKIE)
+    {
+        response.headers_mut().insert(SET_COOKIE, cookie);
     }
     response
 }
@@ -214,22 +234,26 @@ async fn admit(
     app: &App,
     endpoint: Endpoint,
     method: &Method,
+    peer: &Peer,
     headers: &HeaderMap,
     cookie: &mut Option<HeaderValue>,
 ) -> Result<Option<Identity>, Problem> {
     let mut who = None;
     if !endpoint.is_open() {
+        let secure = app.cookie_secure.applies(peer);
         let token = cookies::value(headers, cookies::SESSION);
-        let identity = auth::identify(app, headers).await;
+        let identity = auth::identify(app, peer, headers).await;
         let session = match &identity {
             Ok(identity) => identity.session.as_ref(),
             Err(Refused::Denied(_)) => None,
-            Err(Refused::Failed(_)) => return identity.map(Some).map_err(Problem::from),
+            Err(Refused::TooMany(_) | Refused::Failed(_)) => {
+                return identity.map(Some).map_err(Problem::from);
+            }
         };
         *cookie = match (&token, session) {
-            (Some(_), None) => Some(cookies::clear_session()),
+            (Some(_), None) => Some(cookies::clear_session(secure)),
             (Some(token), Some(session)) if session.extended => {
-                Some(cookies::set_session(token, LIFETIME))
+                Some(cookies::set_session(token, LIFETIME, secure))
             }
             _ => None,
         };
@@ -262,6 +286,8 @@ async fn answer(
         Endpoint::Register => accounts::register(app, request).await,
         Endpoint::Login => accounts::login(app, request).await,
         Endpoint::Logout => accounts::logout(app, request).await,
+        Endpoint::LogoutEverywhere => accounts::logout_everywhere(app, who, &request.peer).await,
+        Endpoint::Password => accounts::change_password(app, who, request).await,
         Endpoint::Add => sources::add(app, request).await,
         Endpoint::Read => sources::read(app).await,
         Endpoint::Library => sources::library(app).await,

@@ -51,7 +51,9 @@ pub mod db;
 pub mod error;
 pub mod forms;
 pub mod http;
+pub mod limits;
 pub mod live;
+pub mod peer;
 pub mod server;
 pub mod wire;
 pub mod ws;
@@ -65,9 +67,10 @@ use self::{
     app::{App, Parts},
     auth::password::Hasher,
     backoff::Backoff,
-    config::Config,
+    config::{Config, RateLimits},
     db::{Pool, dsn::Dsn, migrate},
     error::{Error, Result},
+    limits::Limits,
     live::{Live, tally::Tally},
 };
 
@@ -108,11 +111,17 @@ pub async fn run(
         registration: config.registration,
         registration_role: config.registration_role,
         anonymous: config.anonymous,
+        cookie_secure: config.cookie_secure,
+        limits: match config.rate_limits {
+            RateLimits::On => Limits::new(config.max_connections),
+            RateLimits::Off => Limits::off(),
+        },
         time_zone: zone.rules.clone(),
     });
     let serving = tokio::spawn(server::serve(
         listener,
         http::routes(&app),
+        config.trusted_proxies,
         config.max_connections,
         stopping.clone(),
     ));

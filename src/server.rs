@@ -1,6 +1,12 @@
-//! The accept loop: one listening socket, a bounded number of connections, and a graceful stop.
+//! The accept loop: one listening socket, a bounded number of connections, and a graceful stop. Tells
+//! each request where it comes from; never what may be asked from there.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use hyper::{Request, body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{
@@ -17,7 +23,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use warp::{Reply, filters::BoxedFilter};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    peer::{Network, Peer},
+};
 
 /// A client has this long for a request's headers, and between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,19 +63,22 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
     open().map_err(|e: std::io::Error| Error::Config(format!("BIND: {address}: {e}")))
 }
 
-/// Serves `routes` until `stopping`, then finishes what is being answered.
+/// Serves `routes` until `stopping`, then finishes what is being answered. What `proxies` say of
+/// their clients is believed.
 pub async fn serve<R: Reply + Send + 'static>(
     listener: TcpListener,
     routes: BoxedFilter<(R,)>,
+    proxies: Vec<Network>,
     max_connections: usize,
     stopping: CancellationToken,
 ) {
+    let proxies: Arc<[Network]> = proxies.into();
     let places = Arc::new(Semaphore::new(max_connections));
     let service = TowerToHyperService::new(warp::service(routes));
     loop {
-        let stream = tokio::select! {
+        let (stream, address) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, address)) => (stream, address.ip()),
                 Err(error) => {
                     // Out of descriptors, or a client that left at once. Others are still served.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -81,6 +93,8 @@ pub async fn serve<R: Reply + Send + 'static>(
                 let service = service.clone();
                 tokio::spawn(connection(
                     stream,
+                    address,
+                    Arc::clone(&proxies),
                     service,
                     Arc::new(place),
                     stopping.clone(),
@@ -104,6 +118,8 @@ pub async fn serve<R: Reply + Send + 'static>(
 /// One connection's HTTP; a socket leaves it by the upgrade and takes its place along.
 async fn connection<S>(
     stream: TcpStream,
+    address: IpAddr,
+    proxies: Arc<[Network]>,
     service: S,
     place: Arc<OwnedSemaphorePermit>,
     stopping: CancellationToken,
@@ -114,6 +130,8 @@ async fn connection<S>(
     S::Response: Into<warp::reply::Response>,
 {
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        let peer = Peer::of(address, request.headers(), &proxies);
+        request.extensions_mut().insert(peer);
         request.extensions_mut().insert(Arc::clone(&place));
         let answer = service.call(request);
         async move { answer.await.map(Into::into) }

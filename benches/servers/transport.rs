@@ -7,9 +7,10 @@ use jiff::tz::TimeZone;
 use marketplace::{
     app::{App, Parts},
     auth::{password::Hasher, role::Role},
-    config::{Anonymous, Registration},
+    config::{Anonymous, CookieSecure, Registration},
     db::Pool,
     http,
+    limits::Limits,
     live::{Live, tally::Tally, view::Snapshot},
     server,
 };
@@ -41,12 +42,21 @@ pub(crate) fn main() -> Result<()> {
             registration: Registration::Closed,
             registration_role: Role::Editor,
             anonymous: Anonymous::Read,
+            cookie_secure: CookieSecure::Auto,
+            limits: Limits::off(),
             time_zone: TimeZone::UTC,
         });
         let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         role::announce(&listener)?;
         role::obey(move |counter, frame| lists.publish(Snapshot { counter, frame }));
-        server::serve(listener, http::routes(&app), MAX_CONNECTIONS, stopping).await;
+        server::serve(
+            listener,
+            http::routes(&app),
+            Vec::new(),
+            MAX_CONNECTIONS,
+            stopping,
+        )
+        .await;
         Ok(())
     })
 }

@@ -25,32 +25,36 @@ pub fn value(headers: &HeaderMap, name: &str) -> Option<String> {
         .map(|(_, value)| value.trim_matches('"').to_owned())
 }
 
-/// `Set-Cookie` for the session's token: out of reach of scripts.
-pub fn set_session(token: &str, lifetime: Duration) -> HeaderValue {
-    set(SESSION, token, " HttpOnly;", lifetime)
+/// `Set-Cookie` for the session's token: out of reach of scripts; `secure` keeps it off plain http.
+pub fn set_session(token: &str, lifetime: Duration, secure: bool) -> HeaderValue {
+    set(SESSION, token, " HttpOnly;", lifetime, secure)
 }
 
 /// `Set-Cookie` for the token that scripts read.
-pub fn set_csrf(token: &str) -> HeaderValue {
-    set(CSRF, token, "", CSRF_LIFETIME)
+pub fn set_csrf(token: &str, secure: bool) -> HeaderValue {
+    set(CSRF, token, "", CSRF_LIFETIME, secure)
 }
 
 /// `Set-Cookie` that takes the session's cookie away.
-pub fn clear_session() -> HeaderValue {
-    HeaderValue::from_static(
-        "sessionid=\"\"; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/; SameSite=Lax",
-    )
+pub fn clear_session(secure: bool) -> HeaderValue {
+    // Without Secure where it was set so, a browser would keep the cookie.
+    HeaderValue::from_static(if secure {
+        "sessionid=\"\"; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/; SameSite=Lax; Secure"
+    } else {
+        "sessionid=\"\"; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/; SameSite=Lax"
+    })
 }
 
-fn set(name: &str, token: &str, flag: &str, lifetime: Duration) -> HeaderValue {
+fn set(name: &str, token: &str, flag: &str, lifetime: Duration, secure: bool) -> HeaderValue {
     let end = SignedDuration::try_from(lifetime)
         .ok()
         .and_then(|lifetime| Timestamp::now().checked_add(lifetime).ok())
         .unwrap_or(Timestamp::MAX);
     let text = format!(
-        "{name}={token}; expires={};{flag} Max-Age={}; Path=/; SameSite=Lax",
+        "{name}={token}; expires={};{flag} Max-Age={}; Path=/; SameSite=Lax{}",
         end.strftime("%a, %d %b %Y %H:%M:%S GMT"),
         lifetime.as_secs(),
+        if secure { "; Secure" } else { "" },
     );
     HeaderValue::from_str(&text).expect("tokens are letters")
 }
@@ -87,14 +91,33 @@ mod tests {
 
     #[test]
     fn only_the_session_is_hidden_from_scripts() {
-        let session = set_session("abc", Duration::from_hours(336));
+        let session = set_session("abc", Duration::from_hours(336), false);
         let session = session.to_str().unwrap();
         assert!(session.starts_with("sessionid=abc; expires="), "{session}");
         assert!(
             session.ends_with(" GMT; HttpOnly; Max-Age=1209600; Path=/; SameSite=Lax"),
             "{session}"
         );
-        let csrf = set_csrf("abc");
+        let csrf = set_csrf("abc", false);
         assert!(!csrf.to_str().unwrap().contains("HttpOnly"));
+    }
+
+    #[test]
+    fn over_https_all_are_kept_off_plain_http() {
+        for secure in [true, false] {
+            for cookie in [
+                set_session("abc", Duration::from_hours(336), secure),
+                set_csrf("abc", secure),
+                clear_session(secure),
+            ] {
+                let cookie = cookie.to_str().unwrap();
+                assert_eq!(
+                    cookie.ends_with("; SameSite=Lax; Secure"),
+                    secure,
+                    "{cookie}"
+                );
+                assert_eq!(cookie.ends_with("; SameSite=Lax"), !secure, "{cookie}");
+            }
+        }
     }
 }

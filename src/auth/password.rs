@@ -10,7 +10,10 @@ use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier},
 };
-use tokio::{sync::Semaphore, task};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task,
+};
 
 use super::recent::Recent;
 use crate::error::{Error, Result};
@@ -46,17 +49,56 @@ impl Hasher {
     /// # Errors
     /// [`Error::Unavailable`] when the process is ending.
     pub async fn hash(&self, password: String) -> Result<String> {
-        self.in_turn(move || hash(&password)).await
+        self.turn().await.work(move || hash(&password)).await
     }
 
-    /// Whether `stored` is a hash of `password`. With nothing stored, as for an unknown user, it is
-    /// not, but finding that out takes as long.
+    /// Waits for one's turn to work on a password.
+    pub async fn turn(&self) -> Turn<'_> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        Turn {
+            recent: &self.recent,
+            slot: slot.expect("the semaphore is never closed"),
+        }
+    }
+}
+
+/// Leave to work on one password.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    recent: &'a Recent,
+    slot: OwnedSemaphorePermit,
+}
+
+impl Turn<'_> {
+    /// Whether `stored` is a hash of this user's `password`. With nothing stored, as for an unknown
+    /// user, it is not, but finding that out takes as long. What was right a moment ago is believed
+    /// without hashing, while the same hash is stored: some clients send their password with every
+    /// request.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the process is ending.
-    pub async fn verify(&self, password: String, stored: Option<&str>) -> Result<bool> {
+    pub async fn verify(
+        self,
+        username: &str,
+        password: &str,
+        stored: Option<&str>,
+    ) -> Result<bool> {
+        let recent = self.recent;
+        let key = stored.map(|stored| recent.key(username, password, stored));
+        if key.is_some_and(|key| recent.knows(&key)) {
+            return Ok(true);
+        }
+        let is_right = self.compare(password, stored).await?;
+        if let Some(key) = key.filter(|_| is_right) {
+            recent.note(key);
+        }
+        Ok(is_right)
+    }
+
+    async fn compare(self, password: &str, stored: Option<&str>) -> Result<bool> {
+        let password = password.to_owned();
         let stored = stored.map(ToOwned::to_owned);
-        self.in_turn(move || {
+        self.work(move || {
             let hash = stored.as_deref().unwrap_or_else(|| nobodys());
             let is_right = Argon2::default()
                 .verify_password(password.as_bytes(), hash)
@@ -66,36 +108,8 @@ impl Hasher {
         .await
     }
 
-    /// Like [`verify`](Self::verify), for clients that send their password with every request: what
-    /// was right a moment ago is believed without hashing, while the same hash is stored.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the process is ending.
-    pub async fn verify_again(
-        &self,
-        username: &str,
-        password: String,
-        stored: Option<&str>,
-    ) -> Result<bool> {
-        let key = stored.map(|stored| self.recent.key(username, &password, stored));
-        if key.is_some_and(|key| self.recent.knows(&key)) {
-            return Ok(true);
-        }
-        let is_right = self.verify(password, stored).await?;
-        if let Some(key) = key.filter(|_| is_right) {
-            self.recent.note(key);
-        }
-        Ok(is_right)
-    }
-
-    async fn in_turn<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T> {
-        let slot = Arc::clone(&self.slots)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
+    async fn work<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let slot = self.slot;
         task::spawn_blocking(move || {
             // The slot goes with the work: whoever waited may have gone before it is done.
             let _slot = slot;
@@ -143,14 +157,11 @@ mod tests {
             ("secret", Some("not a hash"), false),
             ("secret", None, false),
         ] {
-            assert_eq!(
-                hasher.verify(password.into(), stored).await.unwrap(),
-                is_right
-            );
             // Twice, so that the second may come from memory.
             for _ in 0..2 {
-                let again = hasher.verify_again("ann", password.into(), stored).await;
-                assert_eq!(again.unwrap(), is_right);
+                let turn = hasher.turn().await;
+                let verdict = turn.verify("ann", password, stored).await;
+                assert_eq!(verdict.unwrap(), is_right);
             }
         }
     }
@@ -160,9 +171,11 @@ mod tests {
         let hasher = Hasher::new();
         let old = hasher.hash("old".into()).await.unwrap();
         let new = hasher.hash("new".into()).await.unwrap();
-        let is_right = |stored| hasher.verify_again("ann", "old".into(), Some(stored));
-        assert!(is_right(old.as_str()).await.unwrap());
-        assert!(!is_right(new.as_str()).await.unwrap());
+        for (stored, is_right) in [(&old, true), (&new, false), (&old, true)] {
+            let turn = hasher.turn().await;
+            let verdict = turn.verify("ann", "old", Some(stored)).await;
+            assert_eq!(verdict.unwrap(), is_right);
+        }
     }
 
     #[tokio::test]
@@ -173,7 +186,8 @@ mod tests {
         for _ in 0..3 {
             for (fastest, stored) in fastest.iter_mut().zip([Some(stored.as_str()), None]) {
                 let start = Instant::now();
-                hasher.verify("wrong".into(), stored).await.unwrap();
+                let turn = hasher.turn().await;
+                turn.verify("ann", "wrong", stored).await.unwrap();
                 *fastest = start.elapsed().min(*fastest);
             }
         }

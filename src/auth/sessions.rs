@@ -5,30 +5,59 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+use warp::http::HeaderMap;
 
-use super::{Identity, SessionRef};
+use super::{Identity, SessionRef, cookies};
 use crate::{
     app::App,
-    db::{self, sessions, users},
+    db::{
+        self, sessions,
+        users::{self, User},
+    },
     error::Result,
 };
 
 /// How long a session lasts after it was last used.
 pub const LIFETIME: Duration = Duration::from_hours(14 * 24);
+/// How long one lasts that has no cookie and so cannot be used again.
+const STAY: Duration = Duration::from_hours(24);
 /// How stale the stored end may get before it is moved.
 const SLIDE: Duration = Duration::from_hours(1);
 
-/// Opens a session and returns its token, which is known to nobody else from here on.
-pub async fn open(app: &App, user_id: Uuid) -> Result<String> {
+/// Opens a session and returns its token, which is new each time and known to nobody else from here
+/// on. `None` when the user has another password by now than the one that was proved.
+pub async fn open(app: &App, user: &User) -> Result<Option<String>> {
     let token = new_token();
     let client = app.pool.client().await?;
-    sessions::insert(&client, user_id, &digest(&token), LIFETIME).await?;
-    users::signed_in(&client, user_id).await?;
-    Ok(token)
+    let opened = sessions::insert(&client, user, &digest(&token), LIFETIME).await?;
+    if opened.is_none() {
+        return Ok(None);
+    }
+    users::signed_in(&client, user.id).await?;
+    Ok(Some(token))
+}
+
+/// Opens a session whose token nobody ever knows, for a stay without a cookie.
+pub(super) async fn open_unseen(app: &App, user: &User) -> Result<Option<SessionRef>> {
+    let client = app.pool.client().await?;
+    let id = sessions::insert(&client, user, &digest(&new_token()), STAY).await?;
+    Ok(id.map(|id| SessionRef {
+        id,
+        remaining: STAY,
+        extended: false,
+    }))
+}
+
+/// Who sent these headers, as the session's cookie tells.
+pub(super) async fn of(app: &App, headers: &HeaderMap) -> Result<Option<Identity>> {
+    match cookies::value(headers, cookies::SESSION) {
+        Some(token) => resume(app, &token).await,
+        None => Ok(None),
+    }
 }
 
 /// Whose session this is, if it is still valid; using it moves its end.
-pub(super) async fn resume(app: &App, token: &str) -> Result<Option<Identity>> {
+async fn resume(app: &App, token: &str) -> Result<Option<Identity>> {
     db::in_time(async {
         let client = app.pool.client().await?;
         let Some(session) = sessions::by_token(&client, &digest(token)).await? else {
@@ -59,6 +88,11 @@ pub(super) async fn resume(app: &App, token: &str) -> Result<Option<Identity>> {
 /// Ends the session of this token; true when there was one.
 pub async fn close(app: &App, token: &str) -> Result<bool> {
     sessions::delete(&*app.pool.client().await?, &digest(token)).await
+}
+
+/// Ends all sessions of a user, and with them their sockets on every node.
+pub async fn close_all(app: &App, user_id: Uuid) -> Result<()> {
+    sessions::delete_of_user(&*app.pool.client().await?, user_id).await
 }
 
 /// 256 random bits as letters, four bits each: clients that look for a year in a cookie to see

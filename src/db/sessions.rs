@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, Row, types::Type};
 use uuid::Uuid;
 
-use super::users::Role;
+use super::users::{Role, User};
 use crate::error::Result;
 
 /// A session that is still valid, and whose it is.
@@ -31,25 +31,27 @@ const SELECT: &str = "select s.id, s.user_id, u.username,
    from sessions s join users u on u.id = s.user_id
   where s.expires_at > clock_timestamp() and u.is_active";
 
-/// Opens a session of `user_id` that lasts `lifetime`.
+/// Opens a session of `user` that lasts `lifetime`; `None` when the user is gone, disabled or
+/// has another password by now. The lock makes a change of password that is under way come first or after: it
+/// ends the sessions that it finds, and must find this one or prevent it.
 pub async fn insert(
     client: &Client,
-    user_id: Uuid,
+    user: &User,
     token: &TokenHash,
     lifetime: Duration,
-) -> Result<Uuid> {
+) -> Result<Option<Uuid>> {
     let sql = "insert into sessions (user_id, token_hash, expires_at)
-               values ($1, $2, clock_timestamp() + make_interval(secs => $3)) returning id";
-    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
-        (&user_id, Type::UUID),
+               select id, $3, clock_timestamp() + make_interval(secs => $4)
+                 from users where id = $1 and password_hash = $2 and is_active for share
+               returning id";
+    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
+        (&user.id, Type::UUID),
+        (&user.password_hash, Type::TEXT),
         (&token.as_slice(), Type::BYTEA),
         (&lifetime.as_secs_f64(), Type::FLOAT8),
     ];
     let rows = client.query_typed(sql, &values).await?;
-    Ok(rows
-        .first()
-        .expect("an insert that returns has one row")
-        .get(0))
+    Ok(rows.first().map(|row| row.get(0)))
 }
 
 /// The valid session of this token.

@@ -136,6 +136,35 @@ pub async fn set_password_hash(client: &Client, id: Uuid, hash: &str) -> Result<
     Ok(())
 }
 
+/// Replaces the hash that `user` was read with by that of a new password, and ends all sessions but
+/// `kept`, both or neither; false when the user is gone or has another hash by now.
+///
+/// In two statements: a session that is opened with the old password meanwhile is waited for by the
+/// first, and only a later one sees it.
+pub async fn change_password(
+    client: &mut Client,
+    user: &User,
+    hash: &str,
+    kept: Option<Uuid>,
+) -> Result<bool> {
+    let change = client.transaction().await?;
+    let sql = "update users set password_hash = $3 where id = $1 and password_hash = $2";
+    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
+        (&user.id, Type::UUID),
+        (&user.password_hash, Type::TEXT),
+        (&hash, Type::TEXT),
+    ];
+    let changed = change.execute_typed(sql, &values).await? == 1;
+    if changed {
+        let sql = "delete from sessions where user_id = $1 and id is distinct from $2";
+        change
+            .execute_typed(sql, &[(&user.id, Type::UUID), (&kept, Type::UUID)])
+            .await?;
+    }
+    change.commit().await?;
+    Ok(changed)
+}
+
 /// Notes a sign-in.
 pub async fn signed_in(client: &Client, id: Uuid) -> Result<()> {
     let sql = "update users set last_login_at = clock_timestamp() where id = $1";

@@ -156,7 +156,11 @@ fn email(fields: &Fields<'_>, errors: &mut Errors) -> String {
 }
 
 /// A password is taken as typed, but one of spaces alone is none.
-fn password(fields: &Fields<'_>, name: &'static str, errors: &mut Errors) -> Option<String> {
+pub(super) fn password(
+    fields: &Fields<'_>,
+    name: &'static str,
+    errors: &mut Errors,
+) -> Option<String> {
     let password = required(fields, name, errors)?;
     if text::strip(&password).is_empty() {
         errors.add(name, vec![text::BLANK.into()]);
@@ -177,7 +181,12 @@ fn password_again(fields: &Fields<'_>, errors: &mut Errors) -> Option<String> {
 /// In characters; longer ones only cost time to hash.
 const MAX_PASSWORD: usize = 4096;
 
-fn required(fields: &Fields<'_>, name: &'static str, errors: &mut Errors) -> Option<String> {
+/// The text of a field that must be there, as typed.
+pub(super) fn required(
+    fields: &Fields<'_>,
+    name: &'static str,
+    errors: &mut Errors,
+) -> Option<String> {
     let Some(value) = fields.value(name, REQUIRED_TEXT) else {
         errors.add(name, vec![REQUIRED.into()]);
         return None;

@@ -15,10 +15,11 @@ use super::{
 };
 use crate::{
     app::App,
-    auth::{cookies, origin, sessions},
+    auth::{self, Identity, cookies, origin, sessions},
     config::Registration,
     db::{self, users},
-    forms::{json, registration},
+    forms::{json, password, registration},
+    peer::Peer,
 };
 
 /// Makes an account.
@@ -34,6 +35,7 @@ pub(super) async fn register(app: &App, request: Request) -> Result<Response, Pr
     let taken = match draft.username() {
         None => false,
         Some(name) => {
+            app.limits.registrations.count(&request.peer, name)?;
             db::in_time(async { users::by_username(&*app.pool.client().await?, name).await })
                 .await?
                 .is_some()
@@ -72,23 +74,21 @@ pub(super) async fn login(app: &App, request: Request) -> Result<Response, Probl
     else {
         return Err(WRONG);
     };
-    let user =
-        db::in_time(async { users::by_username(&*app.pool.client().await?, username).await })
-            .await?
-            .filter(|user| user.is_active);
-    let stored = user.as_ref().map(|user| user.password_hash.as_str());
-    let is_right = app.hasher.verify(password.to_owned(), stored).await?;
-    let Some(user) = user.filter(|_| is_right) else {
+    let Some(user) = auth::prove(app, &request.peer, username, password).await? else {
         return Err(WRONG);
     };
-    let token = db::in_time(sessions::open(app, user.id)).await?;
+    // Whatever session the request came with is neither taken over nor ended.
+    let Some(token) = db::in_time(sessions::open(app, &user)).await? else {
+        return Err(WRONG);
+    };
+    let secure = app.cookie_secure.applies(&request.peer);
     let mut response = reply::json(
         StatusCode::OK,
         &json!({"message": format!("Hello {}", user.username)}),
     );
     for cookie in [
-        cookies::set_csrf(&sessions::new_token()),
-        cookies::set_session(&token, sessions::LIFETIME),
+        cookies::set_csrf(&sessions::new_token(), secure),
+        cookies::set_session(&token, sessions::LIFETIME, secure),
     ] {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
@@ -110,11 +110,58 @@ pub(super) async fn logout(app: &App, request: Request) -> Result<Response, Prob
         &json!({"message": "Logged out successfully"}),
     );
     if token.is_some() {
-        response
-            .headers_mut()
-            .append(SET_COOKIE, cookies::clear_session());
+        clear_session(app, &request.peer, &mut response);
     }
     Ok(response)
+}
+
+/// Ends all sessions of whoever asks.
+pub(super) async fn logout_everywhere(
+    app: &App,
+    who: Option<Identity>,
+    peer: &Peer,
+) -> Result<Response, Problem> {
+    let who = who.expect("the endpoint is not open");
+    db::in_time(sessions::close_all(app, who.user_id)).await?;
+    let mut response = reply::json(StatusCode::OK, &json!({"message": "Logged out everywhere"}));
+    clear_session(app, peer, &mut response);
+    Ok(response)
+}
+
+/// Changes the password of whoever asks and ends their other sessions: whoever knew the old password
+/// may have opened one.
+pub(super) async fn change_password(
+    app: &App,
+    who: Option<Identity>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let who = who.expect("the endpoint is not open");
+    let input = request.body.input(&request.headers).await?;
+    let change = password::parse(&input).map_err(Problem::Form)?;
+    // A session alone is not enough: it may be somebody else who found the browser open.
+    let proved = auth::prove(app, &request.peer, &who.username, &change.old).await?;
+    let Some(user) = proved.filter(|user| user.id == who.user_id) else {
+        return Err(Problem::Form(password::wrong()));
+    };
+    let hash = app.hasher.hash(change.new).await?;
+    let kept = who.session.map(|session| session.id);
+    let changed = db::in_time(async {
+        let mut client = app.pool.client().await?;
+        users::change_password(&mut client, &user, &hash, kept).await
+    })
+    .await?;
+    if !changed {
+        return Err(Problem::Form(password::wrong()));
+    }
+    Ok(reply::json(
+        StatusCode::OK,
+        &json!({"message": "Password changed successfully"}),
+    ))
+}
+
+fn clear_session(app: &App, peer: &Peer, response: &mut Response) {
+    let cookie = cookies::clear_session(app.cookie_secure.applies(peer));
+    response.headers_mut().append(SET_COOKIE, cookie);
 }
 
 /// Refuses a request that a foreign page sends with its visitor's cookies.

@@ -12,7 +12,7 @@ use warp::{
     },
 };
 
-use crate::{auth::Refused, error::Error, forms::Errors};
+use crate::{auth::Refused, error::Error, forms::Errors, limits::TooMany};
 
 pub use warp::reply::Response;
 
@@ -32,8 +32,16 @@ pub(super) enum Problem {
         method: Method,
         allowed: &'static [Method],
     },
+    /// Not now: there was too much of it.
+    TooMany(TooMany),
     /// Not the client's fault.
     Failed(Error),
+}
+
+impl From<TooMany> for Problem {
+    fn from(many: TooMany) -> Self {
+        Self::TooMany(many)
+    }
 }
 
 impl From<Error> for Problem {
@@ -59,6 +67,7 @@ impl From<Refused> for Problem {
         match refused {
             // Not 401: a browser would ask for a password in a window of its own.
             Refused::Denied(why) => Self::detail(StatusCode::FORBIDDEN, why),
+            Refused::TooMany(many) => Self::TooMany(many),
             Refused::Failed(error) => Self::Failed(error),
         }
     }
@@ -81,6 +90,7 @@ impl Problem {
                 response.headers_mut().insert(ALLOW, allow(allowed));
                 response
             }
+            Self::TooMany(many) => too_many(&many.to_string(), many),
             Self::Failed(error) => failed(&error),
         }
     }
@@ -100,6 +110,16 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 /// `{"detail": ...}` for people.
 pub fn detail(status: StatusCode, text: &str) -> Response {
     json(status, &json!({ "detail": text }))
+}
+
+/// Not now. `error` beside `detail` is what the frontend's pages show.
+pub fn too_many(text: &str, many: TooMany) -> Response {
+    let body = json!({ "detail": text, "error": text });
+    let mut response = json(StatusCode::TOO_MANY_REQUESTS, &body);
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, many.seconds().into());
+    response
 }
 
 /// No body.

@@ -190,9 +190,8 @@ pub fn answer(
     }
 }
 
-/// What a binary message gets: none of these sockets takes one.
-pub fn refuse_binary(consumer: &Consumer) -> Answer {
-    let error = "binary messages are not understood; send JSON as text";
+/// What a message gets that is not taken: the error, where the socket's page can show one.
+pub fn refuse(consumer: &Consumer, error: &str) -> Answer {
     match consumer {
         Consumer::DataLibrary | Consumer::ReadSource | Consumer::ReadSourceDeltas { .. } => {
             Answer::Nothing

@@ -1,5 +1,5 @@
-//! From an HTTP request to a socket: which consumer, from which origin, who, and only then the
-//! upgrade. A refused handshake is an HTTP answer before any upgrade.
+//! From an HTTP request to a socket: which consumer, from which origin, who, how many they have, and
+//! only then the upgrade. A refused handshake is an HTTP answer before any upgrade.
 
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ use crate::{
     auth::{self, origin},
     config::Anonymous,
     http::reply,
+    limits::TooMany,
+    peer::Peer,
     ws::handshake,
 };
 
@@ -33,17 +35,20 @@ pub fn routes(app: &App) -> BoxedFilter<(reply::Response,)> {
     let app = app.clone();
     warp::path::full()
         .and(warp::method())
+        .and(warp::ext::get::<Peer>())
         .and(warp::header::headers_cloned())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::ext::optional::<Permit>())
         .and_then(
-            move |path: FullPath, method, headers, query: String, upgrade, permit| {
+            move |path: FullPath, method, peer, headers, query: String, upgrade, permit| {
                 let app = app.clone();
                 async move {
                     match wanted(path.as_str(), &query, &headers) {
                         Some(consumer) => {
-                            Ok(open(app, consumer, &method, &headers, upgrade, permit).await)
+                            let asked =
+                                open(app, consumer, &method, &peer, &headers, upgrade, permit);
+                            Ok(asked.await)
                         }
                         None => Err(warp::reject::not_found()),
                     }
@@ -80,6 +85,7 @@ async fn open(
     app: App,
     consumer: Consumer,
     method: &Method,
+    peer: &Peer,
     headers: &HeaderMap,
     upgrade: Option<OnUpgrade>,
     permit: Option<Permit>,
@@ -90,7 +96,12 @@ async fn open(
             "This origin may not open sockets here.",
         );
     }
-    let who = match auth::identify(&app, headers).await {
+    // Before it is asked who it is, which costs more than to count.
+    let place = match app.limits.sockets.from_address(peer) {
+        Ok(place) => place,
+        Err(many) => return too_many("this address", many),
+    };
+    let who = match auth::identify_to_stay(&app, peer, headers).await {
         Ok(who) => Some(Arc::new(who)),
         Err(_) if app.anonymous == Anonymous::Read && consumer.is_reading() => None,
         Err(refused) => return refused.into_response(),
@@ -102,6 +113,11 @@ async fn open(
             response.headers_mut().extend(refusal.headers());
             return response;
         }
+    };
+    let user = who.as_ref().map(|who| who.user_id);
+    let seat = match app.limits.sockets.seat(place, user) {
+        Ok(seat) => seat,
+        Err(many) => return too_many("this user", many),
     };
     let Some(upgrade) = upgrade else {
         return reply::detail(
@@ -125,6 +141,7 @@ async fn open(
             deflate,
             consumer,
             who,
+            seat,
             permit,
         };
         // Boxed by the runtime on its own: this task's future stays as small as the socket's.
@@ -133,4 +150,9 @@ async fn open(
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     *response.headers_mut() = accept.headers();
     response
+}
+
+fn too_many(of: &str, many: TooMany) -> reply::Response {
+    let text = format!("Too many sockets of {of} are open. Close some, or try again later.");
+    reply::too_many(&text, many)
 }

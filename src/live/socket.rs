@@ -13,6 +13,7 @@ use super::{
 use crate::{
     app::App,
     auth::Identity,
+    limits::{Seat, TooMany},
     ws::{Connection, Event, Frame, Limits, Message, deflate::Params},
 };
 
@@ -20,6 +21,10 @@ use crate::{
 const GOING_AWAY: u16 = 1001;
 /// RFC 6455, section 7.4.1: what the socket stood for, its session, is no longer valid.
 const POLICY: u16 = 1008;
+/// RFC 6455's registry of close codes: try again later.
+const TRY_AGAIN: u16 = 1013;
+/// A socket is told so often that it sends too much; then it is closed.
+const MAX_REFUSED: u8 = 100;
 /// So many answers may wait for a client to take them; until then no more of it is read.
 const MAX_REPLIES: usize = 4;
 
@@ -36,6 +41,8 @@ pub struct Client {
     pub consumer: Consumer,
     /// Who it is; nobody when strangers may look.
     pub who: Option<Arc<Identity>>,
+    /// What it counts for among those of its user and its address.
+    pub seat: Seat,
     /// Its place among the connections that are served at once.
     pub permit: Option<Arc<OwnedSemaphorePermit>>,
 }
@@ -48,6 +55,7 @@ pub async fn serve(app: App, client: Client) {
         deflate,
         consumer,
         who,
+        seat,
         permit,
     } = client;
     let session = who
@@ -65,6 +73,8 @@ pub async fn serve(app: App, client: Client) {
         answering: None,
         who,
         user,
+        seat,
+        refused: 0,
         app,
     };
     socket.app.tally.opened();
@@ -85,6 +95,9 @@ struct Socket {
     answering: Option<Answering>,
     who: Option<Arc<Identity>>,
     user: Option<UserMember>,
+    seat: Seat,
+    /// Messages that were too many.
+    refused: u8,
     app: App,
 }
 
@@ -133,12 +146,18 @@ impl Socket {
     }
 
     fn take(&mut self, message: Message) {
+        if let Err(many) = self.app.limits.sockets.message(&self.seat) {
+            return self.refuse(many);
+        }
         match message {
             Message::Text(text) => {
                 let who = self.who_by_now();
                 self.answering = Some(consumer::answer(&self.consumer, &self.app, who, text));
             }
-            Message::Binary(_) => self.give(consumer::refuse_binary(&self.consumer)),
+            Message::Binary(_) => self.give(consumer::refuse(
+                &self.consumer,
+                "binary messages are not understood; send JSON as text",
+            )),
         }
     }
 
@@ -150,6 +169,15 @@ impl Socket {
             Arc::make_mut(who).role = role;
         }
         Some(Arc::clone(who))
+    }
+
+    fn refuse(&mut self, many: TooMany) {
+        if self.refused == MAX_REFUSED {
+            return self.connection.close(TRY_AGAIN, "too many messages");
+        }
+        self.refused += 1;
+        let text = format!("Too many messages. Try again in {} s.", many.seconds());
+        self.give(consumer::refuse(&self.consumer, &text));
     }
 
     fn give(&mut self, answer: Answer) {

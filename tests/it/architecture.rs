@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// A module, and what of the crate its files must not name.
-const FORBIDDEN: [(&str, &[&str]); 13] = [
+const FORBIDDEN: [(&str, &[&str]); 15] = [
     (
         "error",
         &[
@@ -69,6 +69,19 @@ const FORBIDDEN: [(&str, &[&str]); 13] = [
             "http",
             "live::socket",
             "live::listener",
+            "server",
+        ],
+    ),
+    (
+        "limits",
+        &[
+            "app", "auth", "config", "db", "error", "http", "live", "ws", "wire", "server",
+        ],
+    ),
+    (
+        "peer",
+        &[
+            "app", "auth", "config", "db", "error", "http", "limits", "live", "ws", "wire",
             "server",
         ],
     ),

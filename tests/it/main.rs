@@ -9,6 +9,7 @@
     reason = "a test is not configured by the server's configuration"
 )]
 
+mod accounts;
 mod architecture;
 mod client;
 mod clients;
@@ -17,6 +18,7 @@ mod dashboard;
 mod day;
 mod embedded;
 mod faults;
+mod limits;
 mod postgres;
 mod program;
 mod roles;

@@ -159,7 +159,14 @@ pub fn settings(arguments: &[&str]) -> Config {
         "--pool-size",
         "8",
     ];
-    let arguments = fixed.iter().chain(arguments).map(ToString::to_string);
+    // Unless that is what is tested: no test is to be in another's way.
+    let off: &[&str] = if arguments.contains(&"--rate-limits") {
+        &[]
+    } else {
+        &["--rate-limits", "off"]
+    };
+    let arguments = fixed.iter().chain(off).chain(arguments);
+    let arguments = arguments.map(ToString::to_string);
     match config::parse(arguments)
         .expect("the tests' arguments are right")
         .command
