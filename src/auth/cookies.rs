@@ -37,7 +37,7 @@ pub fn set_csrf(token: &str, secure: bool) -> HeaderValue {
 
 /// `Set-Cookie` that takes the session's cookie away.
 pub fn clear_session(secure: bool) -> HeaderValue {
-    // Without Secure where it was set so, a browser would keep the cookie.
+    // As it was set, so that no browser takes it for another cookie.
     HeaderValue::from_static(if secure {
         "sessionid=\"\"; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/; SameSite=Lax; Secure"
     } else {

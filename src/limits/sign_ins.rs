@@ -132,7 +132,7 @@ impl Attempt<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     use super::*;
 
@@ -193,6 +193,19 @@ mod tests {
         let wait = sign_ins.attempt(&peer(2000), "ann").unwrap_err();
         assert!(wait.retry_after <= Duration::from_secs(5), "{wait:?}");
         assert_eq!(failures(&sign_ins, &peer(0), "ann"), 20);
+    }
+
+    #[test]
+    fn who_has_a_network_of_addresses_is_one_stranger() {
+        let sign_ins = SignIns::new();
+        let tried = (0..1000_u128)
+            .map(|n| Peer {
+                address: IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8 << 96) + n)),
+                https: false,
+            })
+            .take_while(|from| sign_ins.attempt(from, "ann").is_ok())
+            .count();
+        assert_eq!(tried, 20);
     }
 
     #[test]
