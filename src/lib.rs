@@ -31,6 +31,8 @@
 //! | snapshot, delta | the whole list; what leads from one version of it to the next |
 //! | version, epoch | `epoch:counter` of a snapshot; one view's life in one process |
 //! | role | what a user may do: viewer, editor or admin ([`auth::role`]) |
+//! | peer | where a request comes from, as the connection or a trusted proxy says ([`peer`]) |
+//! | limits | how much of the server one stranger may have ([`limits`]) |
 //! | session | a signed-in browser; source, run: rows of the catalogue and of the pipeline |
 //!
 //! # Invariants
@@ -40,6 +42,7 @@
 //! * A hint is never lost: a read that fails puts it back.
 //! * A group never sees SQL; `db` never sees HTTP; [`ws`] never sees what messages mean.
 //! * A member that is slow costs the others nothing: it skips to the newest frame.
+//! * Every password is looked at in [`auth::prove`], so that every wrong one counts.
 
 pub mod app;
 pub mod auth;
