@@ -7,20 +7,32 @@ pub mod counts;
 pub mod days;
 pub mod dsn;
 pub mod embedded;
+mod lent;
 pub mod migrate;
+pub mod primary;
 pub mod runs;
 pub mod sessions;
 pub mod sources;
 pub mod tls;
 pub mod users;
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
-pub use deadpool_postgres::Client;
-use deadpool_postgres::{Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Connect, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime, TimeoutType,
+};
+use tokio::{task::JoinHandle, time};
 pub use tokio_postgres::GenericClient;
 
-use self::dsn::Dsn;
+pub use self::lent::Client;
+use self::{
+    dsn::Dsn,
+    primary::{Failures, Primary},
+};
 use crate::error::{Error, Result};
 
 /// Longest wait for everything a request asks of the database.
@@ -38,9 +50,16 @@ pub async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
         .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".into())))
 }
 
+/// Between looks for a connection in a pool that cannot have another one.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// Connections to PostgreSQL for short reads and writes; the listener has its own.
 #[derive(Clone, Debug)]
-pub struct Pool(deadpool_postgres::Pool);
+pub struct Pool {
+    connections: deadpool_postgres::Pool,
+    primary: Primary,
+    trouble: Arc<Mutex<Option<Arc<Failures>>>>,
+}
 
 impl Pool {
     /// A pool of up to `size` connections; none is made before it is needed.
@@ -48,18 +67,29 @@ impl Pool {
     /// # Errors
     /// [`Error::Config`] when the TLS settings of `dsn` are wrong.
     pub fn new(dsn: &Dsn, size: usize) -> Result<Self> {
+        let primary = Primary::new(dsn)?;
+        let trouble = Arc::new(Mutex::new(None));
         let recycling = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
-        let manager = Manager::from_config(dsn.config.clone(), tls::connector(dsn)?, recycling);
-        deadpool_postgres::Pool::builder(manager)
+        let connect = ToPrimary {
+            primary: primary.clone(),
+            trouble: trouble.clone(),
+        };
+        let manager = Manager::from_connect(dsn.config.clone(), connect, recycling);
+        let connections = deadpool_postgres::Pool::builder(manager)
             .max_size(size)
+            .pre_recycle(lent::look_at(&primary))
             .wait_timeout(Some(ACQUIRE_TIMEOUT))
             .create_timeout(Some(ACQUIRE_TIMEOUT))
             .runtime(Runtime::Tokio1)
             .build()
-            .map(Self)
-            .map_err(|e| Error::Start(e.to_string()))
+            .map_err(|e| Error::Start(e.to_string()))?;
+        Ok(Self {
+            connections,
+            primary,
+            trouble,
+        })
     }
 
     /// A connection, given back when it is dropped.
@@ -67,15 +97,84 @@ impl Pool {
     /// # Errors
     /// [`Error::Unavailable`] when none is to be had within 1.5 s.
     pub async fn client(&self) -> Result<Client> {
-        self.0.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => Error::from(error),
-            PoolError::Timeout(_) => Error::Unavailable("no connection in time".into()),
-            other => Error::Unavailable(other.to_string()),
-        })
+        let deadline = Instant::now() + ACQUIRE_TIMEOUT;
+        loop {
+            let error = match self.connections.get().await {
+                Ok(connection) => return Ok(Client::new(connection, self.primary.tls())),
+                Err(error) => error,
+            };
+            let failures = lock(&self.trouble).clone();
+            let status = self.connections.status();
+            let why = match (error, failures) {
+                // The server has no room for more, but one of ours may come free.
+                (PoolError::Backend(_), Some(failures))
+                    if failures.is_full() && status.size > 0 && Instant::now() < deadline =>
+                {
+                    time::sleep(LOOK_AGAIN).await;
+                    continue;
+                }
+                (PoolError::Backend(_), Some(failures)) => failures.to_string(),
+                (PoolError::Timeout(TimeoutType::Wait), _) => {
+                    format!("all {} connections of the pool are busy", status.max_size)
+                }
+                (PoolError::Timeout(_), _) => "no connection in time".into(),
+                (other, _) => other.to_string(),
+            };
+            return Err(Error::Unavailable(why));
+        }
     }
 
     /// Closes every connection; later calls of [`client`](Self::client) fail.
     pub fn close(&self) {
-        self.0.close();
+        self.connections.close();
     }
+}
+
+/// How the pool connects.
+struct ToPrimary {
+    primary: Primary,
+    trouble: Arc<Mutex<Option<Arc<Failures>>>>,
+}
+
+type Connected = Result<(tokio_postgres::Client, JoinHandle<()>), tokio_postgres::Error>;
+
+impl Connect for ToPrimary {
+    fn connect(
+        &self,
+        _: &tokio_postgres::Config,
+    ) -> Pin<Box<dyn Future<Output = Connected> + Send + '_>> {
+        Box::pin(async {
+            match self.primary.connect().await {
+                Ok((client, wire)) => {
+                    let driven = tokio::spawn(async move {
+                        if let Err(error) = wire.await {
+                            tracing::debug!(%error, "a connection to the database broke");
+                        }
+                    });
+                    Ok((client, driven))
+                }
+                Err(failures) => {
+                    *lock(&self.trouble) = Some(Arc::new(failures));
+                    Err(nowhere().await)
+                }
+            }
+        })
+    }
+}
+
+/// An error of the driver's own kind, which only the driver can make. What is wrong was kept.
+async fn nowhere() -> tokio_postgres::Error {
+    let (stream, other_end) = tokio::io::duplex(1);
+    drop(other_end);
+    let mut nobody = tokio_postgres::Config::new();
+    let connected = nobody
+        .user("nobody")
+        .connect_raw(stream, tokio_postgres::NoTls)
+        .await;
+    connected.err().expect("nobody is at the other end")
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change is one assignment, so a panic elsewhere leaves it whole.
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

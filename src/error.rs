@@ -67,7 +67,7 @@ impl From<std::io::Error> for Error {
 }
 
 /// One line with the cause: `tokio_postgres` prints only "db error" or "error connecting to server".
-fn describe(error: &tokio_postgres::Error) -> String {
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     match (error.as_db_error(), std::error::Error::source(error)) {
         (Some(db), _) => format!("{} ({})", db.message(), db.code().code()),
         (None, Some(cause)) => format!("{error}: {cause}"),

@@ -35,7 +35,7 @@ use self::{
     },
 };
 use crate::{
-    db::{Pool, dsn::Dsn, tls},
+    db::{Pool, dsn::Dsn, primary::Primary},
     error::{Error, Result},
 };
 
@@ -124,7 +124,11 @@ impl Live {
         let users = Users::new(groups.users.clone());
 
         let listen = listen.clone().read_write().named("marketplace listener");
-        let tls = tls::connector(&listen)?;
+        let primary = Primary::new(&listen)?;
+        let connect = move || {
+            let primary = primary.clone();
+            async move { Ok(primary.connect().await?) }
+        };
 
         let mut tasks = JoinSet::new();
         tasks.spawn(follow(list, signals.list.clone(), pool.clone()));
@@ -136,7 +140,7 @@ impl Live {
         tasks.spawn(follow(sessions, signals.sessions.clone(), pool.clone()));
         tasks.spawn(follow(users, signals.users.clone(), pool.clone()));
         tasks.spawn(groups.sessions.clone().watch_expiry());
-        tasks.spawn(listener::run(listen.config, tls, signals, sender));
+        tasks.spawn(listener::run(connect, signals, sender));
         match tasks.join_next().await {
             Some(Err(panic)) => Err(Error::Start(format!("a part of the server broke: {panic}"))),
             _ => Ok(()),

@@ -1,9 +1,11 @@
 //! A connection string as libpq reads it, with the `sslmode`s that `tokio_postgres` leaves to its
 //! caller. Never printed: it may hold a password.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+
+use super::primary::Known;
 
 /// Where a database is and how to reach it.
 #[derive(Clone)]
@@ -14,6 +16,8 @@ pub struct Dsn {
     pub verify: Verify,
     /// `sslrootcert`: the authorities trusted for it, a PEM file; the system's when not given.
     pub root_cert: Option<PathBuf>,
+    /// What clones of it have learnt about its hosts.
+    pub(super) known: Arc<Known>,
 }
 
 /// How far the server's certificate is checked
@@ -92,6 +96,7 @@ impl FromStr for Dsn {
             config,
             verify,
             root_cert,
+            known: Arc::default(),
         })
     }
 }

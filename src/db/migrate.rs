@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Client, types::Type};
 
-use super::{dsn::Dsn, tls};
+use super::{dsn::Dsn, primary::Primary};
 use crate::error::{Error, Result};
 
 mod embedded {
@@ -46,7 +46,7 @@ pub async fn run(dsn: &Dsn, time_zone: &str) -> Result<Migrated> {
 
 /// A connection of its own: migrations must not run through a pool that others wait for.
 async fn connect(dsn: &Dsn) -> Result<Client> {
-    let (client, connection) = dsn.config.connect(tls::connector(dsn)?).await?;
+    let (client, connection) = Primary::new(dsn)?.connect().await?;
     tokio::spawn(connection);
     Ok(client)
 }

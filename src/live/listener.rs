@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{sync::watch, time};
-use tokio_postgres::{AsyncMessage, Connection, Socket};
+use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
@@ -112,15 +112,13 @@ impl Status {
 
 /// Listens for ever. After every successful LISTEN every view reads everything again, because what
 /// was sent while no one listened is gone. Stops when it is dropped.
-pub async fn run(
-    config: tokio_postgres::Config,
-    tls: MakeRustlsConnect,
-    signals: Signals,
-    status: watch::Sender<Status>,
-) {
+pub async fn run<F>(connect: impl Fn() -> F, signals: Signals, status: watch::Sender<Status>)
+where
+    F: Future<Output = Result<(Client, Wire)>>,
+{
     let mut retry = RETRY;
     loop {
-        let error = match listen(&config, &tls, &signals, &status).await {
+        let error = match listen(connect(), &signals, &status).await {
             Ok(never) => match never {},
             Err(error) => error,
         };
@@ -142,13 +140,12 @@ type Wire =
 
 /// One connection's life; returns only with what ended it.
 async fn listen(
-    config: &tokio_postgres::Config,
-    tls: &MakeRustlsConnect,
+    connect: impl Future<Output = Result<(Client, Wire)>>,
     signals: &Signals,
     status: &watch::Sender<Status>,
 ) -> Result<std::convert::Infallible> {
     let late = |_| Error::Unavailable("no connection in time".into());
-    let (client, mut connection) = time::timeout(CONNECT_DEADLINE, config.connect(tls.clone()))
+    let (client, mut connection) = time::timeout(CONNECT_DEADLINE, connect)
         .await
         .map_err(late)??;
     let heartbeat = format!("heartbeat_{}", Uuid::new_v4().simple());

@@ -2,7 +2,7 @@
 //!
 //! Needs /proc to look at processes, so Linux.
 
-mod processes;
+pub mod processes;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -549,7 +549,8 @@ fn assert_one_line(error: &EmbeddedError, words: &str) {
 }
 
 /// The server of a data directory, as its postmaster.pid says.
-fn server(data_dir: &Path) -> Process {
+/// The server process of a cluster.
+pub fn server(data_dir: &Path) -> Process {
     let text = fs::read_to_string(data_dir.join("cluster/postmaster.pid")).unwrap();
     Process(text.lines().next().unwrap().parse().unwrap())
 }

@@ -5,6 +5,7 @@
 //! lives in memory where there is enough, else in the system's temporary directory, and is removed
 //! when the test process ends, in whatever way. It never uses a server that runs already.
 
+pub mod standby;
 mod tls;
 
 use std::fs::{self, File};

@@ -1,0 +1,207 @@
+//! From a list of hosts to the one that takes writes. All are asked: a standby is passed over, so is
+//! a host that is silent, and so is a former primary which came back after another had taken its
+//! place. It keeps no connection.
+
+mod hosts;
+mod known;
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time;
+use tokio_postgres::{
+    Client, Connection, SimpleQueryMessage, Socket, error::SqlState, tls::MakeTlsConnect,
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use self::hosts::Host;
+pub(super) use self::known::Known;
+use self::known::Place;
+use super::{dsn::Dsn, tls};
+use crate::error::{Error, Result, describe};
+
+/// A host has this long before the next of the list is asked beside it.
+const HEAD_START: Duration = Duration::from_millis(250);
+/// A host that has taken longer is silent, even if it accepts connections; `connect_timeout` wins.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// The half of a connection that has to be driven.
+pub type Wire = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+/// Makes connections to the primary.
+#[derive(Clone)]
+pub struct Primary {
+    dsn: Dsn,
+    hosts: Vec<Host>,
+    tls: MakeRustlsConnect,
+}
+
+impl Primary {
+    /// Connects as `dsn` says; of several hosts only one that takes writes will do.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when its TLS settings are wrong.
+    pub fn new(dsn: &Dsn) -> Result<Self> {
+        let tls = tls::connector(dsn)?;
+        let mut dsn = dsn.clone();
+        if hosts::split(&dsn.config).len() > 1 {
+            dsn = dsn.read_write();
+        }
+        let hosts = hosts::split(&dsn.config);
+        Ok(Self { dsn, hosts, tls })
+    }
+
+    /// The connection string, and what is known of its hosts.
+    pub(super) fn dsn(&self) -> &Dsn {
+        &self.dsn
+    }
+
+    /// How its connections are secured.
+    pub(super) fn tls(&self) -> MakeRustlsConnect {
+        self.tls.clone()
+    }
+
+    /// A connection to the first host that proves fit. The one that was fit last time is asked
+    /// first, the others one after another beside it. Cancel-safe: what is not chosen is closed.
+    ///
+    /// # Errors
+    /// What each host said; each has as long as `connect_timeout` allows.
+    pub async fn connect(&self) -> Result<(Client, Wire), Failures> {
+        let known = &self.dsn.known;
+        let mut waiting = known.in_order(self.hosts.len());
+        let mut failures = Vec::new();
+        let mut asked = FuturesUnordered::new();
+        loop {
+            if let Some(place) = waiting.next() {
+                asked.push(async move { (place, self.ask(&self.hosts[place]).await) });
+            }
+            // Waits for an answer, or long enough to ask the next.
+            let answer = if waiting.len() == 0 {
+                asked.next().await
+            } else {
+                match time::timeout(HEAD_START, asked.next()).await {
+                    Ok(answer) => answer,
+                    Err(_) => continue,
+                }
+            };
+            match answer {
+                Some((place, Ok(connection))) => {
+                    if known.served_by(place) {
+                        tracing::info!(host = %self.hosts[place], "another host takes the writes");
+                    }
+                    return Ok(connection);
+                }
+                Some((place, Err(failure))) => {
+                    failures.push((self.hosts[place].to_string(), failure));
+                }
+                None => return Err(Failures(failures)),
+            }
+        }
+    }
+
+    async fn ask(&self, host: &Host) -> Result<(Client, Wire), Failure> {
+        let limit = self.dsn.config.get_connect_timeout().copied();
+        let answer = async {
+            let (client, mut wire) = host.config.connect(self.tls.clone()).await?;
+            if self.hosts.len() > 1
+                && let Some(place) = place_in_history(&client, &mut wire).await
+                && !self.dsn.known.is_newest(place)
+            {
+                return Err(Failure::LeftBehind);
+            }
+            Ok((client, wire))
+        };
+        time::timeout(limit.unwrap_or(SILENCE), answer)
+            .await
+            .unwrap_or(Err(Failure::Silent))
+    }
+}
+
+impl fmt::Debug for Primary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.dsn.fmt(f)
+    }
+}
+
+/// Where a primary stands in its cluster's history; `None` where that is not told.
+async fn place_in_history(client: &Client, wire: &mut Wire) -> Option<Place> {
+    // The first eight digits of a WAL file's name are the timeline. What the control file says of it
+    // is older: there it moves only with the first checkpoint after a promotion.
+    let sql =
+        "select system_identifier, pg_walfile_name(pg_current_wal_lsn()) from pg_control_system()";
+    let rows = tokio::select! {
+        rows = client.simple_query(sql) => rows.ok()?,
+        _ = wire => return None,
+    };
+    let row = rows.into_iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })?;
+    Some(Place {
+        cluster: row.get(0)?.to_owned(),
+        timeline: u32::from_str_radix(row.get(1)?.get(..8)?, 16).ok()?,
+    })
+}
+
+/// Why a host will not do.
+#[derive(Debug)]
+enum Failure {
+    Postgres(tokio_postgres::Error),
+    Silent,
+    LeftBehind,
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres(error) => f.write_str(&describe(error)),
+            Self::Silent => f.write_str("no answer in time"),
+            Self::LeftBehind => f.write_str("a former primary; another one has taken its place"),
+        }
+    }
+}
+
+/// Why no host will do.
+#[derive(Debug)]
+pub struct Failures(Vec<(String, Failure)>);
+
+impl Failures {
+    /// Whether a host is the right one but has no room for another connection.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.iter().any(|(_, failure)| {
+            matches!(failure, Failure::Postgres(error)
+                if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS))
+        })
+    }
+}
+
+impl fmt::Display for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (host, failure)) in self.0.iter().enumerate() {
+            let separator = if place == 0 { "" } else { "; " };
+            write!(f, "{separator}{host}: {failure}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Failures> for Error {
+    /// A host's refusal keeps its kind when there is no other host.
+    fn from(failures: Failures) -> Self {
+        let text = failures.to_string();
+        match failures.0.into_iter().next() {
+            Some((_, Failure::Postgres(error))) if !text.contains("; ") => match error.into() {
+                Error::Unavailable(_) => Error::Unavailable(text),
+                other => other,
+            },
+            _ => Error::Unavailable(text),
+        }
+    }
+}
