@@ -20,6 +20,7 @@ mod embedded;
 mod failover;
 mod faults;
 mod limits;
+mod nodes;
 mod postgres;
 mod program;
 mod roles;

@@ -1,6 +1,8 @@
 //! The program as people run it: the command line, bad settings, a database that is late, signals.
 
 use std::{
+    fs::File,
+    path::Path,
     process::{Output, Stdio},
     time::Duration,
 };
@@ -17,9 +19,17 @@ use crate::{
     server::{ORIGIN, SOON, eventually, open},
 };
 
+/// The program.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_marketplace");
+
 /// The program with nothing of this process's environment that could configure it.
 pub fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_marketplace"));
+    command(PROGRAM, arguments)
+}
+
+/// Another program, which will become or start ours, in the same surroundings.
+pub fn command(name: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(name);
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -34,16 +44,25 @@ pub fn program(arguments: &[&str]) -> Command {
 
 /// A running server program.
 pub struct Running {
-    child: Child,
+    pub child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Running {
     pub fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("the program starts");
+        command.stderr(Stdio::inherit());
+        Self::spawn(command)
+    }
+
+    /// The same with its log in a file.
+    pub fn logging(mut command: Command, log: &Path) -> Self {
+        let log = File::create(log).expect("the log can be written");
+        command.stderr(log);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
         let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         Self { child, lines }
     }
@@ -63,7 +82,7 @@ impl Running {
             .expect("the line comes in time")
     }
 
-    async fn signal(&self, name: &str) {
+    pub async fn signal(&self, name: &str) {
         let pid = self.child.id().expect("it runs").to_string();
         assert!(
             Command::new("kill")
