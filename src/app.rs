@@ -13,6 +13,7 @@ use crate::{
     db::Pool,
     limits::Limits,
     live::{Groups, listener, tally::Tally},
+    server::Shortage,
 };
 
 /// The server's parts that handlers use.
@@ -32,6 +33,8 @@ pub struct Parts {
     pub tally: Tally,
     /// How the listener is.
     pub listener: watch::Receiver<listener::Status>,
+    /// Whether clients are turned away.
+    pub shortage: Shortage,
     /// Whether the database has this program's schema.
     pub migrated: watch::Receiver<bool>,
     /// Cancelled when the server is about to stop.

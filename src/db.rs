@@ -50,6 +50,8 @@ pub async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
         .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".into())))
 }
 
+/// How long a database that had no space left is thought to be so.
+const REMEMBERED: Duration = Duration::from_secs(30);
 /// Between looks for a connection in a pool that cannot have another one.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -59,6 +61,8 @@ pub struct Pool {
     connections: deadpool_postgres::Pool,
     primary: Primary,
     trouble: Arc<Mutex<Option<Arc<Failures>>>>,
+    /// When the database had no space left, and what it said; until it writes again.
+    full: Arc<Mutex<Option<(Instant, String)>>>,
 }
 
 impl Pool {
@@ -89,6 +93,7 @@ impl Pool {
             connections,
             primary,
             trouble,
+            full: Arc::default(),
         })
     }
 
@@ -121,6 +126,28 @@ impl Pool {
                 (other, _) => other.to_string(),
             };
             return Err(Error::Unavailable(why));
+        }
+    }
+
+    /// Takes note of how a write went.
+    pub fn wrote<T>(&self, result: &Result<T>) {
+        match result {
+            Ok(_) => *lock(&self.full) = None,
+            Err(error @ Error::Full(_)) => {
+                *lock(&self.full) = Some((Instant::now(), error.to_string()));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Whether the database has space to write in, as far as the last write tells.
+    ///
+    /// # Errors
+    /// One sentence for an operator, until a write succeeds or half a minute has passed.
+    pub fn check(&self) -> Result<(), String> {
+        match &*lock(&self.full) {
+            Some((noted, why)) if noted.elapsed() < REMEMBERED => Err(why.clone()),
+            _ => Ok(()),
         }
     }
 

@@ -9,6 +9,8 @@ use tokio_postgres::error::SqlState;
 pub enum Error {
     /// The database cannot be reached, refuses writes or does not answer in time. Trying later may help.
     Unavailable(String),
+    /// The database has no space left: it reads but does not write.
+    Full(String),
     /// A constraint refused the statement; the name is the constraint's.
     Constraint(String),
     /// A value the database cannot hold, such as a text that is too long.
@@ -28,6 +30,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable(why) => write!(f, "the database is not available: {why}"),
+            Self::Full(why) => write!(f, "the database has no space left: {why}"),
             Self::Constraint(name) => write!(f, "the constraint {name} refused the change"),
             Self::Value(what) => write!(f, "a value the database cannot hold: {what}"),
             Self::Database(error) => write!(f, "{}", describe(error)),
@@ -49,6 +52,7 @@ impl From<tokio_postgres::Error> for Error {
         match db.code() {
             // A node that was primary a moment ago, or a standby: the pool will find the new primary.
             &SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(describe(&error)),
+            &SqlState::DISK_FULL => Self::Full(describe(&error)),
             code => match &code.code()[..2] {
                 // Connection lost, wrong credentials, no such database, resources, shutdown.
                 "08" | "28" | "3D" | "53" | "57" | "58" => Self::Unavailable(describe(&error)),

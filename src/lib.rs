@@ -75,6 +75,7 @@ use self::{
     error::{Error, Result},
     limits::Limits,
     live::{Live, tally::Tally},
+    server::Shortage,
 };
 
 /// Between attempts to reach a database that is down at start.
@@ -100,6 +101,7 @@ pub async fn run(
     let address = listener.local_addr()?;
 
     let live = Live::default();
+    let shortage = Shortage::default();
     let (migrated, is_migrated) = watch::channel(false);
     let stopping = CancellationToken::new();
     let app = App::new(Parts {
@@ -108,6 +110,7 @@ pub async fn run(
         groups: live.groups.clone(),
         tally: Tally::default(),
         listener: live.status.clone(),
+        shortage: shortage.clone(),
         migrated: is_migrated,
         stopping: stopping.clone(),
         allowed_origins: config.allowed_origins,
@@ -126,6 +129,7 @@ pub async fn run(
         http::routes(&app),
         config.trusted_proxies,
         config.max_connections,
+        shortage,
         stopping.clone(),
     ));
     bound(address);

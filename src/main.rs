@@ -94,7 +94,7 @@ async fn serve(config: Config) -> Result<()> {
         port: None,
         settings: Vec::new(),
     };
-    let cluster = Cluster::start(options)
+    let mut cluster = Cluster::start(options)
         .await
         .map_err(|e| Error::Start(e.to_string()))?;
     let database: Dsn = cluster.url().parse().map_err(Error::Start)?;
@@ -102,7 +102,10 @@ async fn serve(config: Config) -> Result<()> {
     let password = newcomer::password(&database, cluster.data_dir()).await?;
     println!("edit rows with: {}", cluster.psql());
     println!("sign in as: {} / {password}", newcomer::USERNAME);
-    let result = marketplace::run(config, &database, announce, stop).await;
+    let result = tokio::select! {
+        result = marketplace::run(config, &database, announce, stop) => result,
+        never = cluster.keep_running() => match never {},
+    };
     cluster
         .stop()
         .await

@@ -1,6 +1,8 @@
 //! The accept loop: one listening socket, a bounded number of connections, and a graceful stop. Tells
 //! each request where it comes from; never what may be asked from there.
 
+mod descriptors;
+
 use std::{
     net::{IpAddr, SocketAddr},
     pin::pin,
@@ -23,6 +25,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use warp::{Reply, filters::BoxedFilter};
 
+use self::descriptors::Reserve;
+pub use self::descriptors::Shortage;
 use crate::{
     error::{Error, Result},
     peer::{Network, Peer},
@@ -34,6 +38,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// How long a stop waits for what is being answered.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a client that is turned away may take to hang up.
+const FAREWELL: Duration = Duration::from_millis(100);
 /// How many handshakes may wait to be accepted; the kernel may hold it lower.
 const BACKLOG: i32 = 4096;
 /// The kernel takes no more than this of a frame in advance, in bytes: a slow client holds little
@@ -70,8 +76,11 @@ pub async fn serve<R: Reply + Send + 'static>(
     routes: BoxedFilter<(R,)>,
     proxies: Vec<Network>,
     max_connections: usize,
+    shortage: Shortage,
     stopping: CancellationToken,
 ) {
+    descriptors::compare_limit_with(max_connections);
+    let mut reserve = Reserve::new();
     let proxies: Arc<[Network]> = proxies.into();
     let places = Arc::new(Semaphore::new(max_connections));
     let service = TowerToHyperService::new(warp::service(routes));
@@ -79,9 +88,17 @@ pub async fn serve<R: Reply + Send + 'static>(
         let (stream, address) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => (stream, address.ip()),
+                Err(error) if descriptors::are_spent(&error) => {
+                    shortage.noted(&error);
+                    if let Some(stream) = reserve.accept(&listener).await {
+                        turn_away(stream).await;
+                    }
+                    reserve.refill();
+                    continue;
+                }
                 Err(error) => {
-                    // Out of descriptors, or a client that left at once. Others are still served.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    // A client that left at once. Others are still served.
+                    tracing::debug!(%error, "a connection could not be accepted");
                     time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -160,5 +177,11 @@ async fn turn_away(mut stream: TcpStream) {
     const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
         content-length: 53\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
         {\"detail\":\"Too many connections. Try again shortly.\"}";
-    let _ = time::timeout(Duration::from_secs(1), stream.write_all(FULL)).await;
+    let told = async {
+        stream.write_all(FULL).await?;
+        stream.shutdown().await?;
+        // Hanging up before the request was read would take the answer back.
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
+    let _ = time::timeout(FAREWELL, told).await;
 }

@@ -36,6 +36,7 @@ pub(crate) fn main() -> Result<()> {
             groups: live.groups.clone(),
             tally: Tally::default(),
             listener: live.status.clone(),
+            shortage: server::Shortage::default(),
             migrated: watch::channel(true).1,
             stopping: stopping.clone(),
             allowed_origins: Vec::new(),
@@ -49,11 +50,13 @@ pub(crate) fn main() -> Result<()> {
         let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         role::announce(&listener)?;
         role::obey(move |counter, frame| lists.publish(Snapshot { counter, frame }));
+        let shortage = app.shortage.clone();
         server::serve(
             listener,
             http::routes(&app),
             Vec::new(),
             MAX_CONNECTIONS,
+            shortage,
             stopping,
         )
         .await;

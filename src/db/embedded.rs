@@ -21,6 +21,7 @@ mod owner;
 mod server;
 mod visit;
 
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ use self::home::Home;
 use self::server::Server;
 pub use self::server::StopMode;
 pub use self::visit::Visit;
+use crate::backoff::Backoff;
 
 /// The database that is made for the application, and the role that owns everything (a superuser of
 /// this cluster).
@@ -48,6 +50,12 @@ const RETRY_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a start waits for a port that it has to have, and that somebody may be just leaving.
 const BUSY_LIMIT: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a server that was started still runs.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Between attempts to start a server again that ended by itself.
+const REVIVE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// How often a starting server is asked whether it accepts connections.
 const POLL: Duration = Duration::from_millis(10);
@@ -139,6 +147,34 @@ impl Cluster {
         self.launch(Some(self.port)).await
     }
 
+    /// Starts the server again, on the same port, whenever it ends by itself: after a crash that it
+    /// does not recover from, or a signal of somebody else's. Tries for ever: a disk that was full
+    /// may have room again. Cancel-safe.
+    pub async fn keep_running(&mut self) -> Infallible {
+        let mut retry = REVIVE;
+        loop {
+            if let Some(server) = &mut self.server {
+                server.exited(LOOK).await;
+                let end = server.failure(&self.home);
+                tracing::error!(%end, "the private PostgreSQL has ended; starting it again");
+            }
+            let started = match self.halt(StopMode::Immediate).await {
+                Ok(()) => self.launch(Some(self.port)).await,
+                Err(error) => Err(error),
+            };
+            match started {
+                Ok(()) => {
+                    tracing::info!(port = self.port, "the private PostgreSQL runs again");
+                    retry.reset();
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the private PostgreSQL does not start; trying again");
+                    retry.pause().await;
+                }
+            }
+        }
+    }
+
     /// Stops the server, ending its sessions, and waits until it is down; the data stays.
     pub async fn stop(mut self) -> Result<(), EmbeddedError> {
         self.halt(StopMode::Fast).await
@@ -192,7 +228,7 @@ impl Cluster {
         let ready = tokio::time::timeout(START_LIMIT, async {
             tokio::select! {
                 opened = self.open() => Some(opened),
-                () = server.exited() => None,
+                () = server.exited(POLL) => None,
             }
         });
         match ready.await {

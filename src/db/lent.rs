@@ -3,7 +3,7 @@
 //! closed. It knows no statements.
 
 use std::{
-    ops::Deref,
+    ops::{Deref, DerefMut},
     time::{Duration, Instant},
 };
 
@@ -46,6 +46,14 @@ impl Deref for Client {
     fn deref(&self) -> &Self::Target {
         self.connection
             .as_ref()
+            .expect("it is there until the drop")
+    }
+}
+
+impl DerefMut for Client {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.connection
+            .as_mut()
             .expect("it is there until the drop")
     }
 }

@@ -1,16 +1,10 @@
 //! `/healthz`: the process answers. `/readyz`: it can do its work, or a sentence why not.
 
-use std::time::Duration;
-
 use serde::Serialize;
-use tokio::time;
 use warp::{Filter, filters::BoxedFilter, http::StatusCode};
 
 use super::reply::{self, Response};
-use crate::{app::App, error::Result};
-
-/// Longest wait for the database's answer.
-const DEADLINE: Duration = Duration::from_millis(1500);
+use crate::{app::App, db, error::Result};
 
 /// The routes of both.
 pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
@@ -23,15 +17,13 @@ pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
 
 async fn ready(app: App) -> Response {
     let mut troubles = Vec::new();
+    troubles.extend(app.shortage.check().err());
     if *app.migrated.borrow() {
-        match time::timeout(DEADLINE, ping(&app)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => troubles.push(error.to_string()),
-            Err(_) => troubles.push("the database does not answer".into()),
+        if let Err(error) = db::in_time(ping(&app)).await {
+            troubles.push(error.to_string());
         }
-        if let Err(why) = app.listener.borrow().check() {
-            troubles.push(why);
-        }
+        troubles.extend(app.pool.check().err());
+        troubles.extend(app.listener.borrow().check().err());
     } else {
         troubles.push("the database has not been migrated yet: it cannot be reached".into());
     }

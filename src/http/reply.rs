@@ -146,6 +146,10 @@ fn failed(error: &Error) -> Response {
             StatusCode::SERVICE_UNAVAILABLE,
             "The database is not available at the moment.",
         ),
+        Error::Full(_) => (
+            StatusCode::INSUFFICIENT_STORAGE,
+            "The database has no space left.",
+        ),
         Error::Constraint(_) => (
             StatusCode::CONFLICT,
             "The change contradicts what is stored.",
@@ -201,6 +205,7 @@ mod tests {
     fn each_failure_has_its_status() {
         for (error, status) in [
             (Error::Unavailable(String::new()), 503),
+            (Error::Full(String::new()), 507),
             (Error::Constraint(String::new()), 409),
             (Error::Value(String::new()), 400),
             (Error::Start(String::new()), 500),

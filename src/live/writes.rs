@@ -56,6 +56,7 @@ async fn expected<T>(
 ) -> Result<Option<T>> {
     app.groups.expected.expect(id);
     let result = db::in_time(statement).await;
+    app.pool.wrote(&result);
     if !matches!(result, Ok(Some(_))) {
         app.groups.expected.forget(id);
     }

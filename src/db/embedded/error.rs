@@ -133,7 +133,7 @@ impl fmt::Display for EmbeddedError {
             Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Failed { program, output } => write!(f, "{program} failed: {output}"),
             Self::NotStarted { log, tail } => {
-                write!(f, "PostgreSQL did not start; the end of {}:\n{tail}", log.display())
+                write!(f, "PostgreSQL does not run; the end of {}:\n{tail}", log.display())
             }
             Self::Connect(error) => {
                 write!(f, "the private PostgreSQL refuses the connection: {error}")?;

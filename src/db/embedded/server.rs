@@ -95,10 +95,10 @@ impl Server {
         })
     }
 
-    /// Waits for the server's end.
-    pub(super) async fn exited(&mut self) {
+    /// Waits for the server's end, looking so often.
+    pub(super) async fn exited(&mut self, look: Duration) {
         while matches!(self.watchdog.try_wait(), Ok(None)) {
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(look).await;
         }
     }
 
@@ -113,12 +113,12 @@ impl Server {
         };
         // Writing fails if the watchdog has already ended.
         let _ = signals.write_all(signal);
-        if tokio::time::timeout(FAST_LIMIT, self.exited())
+        if tokio::time::timeout(FAST_LIMIT, self.exited(POLL))
             .await
             .is_err()
         {
             let _ = signals.write_all(b"QUIT\n");
-            self.exited().await;
+            self.exited(POLL).await;
         }
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::forms::json;
+use crate::{error::Error, forms::json};
 
 /// The object that a message is.
 ///
@@ -30,9 +30,13 @@ pub(super) fn source_id(message: &Map<String, Value>) -> Option<Uuid> {
     Uuid::try_parse(message.get("source_id")?.as_str()?).ok()
 }
 
-/// What is said while the database does not answer.
-pub(super) const UNAVAILABLE: &str =
-    "The database is not available at the moment. Please try again.";
+/// What is said when the database could not do it.
+pub(super) fn failure(error: &Error) -> &'static str {
+    match error {
+        Error::Full(_) => "The database has no space left. Nothing was saved.",
+        _ => "The database is not available at the moment. Please try again.",
+    }
+}
 
 /// Whether a value says that there is none, in any of the ways scripts have for that.
 pub(super) fn is_nothing(value: Option<&Value>) -> bool {
