@@ -515,3 +515,26 @@ async fn a_notification_that_lies_shows_nothing_that_is_not_there() {
         assert_eq!(socket.closed(), None);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_gets_another_id_is_gone_under_the_old_one() {
+    let (server, database) = TestServer::start().await;
+    let dba = database.connect().await;
+    let [old, new] = [1, 2].map(Uuid::from_u128);
+    dba.execute("insert into sources (id) values ($1)", &[&old])
+        .await
+        .unwrap();
+    let visitor = server.visitor("watcher").await;
+    let mut changes = open(&visitor, "/ws/source/").await;
+    dba.execute("update sources set id = $2 where id = $1", &[&old, &new])
+        .await
+        .unwrap();
+    let mut event = changes.next_json(SOON).await;
+    if event["event"] == "created" {
+        // Of the insert, which was announced when the socket was open already.
+        event = changes.next_json(SOON).await;
+    }
+    assert_eq!(event, json!({ "event": "updated", "ids": [new] }));
+    let event = changes.next_json(SOON).await;
+    assert_eq!(event, json!({ "event": "deleted", "ids": [old] }));
+}

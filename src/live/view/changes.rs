@@ -59,10 +59,15 @@ impl View for Changes {
             }
             None => None,
         };
+        let mut gone = hint.deleted.clone();
+        if existing.is_some() {
+            // A row whose key was changed is gone under the old one.
+            gone.merge(hint.updated.clone());
+        }
         for (event, rows, present) in [
             ("created", &hint.created, true),
             ("updated", &hint.updated, true),
-            ("deleted", &hint.deleted, false),
+            ("deleted", &gone, false),
         ] {
             let ids = match (rows, &existing) {
                 (Rows::None, _) => continue,
