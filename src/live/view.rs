@@ -28,10 +28,13 @@ use crate::{
 /// A view reads at most so often: 50 times a second. The first change after a pause is read at
 /// once; those that follow are merged, and the last one waits no longer than this.
 const PACE: Duration = Duration::from_millis(20);
-/// A read that takes longer is given up and tried again.
-const READ_DEADLINE: Duration = Duration::from_secs(10);
+/// A read that takes longer is given up and tried again, with twice the time: its connection may
+/// have gone silent, or there may be that much to read.
+const READ_DEADLINE: Duration = Duration::from_secs(4);
+/// No read is waited for longer than this.
+const LONGEST_READ: Duration = Duration::from_mins(1);
 /// Between attempts to read what could not be read.
-const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 
 /// What all views do.
 pub trait View: Send + 'static {
@@ -60,6 +63,7 @@ pub trait View: Send + 'static {
 /// Follows `signal` for ever. A change that cannot be read is kept and tried again.
 pub async fn follow<V: View>(mut view: V, signal: Arc<Signal>, pool: Pool) {
     let mut retry = RETRY;
+    let mut patience = Patience::default();
     loop {
         signal.raised().await;
         if !view.is_watched() {
@@ -70,28 +74,53 @@ pub async fn follow<V: View>(mut view: V, signal: Arc<Signal>, pool: Pool) {
         }
         let started = Instant::now();
         let task = signal.take();
-        match read(&mut view, &pool, &task.hint).await {
+        match read(&mut view, &pool, &task.hint, patience.0).await {
             Ok(()) => {
                 signal.done(&task);
+                patience.succeeded(started.elapsed());
                 retry.reset();
                 time::sleep(PACE.saturating_sub(started.elapsed())).await;
             }
             Err(error) => {
                 tracing::warn!(view = V::NAME, %error, "read failed; trying again");
                 signal.put_back(task);
+                patience.failed(started.elapsed());
                 retry.pause().await;
             }
         }
     }
 }
 
-async fn read<V: View>(view: &mut V, pool: &Pool, hint: &Hint) -> Result<()> {
+/// How long a read may take.
+#[derive(Debug)]
+struct Patience(Duration);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(READ_DEADLINE)
+    }
+}
+
+impl Patience {
+    fn succeeded(&mut self, took: Duration) {
+        self.0 = (took * 2).clamp(READ_DEADLINE, LONGEST_READ);
+    }
+
+    fn failed(&mut self, took: Duration) {
+        // What failed sooner would not have been helped by more time.
+        if took >= self.0 {
+            self.0 = (self.0 * 2).min(LONGEST_READ);
+        }
+    }
+}
+
+async fn read<V: View>(view: &mut V, pool: &Pool, hint: &Hint, patience: Duration) -> Result<()> {
     if !view.must_read(hint) {
         return view.refresh(None, hint).await;
     }
     let client = pool.client().await?;
     let refresh = view.refresh(Some(&client), hint);
-    match time::timeout(READ_DEADLINE, refresh).await {
+    match time::timeout(patience, refresh).await {
         Ok(result) => result,
         Err(_) => Err(crate::error::Error::Unavailable(
             "a read took too long".into(),
@@ -160,4 +189,30 @@ fn named(rows: &Rows) -> Vec<uuid::Uuid> {
 /// A frame of a small JSON value.
 pub(super) fn json_frame(value: &impl serde::Serialize) -> Frame {
     Frame::text(&serde_json::to_string(value).expect("keys are strings, so it is JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_long_gets_the_time_it_needs() {
+        let mut patience = Patience::default();
+        patience.failed(Duration::from_millis(20));
+        assert_eq!(
+            patience.0, READ_DEADLINE,
+            "nobody was there to be waited for"
+        );
+        patience.failed(READ_DEADLINE);
+        assert_eq!(patience.0, READ_DEADLINE * 2);
+        let took = READ_DEADLINE + Duration::from_secs(1);
+        patience.succeeded(took);
+        assert_eq!(patience.0, took * 2, "the next need not fail first");
+        patience.succeeded(Duration::ZERO);
+        assert_eq!(patience.0, READ_DEADLINE);
+        for _ in 0..10 {
+            patience.failed(LONGEST_READ);
+        }
+        assert_eq!(patience.0, LONGEST_READ);
+    }
 }
