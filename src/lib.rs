@@ -79,7 +79,7 @@ use self::{
 };
 
 /// Between attempts to reach a database that is down at start.
-const RETRY: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+const RETRY: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
 
 /// Serves until `stop` completes, then stops gracefully. `bound` is told the address once it is
 /// listened on; requests are answered from then on, with 503 while the database is not there yet.

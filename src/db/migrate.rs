@@ -1,5 +1,7 @@
 //! Brings a database to this program's schema, one program at a time.
 
+use std::{error::Error as _, iter::successors};
+
 use tokio_postgres::{Client, types::Type};
 
 use super::{dsn::Dsn, primary::Primary};
@@ -78,12 +80,24 @@ async fn set_time_zone(client: &Client, time_zone: &str) -> Result<bool> {
 }
 
 fn refused(error: &refinery::Error) -> Error {
-    let cause = std::error::Error::source(error)
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    // refinery wraps an error once or twice.
+    let mut causes = successors(error.source(), |&cause| cause.source());
+    if let Some(broken) = causes.find_map(|cause| cause.downcast_ref())
+        && is_broken(broken)
+    {
+        return Error::Unavailable(format!("the connection broke while migrating: {broken}"));
+    }
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
     Error::Start(
         format!("migrating the database failed: {error} {cause}")
             .trim()
             .to_owned(),
     )
+}
+
+/// Whether it was the connection that ended, and not a statement that was refused.
+fn is_broken(error: &tokio_postgres::Error) -> bool {
+    let class = error.code().map(|code| &code.code()[..2]);
+    // 57: an administrator ended the session, or the server stops.
+    matches!(class, None | Some("57"))
 }

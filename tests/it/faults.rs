@@ -11,6 +11,7 @@ use crate::{
     client::Http,
     dashboard::Dashboard,
     postgres::{self, private_cluster},
+    proxy::Proxy,
     server::{ORIGIN, SOON, TestServer, eventually, open},
 };
 
@@ -287,4 +288,26 @@ async fn clients_beyond_the_limit_are_told_so_and_let_in_when_others_leave() {
         late.get("/healthz").send().await.status == 200
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_breaks_while_migrating_is_made_again() {
+    let database = crate::server::database().await;
+    let dba = database.connect().await;
+    let (proxy, url) = Proxy::in_front_of(&database.url).await;
+    // What is migrated is looked up in this table first.
+    let hold = "begin; lock table refinery_schema_history";
+    dba.batch_execute(hold).await.unwrap();
+    let server = TestServer::launch(&url, &[]).await;
+    let onlooker = database.connect().await;
+    eventually("the migration has begun and waits", async || {
+        let sql = "select 1 from pg_stat_activity
+                    where datname = current_database() and wait_event_type = 'Lock'";
+        !onlooker.query(sql, &[]).await.unwrap().is_empty()
+    })
+    .await;
+    proxy.reset();
+    eventually("its connection broke", async || proxy.counts().reset > 0).await;
+    dba.batch_execute("rollback").await.unwrap();
+    server.ready().await;
 }

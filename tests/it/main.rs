@@ -24,6 +24,7 @@ mod limits;
 mod nodes;
 mod postgres;
 mod program;
+mod proxy;
 mod roles;
 mod schema;
 mod server;
