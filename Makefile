@@ -1,7 +1,7 @@
 # Every target does the set-up that it needs. `make` alone prints them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench conformance postgres tools fmt lint
+.PHONY: help run test soak bench conformance postgres tools fmt lint
 
 # Most tests wait more than they work.
 TEST_THREADS ?= 6
@@ -21,6 +21,14 @@ test: postgres tools ## Run all tests, on PostgreSQL clusters of their own
 	else \
 		set -x; cargo test --locked -- --test-threads $(TEST_THREADS); \
 	fi
+
+soak: postgres ## Break things at random, SEEDS times or one SEED; or with MINUTES, keep a crowd busy
+ifdef MINUTES
+	cargo bench --locked --bench bench -- --soak $(MINUTES)
+else
+	$(if $(SEED),SEED=$(SEED)) SEEDS=$(or $(SEEDS),$(if $(SEED),1,1000)) \
+		cargo test --locked --test it oracle -- --nocapture
+endif
 
 bench: postgres ## Measure, beside the floors measured in the same run
 	cargo bench --locked --bench bench -- $(BENCH)

@@ -22,6 +22,7 @@ mod failover;
 mod faults;
 mod limits;
 mod nodes;
+mod oracle;
 mod postgres;
 mod program;
 mod proxy;

@@ -116,6 +116,20 @@ impl Socket {
         }
     }
 
+    /// The next message, whenever it comes; `None` once the connection has ended. Cancel-safe.
+    pub(crate) async fn next_frame(&mut self) -> Option<Frame> {
+        let index = self.read;
+        let arrived = self
+            .inbox
+            .wait_for(|inbox| inbox.frames.len() > index || inbox.closed.is_some())
+            .await
+            .expect("the reading task says when it ends");
+        let frame = arrived.frames.get(index).cloned()?;
+        drop(arrived);
+        self.read += 1;
+        Some(frame)
+    }
+
     /// Waits until the connection has ended; panics when it does not in time.
     pub(crate) async fn closed_within(&mut self, within: Duration) -> Close {
         let closed = self.inbox.wait_for(|inbox| inbox.closed.is_some());
