@@ -211,8 +211,15 @@ impl Crowd {
         self.last()
     }
 
-    /// Waits until the last message of every client is of this version.
+    /// Waits until the last message of every client is of this version, and the same.
     pub(crate) async fn shows(&self, version: u64) -> Result<Round> {
+        self.reach(version).await?;
+        self.last()
+    }
+
+    /// Waits until the last message of every client is of this version, by whatever steps each
+    /// came to it.
+    pub(crate) async fn reach(&self, version: u64) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while self
             .clients
@@ -231,7 +238,7 @@ impl Crowd {
             }
             time::sleep(Duration::from_millis(1)).await;
         }
-        self.last()
+        Ok(())
     }
 
     async fn reached(&self) -> Result<()> {

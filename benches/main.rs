@@ -1,4 +1,5 @@
-//! The benchmarks: `cargo bench --bench bench -- [--json] [--quick] [--only NAME]`.
+//! The benchmarks: `cargo bench --bench bench -- [--json] [--quick] [--only NAME]`; with
+//! `--soak MINUTES` a crowd is kept busy instead, to see whether the server grows.
 //!
 //! Each row stands beside what the machine itself can do, measured in the same run and in turns: a
 //! raw TCP write of shared memory, a bare LISTEN connection, the same statement without triggers.
@@ -19,10 +20,14 @@ mod report;
 mod rows;
 mod servers;
 mod session;
+mod soak;
 mod stats;
 mod websocket;
 
-use std::{process::ExitCode, time::Instant};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use self::{cluster::Database, report::Report, servers::role};
 
@@ -50,12 +55,15 @@ fn main() -> ExitCode {
     let result = match arguments.first().map(String::as_str) {
         Some(role::FLOOR) => servers::floor::main(),
         Some(role::TRANSPORT) => servers::transport::main(),
-        _ => parse(&arguments).and_then(|(options, only)| {
+        _ => parse(&arguments).and_then(|(options, what)| {
             limits::raise(options.pick(11_000, 1_000))?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()?;
-            runtime.block_on(measure(options, only.as_deref()))
+            match what {
+                What::Rows(only) => runtime.block_on(measure(options, only.as_deref())),
+                What::Soak(time) => runtime.block_on(soak::run(time)),
+            }
         }),
     };
     match result {
@@ -73,27 +81,43 @@ fn main() -> ExitCode {
     }
 }
 
-fn parse(arguments: &[String]) -> Result<(Options, Option<String>)> {
+/// What is to be done.
+enum What {
+    /// Measure all rows, or the one of this name.
+    Rows(Option<String>),
+    /// Keep a crowd busy for so long.
+    Soak(Duration),
+}
+
+fn parse(arguments: &[String]) -> Result<(Options, What)> {
     let mut options = Options {
         quick: false,
         json: false,
     };
-    let mut only = None;
+    let mut what = What::Rows(None);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "--quick" => options.quick = true,
             "--json" => options.json = true,
             "--only" => match rest.next() {
-                Some(name) if rows::NAMES.contains(&name.as_str()) => only = Some(name.clone()),
+                Some(name) if rows::NAMES.contains(&name.as_str()) => {
+                    what = What::Rows(Some(name.clone()));
+                }
                 _ => return Err(format!("--only takes one of {}", rows::NAMES.join(", ")).into()),
+            },
+            "--soak" => match rest.next().map(|minutes| minutes.parse()) {
+                Some(Ok(minutes @ 1_u64..)) => {
+                    what = What::Soak(Duration::from_secs(60 * minutes));
+                }
+                _ => return Err("--soak takes minutes".into()),
             },
             // What cargo itself adds.
             "--bench" => {}
-            _ => return Err("usage: [--json] [--quick] [--only NAME]".into()),
+            _ => return Err("usage: [--json] [--quick] [--only NAME] | --soak MINUTES".into()),
         }
     }
-    Ok((options, only))
+    Ok((options, what))
 }
 
 async fn measure(options: Options, only: Option<&str>) -> Result<()> {

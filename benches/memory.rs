@@ -63,3 +63,8 @@ pub(crate) fn memory(pid: u32) -> Result<Memory> {
         private_dirty: field("Private_Dirty:")?,
     })
 }
+
+/// How many files a process has open.
+pub(crate) fn descriptors(pid: u32) -> Result<u64> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64)
+}

@@ -142,6 +142,11 @@ impl Server {
         memory::memory(self.pid)
     }
 
+    /// How many files it has open.
+    pub(crate) fn descriptors(&self) -> Result<u64> {
+        memory::descriptors(self.pid)
+    }
+
     /// Ends it and waits for that.
     pub(crate) async fn stop(mut self) -> Result<()> {
         Ok(self.child.kill().await?)
