@@ -4,6 +4,7 @@ mod bulk;
 mod commits;
 mod deflate;
 mod delta;
+mod emr;
 mod fanout;
 mod idle;
 mod latency;
@@ -13,8 +14,8 @@ mod storm;
 use crate::{Options, Result, cluster::Throwaway, report::Line};
 
 /// In the order in which they are measured.
-pub(crate) const NAMES: [&str; 9] = [
-    "latency", "fanout", "idle", "stalled", "delta", "storm", "bulk", "commits", "deflate",
+pub(crate) const NAMES: [&str; 10] = [
+    "latency", "fanout", "idle", "stalled", "delta", "storm", "bulk", "commits", "deflate", "emr",
 ];
 
 /// Measures the row of that name.
@@ -33,6 +34,7 @@ pub(crate) async fn measure(
         "bulk" => bulk::measure(options, cluster).await,
         "commits" => commits::measure(options, cluster).await,
         "deflate" => deflate::measure(options).await,
+        "emr" => emr::measure(options, cluster).await,
         _ => Err(format!("there is no row {name}").into()),
     }
 }

@@ -43,6 +43,14 @@ impl Server {
 
     /// The product on a database, ready to serve. People have to sign in.
     pub(crate) async fn product(database_url: &str) -> Result<Self> {
+        Self::product_with(database_url, &[]).await
+    }
+
+    /// The same with more variables.
+    pub(crate) async fn product_with(
+        database_url: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_marketplace"));
         command.args(["serve", "--bind", "127.0.0.1:0"]);
         // Nothing of this process's environment configures it.
@@ -50,7 +58,8 @@ impl Server {
             .env_clear()
             .env("DATABASE_URL", database_url)
             .env("RATE_LIMITS", "off")
-            .env("RUST_LOG", LOG);
+            .env("RUST_LOG", LOG)
+            .envs(variables.iter().copied());
         let server = Self::start(command).await?;
         let deadline = Instant::now() + Duration::from_secs(30);
         while !crate::session::get(server.address, "/readyz")

@@ -14,6 +14,31 @@ SET client_min_messages = warning;
 SET row_security = off;
 
 --
+-- Name: cancel_waiting_run(uuid); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.cancel_waiting_run(run uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+    -- Whoever sends it holds this lock while noting that it is sent, so one of the two comes first.
+    perform from public.pipeline_runs where id = run and state = 'requested' and step_id is null for update;
+    if not found or exists (select from public.pipeline_submissions where run_id = run and sent_at is not null) then
+        return false;
+    end if;
+    delete from public.pipeline_submissions where run_id = run;
+    update public.pipeline_runs set state = 'CANCELLED', reason = 'cancelled before it was sent' where id = run;
+    return true;
+end
+$$;
+
+--
+-- Name: FUNCTION cancel_waiting_run(run uuid); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.cancel_waiting_run(run uuid) IS 'Cancels a run of which the cluster cannot know yet; false when it may.';
+
+--
 -- Name: delivery_status(date, date); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -94,6 +119,26 @@ CREATE FUNCTION public.max_notified_ids() RETURNS integer
 --
 
 COMMENT ON FUNCTION public.max_notified_ids() IS 'How many ids a notification may name. PostgreSQL refuses payloads above 7999 bytes, and 200 ids take 7827; more are announced as null, because a user''s transaction must never fail on our account.';
+
+--
+-- Name: note_pipeline_run_state(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.note_pipeline_run_state() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into public.pipeline_run_states (run_id, state, step_id, reason)
+    values (new.id, new.state, new.step_id, new.reason);
+    return null;
+end
+$$;
+
+--
+-- Name: FUNCTION note_pipeline_run_state(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.note_pipeline_run_state() IS 'Writes the history of a run.';
 
 --
 -- Name: notify_change(text, text, uuid[]); Type: FUNCTION; Schema: public; Owner: -
@@ -301,6 +346,20 @@ $$;
 COMMENT ON FUNCTION public.notify_users() IS 'Announces on channel "account" whose role or standing changed, or who went, so that every node re-reads what their sockets may do. A sign-in or a new user announces nothing.';
 
 --
+-- Name: pipeline_state_is_final(text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.pipeline_state_is_final(state text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (state = ANY (ARRAY['COMPLETED'::text, 'CANCELLED'::text, 'FAILED'::text, 'INTERRUPTED'::text, 'refused'::text, 'lost'::text]));
+
+--
+-- Name: FUNCTION pipeline_state_is_final(state text); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.pipeline_state_is_final(state text) IS 'Whether a run stays in this state. Words that are not known yet are not final: such a run is still followed.';
+
+--
 -- Name: rederive_sources(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -404,6 +463,41 @@ COMMENT ON TABLE public.day_turns IS 'One row a local day whose turn was done. I
 COMMENT ON COLUMN public.day_turns.rederived IS 'How many sources changed their delivery status at that turn.';
 
 --
+-- Name: pipeline_followers; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.pipeline_followers (
+    only_one boolean DEFAULT true NOT NULL,
+    node uuid NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT pipeline_followers_only_one_check CHECK (only_one)
+);
+
+--
+-- Name: TABLE pipeline_followers; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.pipeline_followers IS 'The one server that follows the runs at the cluster. Another takes over when it has not been heard of in time.';
+
+--
+-- Name: pipeline_run_states; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.pipeline_run_states (
+    run_id uuid NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    state character varying(50) NOT NULL,
+    step_id character varying(100),
+    reason text
+);
+
+--
+-- Name: TABLE pipeline_run_states; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.pipeline_run_states IS 'What each run went through, whoever changed it. Outlives its run: step ids of deleted runs are known here, so that they are not taken for somebody else''s.';
+
+--
 -- Name: pipeline_runs; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -417,7 +511,12 @@ CREATE TABLE public.pipeline_runs (
     requested_by character varying(255) DEFAULT CURRENT_USER NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    kind character varying(20) DEFAULT 'step'::character varying NOT NULL,
+    deploy_mode character varying(20) DEFAULT 'cluster'::character varying NOT NULL,
+    cluster_id character varying(100),
     CONSTRAINT pipeline_runs_created_at_finite CHECK (isfinite(created_at)),
+    CONSTRAINT pipeline_runs_deploy_mode_known CHECK (((deploy_mode)::text = ANY ((ARRAY['client'::character varying, 'cluster'::character varying])::text[]))),
+    CONSTRAINT pipeline_runs_kind_known CHECK (((kind)::text = ANY ((ARRAY['step'::character varying, 'job'::character varying])::text[]))),
     CONSTRAINT pipeline_runs_step_not_blank CHECK (((step)::text <> ''::text)),
     CONSTRAINT pipeline_runs_updated_at_finite CHECK (isfinite(updated_at))
 );
@@ -438,7 +537,7 @@ COMMENT ON COLUMN public.pipeline_runs.source_id IS 'The source it was asked for
 -- Name: COLUMN pipeline_runs.state; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.pipeline_runs.state IS '"requested" until the cluster has accepted it, then the cluster''s own word (PENDING, RUNNING, COMPLETED, ...).';
+COMMENT ON COLUMN public.pipeline_runs.state IS '"requested" until the cluster has accepted it, then the cluster''s own word (PENDING, RUNNING, COMPLETED, ...); "refused" when it was never accepted, "lost" when the cluster no longer knows it.';
 
 --
 -- Name: COLUMN pipeline_runs.step_id; Type: COMMENT; Schema: public; Owner: -
@@ -450,7 +549,7 @@ COMMENT ON COLUMN public.pipeline_runs.step_id IS 'The cluster''s name for the s
 -- Name: COLUMN pipeline_runs.reason; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.pipeline_runs.reason IS 'Why it failed; null otherwise.';
+COMMENT ON COLUMN public.pipeline_runs.reason IS 'Why it failed, or why it was refused; null otherwise.';
 
 --
 -- Name: COLUMN pipeline_runs.requested_by; Type: COMMENT; Schema: public; Owner: -
@@ -463,6 +562,75 @@ COMMENT ON COLUMN public.pipeline_runs.requested_by IS 'Who asked: the signed-in
 --
 
 COMMENT ON COLUMN public.pipeline_runs.updated_at IS 'Set on every update, unless the statement sets it.';
+
+--
+-- Name: COLUMN pipeline_runs.kind; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_runs.kind IS '"step" runs the scripts of a pipeline step; "job" runs a packaged job of that name.';
+
+--
+-- Name: COLUMN pipeline_runs.deploy_mode; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_runs.deploy_mode IS 'Where Spark''s driver runs: "cluster" or "client".';
+
+--
+-- Name: COLUMN pipeline_runs.cluster_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_runs.cluster_id IS 'The cluster that accepted it; null until then.';
+
+--
+-- Name: pipeline_submissions; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.pipeline_submissions (
+    run_id uuid NOT NULL,
+    node uuid NOT NULL,
+    claimed_until timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    cluster_id character varying(100),
+    command text,
+    sent_at timestamp with time zone,
+    CONSTRAINT pipeline_submissions_sent_what CHECK (((sent_at IS NULL) OR ((cluster_id IS NOT NULL) AND (command IS NOT NULL))))
+);
+
+--
+-- Name: TABLE pipeline_submissions; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.pipeline_submissions IS 'Runs that a server is handing to the cluster. A row goes when the cluster has accepted or refused the run. Beside the runs, so that claims are no changes of a run; not a foreign key, so that TRUNCATE pipeline_runs stays possible.';
+
+--
+-- Name: COLUMN pipeline_submissions.node; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_submissions.node IS 'The server process that works on it.';
+
+--
+-- Name: COLUMN pipeline_submissions.claimed_until; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_submissions.claimed_until IS 'From then on any server may take it: its server has died, or waits before the next attempt.';
+
+--
+-- Name: COLUMN pipeline_submissions.attempts; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_submissions.attempts IS 'How often it was claimed.';
+
+--
+-- Name: COLUMN pipeline_submissions.command; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_submissions.command IS 'What was sent, by which the step is found at the cluster again.';
+
+--
+-- Name: COLUMN pipeline_submissions.sent_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_submissions.sent_at IS 'When it was first sent; null before. From then on it is in doubt until the cluster has answered, and is not sent again without asking the cluster whether it is there.';
 
 --
 -- Name: sessions; Type: TABLE; Schema: public; Owner: -
@@ -658,11 +826,25 @@ ALTER TABLE ONLY public.day_turns
     ADD CONSTRAINT day_turns_pkey PRIMARY KEY (day);
 
 --
+-- Name: pipeline_followers pipeline_followers_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.pipeline_followers
+    ADD CONSTRAINT pipeline_followers_pkey PRIMARY KEY (only_one);
+
+--
 -- Name: pipeline_runs pipeline_runs_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
 ALTER TABLE ONLY public.pipeline_runs
     ADD CONSTRAINT pipeline_runs_pkey PRIMARY KEY (id);
+
+--
+-- Name: pipeline_submissions pipeline_submissions_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.pipeline_submissions
+    ADD CONSTRAINT pipeline_submissions_pkey PRIMARY KEY (run_id);
 
 --
 -- Name: sessions sessions_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -700,10 +882,28 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_username_key UNIQUE (username);
 
 --
+-- Name: pipeline_run_states_run_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX pipeline_run_states_run_id_idx ON public.pipeline_run_states USING btree (run_id, at);
+
+--
+-- Name: pipeline_run_states_step_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX pipeline_run_states_step_id_idx ON public.pipeline_run_states USING btree (step_id) WHERE (step_id IS NOT NULL);
+
+--
 -- Name: pipeline_runs_created_at_idx; Type: INDEX; Schema: public; Owner: -
 --
 
 CREATE INDEX pipeline_runs_created_at_idx ON public.pipeline_runs USING btree (created_at DESC);
+
+--
+-- Name: pipeline_runs_followed_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX pipeline_runs_followed_idx ON public.pipeline_runs USING btree (created_at) WHERE ((step_id IS NOT NULL) AND (NOT public.pipeline_state_is_final((state)::text)));
 
 --
 -- Name: pipeline_runs_source_id_idx; Type: INDEX; Schema: public; Owner: -
@@ -716,6 +916,18 @@ CREATE INDEX pipeline_runs_source_id_idx ON public.pipeline_runs USING btree (so
 --
 
 CREATE UNIQUE INDEX pipeline_runs_step_id_key ON public.pipeline_runs USING btree (step_id);
+
+--
+-- Name: pipeline_runs_waiting_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX pipeline_runs_waiting_idx ON public.pipeline_runs USING btree (kind, step, deploy_mode, created_at, id) WHERE (((state)::text = 'requested'::text) AND (step_id IS NULL));
+
+--
+-- Name: pipeline_submissions_one_in_doubt; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE UNIQUE INDEX pipeline_submissions_one_in_doubt ON public.pipeline_submissions USING btree (cluster_id, md5(command)) WHERE (sent_at IS NOT NULL);
 
 --
 -- Name: sessions_expires_at_idx; Type: INDEX; Schema: public; Owner: -
@@ -750,6 +962,22 @@ ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_deleted;
 CREATE TRIGGER pipeline_runs_inserted AFTER INSERT ON public.pipeline_runs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs();
 
 ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_inserted;
+
+--
+-- Name: pipeline_runs pipeline_runs_noted_insert; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER pipeline_runs_noted_insert AFTER INSERT ON public.pipeline_runs FOR EACH ROW EXECUTE FUNCTION public.note_pipeline_run_state();
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_noted_insert;
+
+--
+-- Name: pipeline_runs pipeline_runs_noted_update; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER pipeline_runs_noted_update AFTER UPDATE ON public.pipeline_runs FOR EACH ROW WHEN (((((old.state)::text IS DISTINCT FROM (new.state)::text) OR ((old.step_id)::text IS DISTINCT FROM (new.step_id)::text)) OR (old.reason IS DISTINCT FROM new.reason))) EXECUTE FUNCTION public.note_pipeline_run_state();
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_noted_update;
 
 --
 -- Name: pipeline_runs pipeline_runs_touched; Type: TRIGGER; Schema: public; Owner: -

@@ -11,6 +11,7 @@ use crate::{
     auth::{password::Hasher, role::Role},
     config::{Anonymous, CookieSecure, Registration},
     db::Pool,
+    emr::Emr,
     limits::Limits,
     live::{Groups, listener, tally::Tally},
     server::Shortage,
@@ -29,6 +30,8 @@ pub struct Parts {
     pub hasher: Hasher,
     /// Who gets what the views make.
     pub groups: Groups,
+    /// The pipeline on Amazon EMR.
+    pub emr: Emr,
     /// How many sockets there are, and why others ended.
     pub tally: Tally,
     /// How the listener is.

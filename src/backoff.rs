@@ -30,8 +30,18 @@ impl Backoff {
 
     /// Waits before the next attempt.
     pub(crate) async fn pause(&mut self) {
-        let pause = self.next.mul_f64(rand::random_range(0.5..1.0));
+        let pause = jittered(self.next);
         self.next = (self.next * 2).min(self.longest);
         time::sleep(pause).await;
     }
+
+    /// The pause after the `n`th failure, from 1, where the count is kept elsewhere.
+    pub(crate) fn nth(&self, n: u32) -> Duration {
+        let doubled = 1u32.checked_shl(n.saturating_sub(1)).unwrap_or(u32::MAX);
+        jittered(self.first.saturating_mul(doubled).min(self.longest))
+    }
+}
+
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.5..1.0))
 }

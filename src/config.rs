@@ -1,5 +1,6 @@
 //! The command line and the environment: the only reader of variables.
 
+pub mod emr;
 pub mod users;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, error::ContextKind, error::Error
 use jiff::tz::TimeZone;
 use warp::http::HeaderValue;
 
+pub use self::emr::Emr;
 use crate::{
     db::{dsn::Dsn, users::Role},
     error::{Error, Result},
@@ -32,6 +34,8 @@ pub enum Command {
     Migrate(Box<Database>),
     /// Add people, list them, change what they may do.
     Users(Box<users::Users>),
+    /// Start, list and cancel runs on Amazon EMR.
+    Emr(Box<emr::Command>),
 }
 
 /// How to reach the database, and its calendar.
@@ -122,6 +126,10 @@ pub struct Config {
     /// Form of the log.
     #[arg(long, env, default_value = "text")]
     pub log_format: LogFormat,
+
+    /// Where pipeline steps run.
+    #[command(flatten)]
+    pub emr: Emr,
 }
 
 /// Whether strangers may register.

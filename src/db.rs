@@ -13,6 +13,7 @@ pub mod primary;
 pub mod runs;
 pub mod sessions;
 pub mod sources;
+pub mod submissions;
 pub mod tls;
 pub mod users;
 

@@ -7,8 +7,11 @@ pub mod cors;
 mod health;
 mod page;
 pub mod reply;
+mod runs;
 mod sources;
 mod users;
+
+use std::convert::Infallible;
 
 use uuid::Uuid;
 use warp::{
@@ -55,12 +58,14 @@ pub fn api(app: &App) -> BoxedFilter<(Response,)> {
         .and(warp::method())
         .and(warp::ext::get::<Peer>())
         .and(warp::header::headers_cloned())
+        .and(query())
         .and(warp::body::stream().map(Body::new))
-        .then(move |endpoint, method, peer, headers, body| {
+        .then(move |endpoint, method, peer, headers, query, body| {
             let request = Request {
                 method,
                 peer,
                 headers,
+                query,
                 body,
             };
             serve(app.clone(), endpoint, request)
@@ -75,11 +80,17 @@ pub fn not_found() -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
+/// What follows the question mark, if anything.
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}
+
 /// A request to an endpoint.
 struct Request {
     method: Method,
     peer: Peer,
     headers: HeaderMap,
+    query: String,
     body: Body,
 }
 
@@ -102,13 +113,20 @@ enum Endpoint {
     Me,
     Users,
     User(Uuid),
+    Runs,
+    Run(Uuid),
+    CancelRun(Uuid),
+    StartJob,
 }
 
 impl Endpoint {
     /// The endpoint at a path, with or without its last slash.
     fn at(path: &str) -> Option<Self> {
-        let path = path.strip_prefix("/api/")?;
         let path = path.strip_suffix('/').unwrap_or(path);
+        if path == "/emrrunner/start" {
+            return Some(Self::StartJob);
+        }
+        let path = path.strip_prefix("/api/")?;
         Some(match path.split_once('/') {
             None => match path {
                 "register" => Self::Register,
@@ -121,7 +139,12 @@ impl Endpoint {
                 "data-library" => Self::Library,
                 "me" => Self::Me,
                 "users" => Self::Users,
+                "pipeline-runs" => Self::Runs,
                 _ => return None,
+            },
+            Some(("pipeline-runs", run)) => match run.strip_suffix("/cancel") {
+                Some(id) => Self::CancelRun(canonical(id)?),
+                None => Self::Run(canonical(run)?),
             },
             Some((name, id)) => {
                 let to = match name {
@@ -146,7 +169,9 @@ impl Endpoint {
             | Self::LogoutEverywhere
             | Self::Password
             | Self::Add
-            | Self::Reactivate(_) => &[Method::OPTIONS, Method::POST],
+            | Self::Reactivate(_)
+            | Self::CancelRun(_)
+            | Self::StartJob => &[Method::OPTIONS, Method::POST],
             Self::Logout => &[
                 Method::DELETE,
                 Method::GET,
@@ -155,7 +180,7 @@ impl Endpoint {
                 Method::POST,
                 Method::PUT,
             ],
-            Self::Read | Self::Library | Self::Me | Self::Users => {
+            Self::Read | Self::Library | Self::Me | Self::Users | Self::Runs | Self::Run(_) => {
                 &[Method::GET, Method::HEAD, Method::OPTIONS]
             }
             Self::Update(_) => &[Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT],
@@ -177,13 +202,17 @@ impl Endpoint {
             | Self::Password
             | Self::Read
             | Self::Library
-            | Self::Me => true,
+            | Self::Me
+            | Self::Runs
+            | Self::Run(_) => true,
             Self::Add
             | Self::Update(_)
             | Self::Delete(_)
             | Self::Activate(_)
             | Self::Deactivate(_)
-            | Self::Reactivate(_) => role.may_edit(),
+            | Self::Reactivate(_)
+            | Self::CancelRun(_)
+            | Self::StartJob => role.may_edit(),
             Self::Users | Self::User(_) => role.may_manage_users(),
         }
     }
@@ -299,6 +328,10 @@ async fn answer(
         Endpoint::Me => users::me(app, who).await,
         Endpoint::Users => users::list(app).await,
         Endpoint::User(id) => users::user(app, id, request).await,
+        Endpoint::Runs => runs::list(app, &request.query).await,
+        Endpoint::Run(id) => runs::one(app, id).await,
+        Endpoint::CancelRun(id) => runs::cancel(app, id).await,
+        Endpoint::StartJob => runs::start(app, who, request).await,
     }
 }
 
@@ -322,6 +355,17 @@ mod tests {
                 &format!("/api/delete-source/{ID}"),
                 Some(Endpoint::Delete(id)),
             ),
+            ("/api/pipeline-runs/", Some(Endpoint::Runs)),
+            (
+                &format!("/api/pipeline-runs/{ID}/"),
+                Some(Endpoint::Run(id)),
+            ),
+            (
+                &format!("/api/pipeline-runs/{ID}/cancel/"),
+                Some(Endpoint::CancelRun(id)),
+            ),
+            ("/api/pipeline-runs/cancel/", None),
+            ("/emrrunner/start", Some(Endpoint::StartJob)),
             ("/api/login//", None),
             ("/API/login/", None),
             ("/api/", None),

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! One arrow: PostgreSQL -> listener -> signal -> view -> group -> socket. Nothing flows back up: a
-//! write ends at the table, and what anybody sees of it arrives by the arrow.
+//! write ends at the table, and what anybody sees of it arrives by the arrow. Pipeline runs too: [`emr`]
+//! takes requests from their table to the cluster and writes what the cluster says back into it.
 //!
 //! # Words
 //!
@@ -43,6 +44,8 @@
 //! * A group never sees SQL; `db` never sees HTTP; [`ws`] never sees what messages mean.
 //! * A member that is slow costs the others nothing: it skips to the newest frame.
 //! * Every password is looked at in [`auth::prove`], so that every wrong one counts.
+//! * A run is noted as being sent before it is sent, and one whose answer was lost is looked for at
+//!   the cluster before it is sent again. Nobody waits for AWS but who asked for the run.
 
 pub mod app;
 pub mod auth;
@@ -51,6 +54,7 @@ pub mod cli;
 pub mod config;
 pub mod day;
 pub mod db;
+pub mod emr;
 pub mod error;
 pub mod forms;
 pub mod http;
@@ -72,6 +76,7 @@ use self::{
     backoff::Backoff,
     config::{Config, RateLimits},
     db::{Pool, dsn::Dsn, migrate},
+    emr::Emr,
     error::{Error, Result},
     limits::Limits,
     live::{Live, tally::Tally},
@@ -102,12 +107,14 @@ pub async fn run(
 
     let live = Live::default();
     let shortage = Shortage::default();
+    let emr = Emr::new(config.emr);
     let (migrated, is_migrated) = watch::channel(false);
     let stopping = CancellationToken::new();
     let app = App::new(Parts {
         pool: pool.clone(),
         hasher: Hasher::new(),
         groups: live.groups.clone(),
+        emr: emr.clone(),
         tally: Tally::default(),
         listener: live.status.clone(),
         shortage: shortage.clone(),
@@ -140,6 +147,7 @@ pub async fn run(
         tokio::select! {
             ended = live.run(listen, &pool, &zone.rules) => ended,
             () = day::run(pool.clone(), zone.rules.clone()) => Ok(()),
+            () = emr.run(pool.clone()) => Ok(()),
         }
     };
     let mut work = pin!(work);

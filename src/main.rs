@@ -52,6 +52,10 @@ fn start(command: Command) -> Result<()> {
                 log(LogFormat::Text, LevelFilter::WARN);
                 cli::users::run(*users).await
             }
+            Command::Emr(command) => {
+                log(LogFormat::Text, LevelFilter::WARN);
+                cli::emr::run(*command).await
+            }
         }
     })
 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::db::{
     counts::Counts,
+    runs::{Past, Run},
     sources::Source,
     users::{Account, Role},
 };
@@ -176,6 +177,68 @@ pub fn library(counts: &Counts) -> [Section; 3] {
             [counts.pending, counts.in_progress, counts.completed],
         ),
     ]
+}
+
+/// A pipeline run as clients see it, with what it went through where that is asked for.
+#[derive(Serialize)]
+pub struct RunBody<'a> {
+    id: Uuid,
+    source_id: Option<Uuid>,
+    kind: &'a str,
+    step: &'a str,
+    deploy_mode: &'a str,
+    state: &'a str,
+    step_id: Option<&'a str>,
+    cluster_id: Option<&'a str>,
+    reason: Option<&'a str>,
+    requested_by: &'a str,
+    created_at: LocalTime<'a>,
+    updated_at: LocalTime<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<Vec<PastBody<'a>>>,
+}
+
+#[derive(Serialize)]
+struct PastBody<'a> {
+    at: LocalTime<'a>,
+    state: &'a str,
+    step_id: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> RunBody<'a> {
+    /// Times are written in `zone`.
+    pub fn new(run: &'a Run, zone: &'a TimeZone) -> Self {
+        Self {
+            id: run.id,
+            source_id: run.source_id,
+            kind: &run.kind,
+            step: &run.step,
+            deploy_mode: &run.deploy_mode,
+            state: &run.state,
+            step_id: run.step_id.as_deref(),
+            cluster_id: run.cluster_id.as_deref(),
+            reason: run.reason.as_deref(),
+            requested_by: &run.requested_by,
+            created_at: LocalTime(run.created_at, zone),
+            updated_at: LocalTime(run.updated_at, zone),
+            history: None,
+        }
+    }
+
+    /// The same with what the run went through.
+    pub fn with_history(run: &'a Run, history: &'a [Past], zone: &'a TimeZone) -> Self {
+        let past = |past: &'a Past| PastBody {
+            at: LocalTime(past.at, zone),
+            state: &past.state,
+            step_id: past.step_id.as_deref(),
+            reason: past.reason.as_deref(),
+        };
+        Self {
+            history: Some(history.iter().map(past).collect()),
+            ..Self::new(run, zone)
+        }
+    }
 }
 
 /// `2026-11-23T01:05:58.702123+01:00`: local time and offset, six digits or no fraction.

@@ -1,14 +1,18 @@
 //! The product's own path from the handshake to the socket, with its group fed by hand: no database,
 //! no listener, no views. Strangers may follow the reading sockets.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 use marketplace::{
     app::{App, Parts},
     auth::{password::Hasher, role::Role},
-    config::{Anonymous, CookieSecure, Registration},
+    config::{self, Anonymous, CookieSecure, Registration},
     db::Pool,
+    emr::Emr,
     http,
     limits::Limits,
     live::{Live, tally::Tally, view::Snapshot},
@@ -34,6 +38,12 @@ pub(crate) fn main() -> Result<()> {
             pool,
             hasher: Hasher::new(),
             groups: live.groups.clone(),
+            emr: Emr::new(config::Emr {
+                emr_cluster_id: None,
+                s3_path: None,
+                pipeline_steps: Vec::new(),
+                emr_poll: Duration::from_secs(5),
+            }),
             tally: Tally::default(),
             listener: live.status.clone(),
             shortage: server::Shortage::default(),

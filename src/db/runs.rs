@@ -1,9 +1,25 @@
-//! The table `pipeline_runs`: its row and its statements.
+//! The table `pipeline_runs`: its row, its history and its statements.
 
-use tokio_postgres::{Client, types::Type};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_postgres::{
+    Client, Row,
+    types::{ToSql, Type},
+};
 use uuid::Uuid;
 
 use crate::error::Result;
+
+/// The state of a run before the cluster knows of it.
+pub const REQUESTED: &str = "requested";
+/// The state of a run that the cluster never took.
+pub const REFUSED: &str = "refused";
+/// The state of a run that the cluster no longer knows.
+pub const LOST: &str = "lost";
+
+/// Longest list; the newest runs are in it.
+const MAX_LISTED: i64 = 1000;
 
 /// One pipeline run, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,22 +34,199 @@ pub struct Run {
     pub state: String,
     pub step_id: Option<String>,
     pub reason: Option<String>,
+    pub kind: String,
+    pub deploy_mode: String,
+    pub cluster_id: Option<String>,
+    pub requested_by: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// Whether its state will not change any more.
+    pub is_final: bool,
 }
+
+/// A state that a run was in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is what its name says")]
+pub struct Past {
+    pub at: Timestamp,
+    pub state: String,
+    pub step_id: Option<String>,
+    pub reason: Option<String>,
+}
+
+/// What is asked of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the columns are described in the database itself"
+)]
+pub struct Request {
+    pub source_id: Option<Uuid>,
+    pub kind: &'static str,
+    pub step: String,
+    pub deploy_mode: &'static str,
+    pub requested_by: String,
+}
+
+/// A run that the cluster has, and the step it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is what its name says")]
+pub struct Followed {
+    pub id: Uuid,
+    pub cluster_id: Option<String>,
+    pub step_id: String,
+    pub state: String,
+    pub reason: Option<String>,
+}
+
+/// What the cluster says of a followed run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is what its name says")]
+pub struct Change {
+    pub id: Uuid,
+    /// The state that it had when the cluster was asked.
+    pub from: String,
+    pub state: String,
+    pub reason: Option<String>,
+}
+
+const COLUMNS: &str = "id, source_id, step, state, step_id, reason, kind, deploy_mode, cluster_id, \
+    requested_by, created_at, updated_at, pipeline_state_is_final(state)";
 
 /// Those of `ids` that exist, oldest first.
 pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Run>> {
-    let sql = "select id, source_id, step, state, step_id, reason from pipeline_runs
-                where id = any($1) order by created_at, id";
-    let rows = client.query_typed(sql, &[(&ids, Type::UUID_ARRAY)]).await?;
+    let sql =
+        format!("select {COLUMNS} from pipeline_runs where id = any($1) order by created_at, id");
+    let rows = client
+        .query_typed(&sql, &[(&ids, Type::UUID_ARRAY)])
+        .await?;
+    Ok(rows.iter().map(run).collect())
+}
+
+/// One run.
+pub async fn find(client: &Client, id: Uuid) -> Result<Option<Run>> {
+    Ok(by_ids(client, &[id]).await?.pop())
+}
+
+/// The newest runs, those of one source or in one state if asked so, newest first.
+pub async fn list(client: &Client, source: Option<Uuid>, state: Option<&str>) -> Result<Vec<Run>> {
+    let sql = format!(
+        "select {COLUMNS} from pipeline_runs
+          where ($1::uuid is null or source_id = $1) and ($2::text is null or state = $2)
+          order by created_at desc, id limit $3"
+    );
+    let values: [(&(dyn ToSql + Sync), Type); 3] = [
+        (&source, Type::UUID),
+        (&state, Type::TEXT),
+        (&MAX_LISTED, Type::INT8),
+    ];
+    let rows = client.query_typed(&sql, &values).await?;
+    Ok(rows.iter().map(run).collect())
+}
+
+/// What a run went through, oldest first.
+pub async fn history(client: &Client, id: Uuid) -> Result<Vec<Past>> {
+    let sql =
+        "select at, state, step_id, reason from pipeline_run_states where run_id = $1 order by at";
+    let rows = client.query_typed(sql, &[(&id, Type::UUID)]).await?;
     Ok(rows
         .iter()
-        .map(|row| Run {
-            id: row.get(0),
-            source_id: row.get(1),
-            step: row.get(2),
-            state: row.get(3),
-            step_id: row.get(4),
-            reason: row.get(5),
+        .map(|row| Past {
+            at: row.get(0),
+            state: row.get(1),
+            step_id: row.get(2),
+            reason: row.get(3),
         })
         .collect())
+}
+
+/// Asks for a run under a fresh `id`; a server hands it to the cluster.
+pub async fn insert(client: &Client, id: Uuid, request: &Request) -> Result<()> {
+    let sql = "insert into pipeline_runs (id, source_id, kind, step, deploy_mode, requested_by)
+               values ($1, $2, $3, $4, $5, $6)";
+    let values: [(&(dyn ToSql + Sync), Type); 6] = [
+        (&id, Type::UUID),
+        (&request.source_id, Type::UUID),
+        (&request.kind, Type::TEXT),
+        (&request.step, Type::TEXT),
+        (&request.deploy_mode, Type::TEXT),
+        (&request.requested_by, Type::TEXT),
+    ];
+    client.execute_typed(sql, &values).await?;
+    Ok(())
+}
+
+/// Cancels a run of which the cluster cannot know yet; false when it may.
+pub async fn cancel_waiting(client: &Client, id: Uuid) -> Result<bool> {
+    let sql = "select cancel_waiting_run($1)";
+    let rows = client.query_typed(sql, &[(&id, Type::UUID)]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}
+
+/// Whether `node` is the one that follows the runs, for so long from now on.
+pub async fn take_turn(client: &Client, node: Uuid, lease: Duration) -> Result<bool> {
+    let sql = "insert into pipeline_followers as f (node, until)
+        values ($1, clock_timestamp() + $2 * interval '1 second')
+        on conflict (only_one) do update set node = excluded.node, until = excluded.until
+         where f.node = excluded.node or f.until < clock_timestamp()";
+    let values: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&node, Type::UUID), (&lease.as_secs_f64(), Type::FLOAT8)];
+    Ok(client.execute_typed(sql, &values).await? == 1)
+}
+
+/// The runs that the cluster has and that are not over, oldest first.
+pub async fn followed(client: &Client) -> Result<Vec<Followed>> {
+    let sql = "select id, cluster_id, step_id, state, reason from pipeline_runs
+        where step_id is not null and not pipeline_state_is_final(state) order by created_at";
+    let rows = client.query_typed(sql, &[]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Followed {
+            id: row.get(0),
+            cluster_id: row.get(1),
+            step_id: row.get(2),
+            state: row.get(3),
+            reason: row.get(4),
+        })
+        .collect())
+}
+
+/// Stores what the cluster says, in one statement; what somebody has changed by hand in the
+/// meantime stays.
+pub async fn change(client: &Client, changes: &[Change]) -> Result<u64> {
+    let sql = "update pipeline_runs r set state = left(c.state, 50), reason = c.reason
+          from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) c (id, was, state, reason)
+         where r.id = c.id and r.state = c.was";
+    let ids: Vec<_> = changes.iter().map(|change| change.id).collect();
+    let from: Vec<_> = changes.iter().map(|change| change.from.as_str()).collect();
+    let states: Vec<_> = changes.iter().map(|change| change.state.as_str()).collect();
+    let reasons: Vec<_> = changes
+        .iter()
+        .map(|change| change.reason.as_deref())
+        .collect();
+    let values: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&ids, Type::UUID_ARRAY),
+        (&from, Type::TEXT_ARRAY),
+        (&states, Type::TEXT_ARRAY),
+        (&reasons, Type::TEXT_ARRAY),
+    ];
+    Ok(client.execute_typed(sql, &values).await?)
+}
+
+fn run(row: &Row) -> Run {
+    Run {
+        id: row.get(0),
+        source_id: row.get(1),
+        step: row.get(2),
+        state: row.get(3),
+        step_id: row.get(4),
+        reason: row.get(5),
+        kind: row.get(6),
+        deploy_mode: row.get(7),
+        cluster_id: row.get(8),
+        requested_by: row.get(9),
+        created_at: row.get(10),
+        updated_at: row.get(11),
+        is_final: row.get(12),
+    }
 }

@@ -3,42 +3,66 @@
 use std::{fs, path::Path};
 
 /// A module, and what of the crate its files must not name.
-const FORBIDDEN: [(&str, &[&str]); 15] = [
+const FORBIDDEN: [(&str, &[&str]); 16] = [
     (
         "error",
         &[
-            "app", "auth", "config", "db", "http", "live", "ws", "wire", "server",
+            "emr", "app", "auth", "config", "db", "http", "live", "ws", "wire", "server",
         ],
     ),
     (
         "ws",
         &[
-            "app", "auth", "config", "db", "error", "http", "live", "wire", "server",
+            "emr", "app", "auth", "config", "db", "error", "http", "live", "wire", "server",
         ],
     ),
     (
         "db",
         &[
-            "app", "auth", "http", "live", "ws", "wire", "server", "forms",
+            "emr", "app", "auth", "http", "live", "ws", "wire", "server", "forms",
         ],
     ),
     (
         "wire",
-        &["app", "auth", "http", "live", "ws", "server", "forms"],
+        &[
+            "emr", "app", "auth", "http", "live", "ws", "server", "forms",
+        ],
     ),
-    ("forms", &["app", "auth", "http", "live", "ws", "server"]),
-    ("auth", &["live", "ws", "server", "forms"]),
+    (
+        "forms",
+        &["emr", "app", "auth", "http", "live", "ws", "server"],
+    ),
+    ("auth", &["emr", "live", "ws", "server", "forms"]),
     (
         "live/channel",
-        &["app", "auth", "config", "db", "http", "ws", "live::view"],
+        &[
+            "emr",
+            "app",
+            "auth",
+            "config",
+            "db",
+            "http",
+            "ws",
+            "live::view",
+        ],
     ),
     (
         "live/signal",
-        &["app", "auth", "config", "db", "http", "ws", "live::view"],
+        &[
+            "emr",
+            "app",
+            "auth",
+            "config",
+            "db",
+            "http",
+            "ws",
+            "live::view",
+        ],
     ),
     (
         "live/listener",
         &[
+            "emr",
             "app",
             "auth",
             "db",
@@ -51,6 +75,7 @@ const FORBIDDEN: [(&str, &[&str]); 15] = [
     (
         "live/group",
         &[
+            "emr",
             "app",
             "auth",
             "config",
@@ -63,6 +88,7 @@ const FORBIDDEN: [(&str, &[&str]); 15] = [
     (
         "live/view",
         &[
+            "emr",
             "app",
             "auth",
             "config",
@@ -75,17 +101,26 @@ const FORBIDDEN: [(&str, &[&str]); 15] = [
     (
         "limits",
         &[
-            "app", "auth", "config", "db", "error", "http", "live", "ws", "wire", "server",
+            "emr", "app", "auth", "config", "db", "error", "http", "live", "ws", "wire", "server",
         ],
     ),
     (
         "peer",
         &[
-            "app", "auth", "config", "db", "error", "http", "limits", "live", "ws", "wire",
+            "emr", "app", "auth", "config", "db", "error", "http", "limits", "live", "ws", "wire",
             "server",
         ],
     ),
-    ("server", &["app", "auth", "db", "http", "live", "ws"]),
+    (
+        "server",
+        &["emr", "app", "auth", "db", "http", "live", "ws"],
+    ),
+    (
+        "emr",
+        &[
+            "app", "auth", "http", "live", "ws", "wire", "server", "forms", "cli",
+        ],
+    ),
     ("cli", &["app", "http", "live", "ws", "server"]),
 ];
 

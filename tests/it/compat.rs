@@ -2,7 +2,7 @@
 //! The recordings say what is right; nothing here may know how the server works, it is reached only as a client reaches
 //! it (and by SQL, where a case edits a row by hand).
 
-mod aws;
+pub(crate) mod aws;
 mod deviations;
 mod engine;
 mod judge;
@@ -135,6 +135,21 @@ async fn assert_replay(file: &str, passed: usize, skipped: usize) {
         (passed, skipped),
         "{report}"
     );
+}
+
+/// The cases for a server with a cluster. The judge notes every request to AWS, so the server is not
+/// to ask how the steps are while cases run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emr_with_a_cluster() {
+    let database = crate::server::database().await;
+    let stub = AwsStub::start().await;
+    let mut settings = crate::emr::settings(&stub.base, "j-6I7TOFJU4VXWR");
+    settings.push(("EMR_POLL", "1h".into()));
+    let server = crate::emr::Pipeline::with(&database, &settings).await;
+    let report = replay(&server.base, &database.url, "emr.json", &Emr::Stub(stub)).await;
+    println!("\n{report}");
+    assert!(report.failed.is_empty(), "{report}");
+    assert_eq!((report.passed, report.skipped.len()), (14, 15), "{report}");
 }
 
 /// One test for each file, so that they run side by side.

@@ -17,6 +17,7 @@ mod compat;
 mod dashboard;
 mod day;
 mod embedded;
+mod emr;
 mod exhaustion;
 mod failover;
 mod faults;

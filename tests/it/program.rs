@@ -118,6 +118,9 @@ async fn bad_settings_stop_the_start_with_one_line_that_names_the_variable() {
         ("POOL_SIZE", "0"),
         ("MAX_CONNECTIONS", "many"),
         ("LOG_FORMAT", "xml"),
+        ("PIPELINE_STEPS", "qc,$(id)"),
+        ("S3_PATH", "s3://bucket; id"),
+        ("EMR_POLL", "now"),
     ] {
         let mut command = program(&["serve"]);
         command.env(good.0, good.1).env(variable, value);
@@ -162,6 +165,10 @@ async fn help_names_every_variable() {
         "POOL_SIZE",
         "MAX_CONNECTIONS",
         "DATA_DIR",
+        "EMR_CLUSTER_ID",
+        "S3_PATH",
+        "PIPELINE_STEPS",
+        "EMR_POLL",
     ] {
         assert!(
             help.contains(&format!("[env: {variable}")),

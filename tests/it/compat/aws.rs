@@ -61,7 +61,9 @@ async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Value>>>) {
 }
 
 /// `None` at the end of the connection, `Some(None)` for a request without a target.
-async fn read_request(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Option<Value>>> {
+pub(crate) async fn read_request(
+    stream: &mut BufReader<TcpStream>,
+) -> std::io::Result<Option<Option<Value>>> {
     let mut line = String::new();
     if stream.read_line(&mut line).await? == 0 {
         return Ok(None);

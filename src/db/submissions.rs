@@ -1,0 +1,230 @@
+//! The table `pipeline_submissions`: runs that a server is handing to the cluster. Its statements
+//! are what keeps a step from being lost or sent twice; AWS is never seen here.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_postgres::{Client, Row, types::Type};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+
+/// A run that this server has claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// Names the run.
+    pub run_id: Uuid,
+    /// `step` or `job`.
+    pub kind: String,
+    /// The step's or the job's name, unchecked: a DBA may have written it.
+    pub step: String,
+    /// `cluster` or `client`.
+    pub deploy_mode: String,
+    /// Whether it was asked for too long ago to be still wanted.
+    pub is_stale: bool,
+    /// How often it was claimed, this time included.
+    pub attempts: i32,
+    /// What was sent before, without an answer.
+    pub sent: Option<Sent>,
+}
+
+/// A request that the cluster may have accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Where it was sent.
+    pub cluster_id: String,
+    /// What was to be run.
+    pub command: String,
+    /// When it was first sent, by the database's clock.
+    pub at: Timestamp,
+}
+
+/// Claims up to `limit` runs for `node`, for so long: of each command the one in doubt, or else the
+/// one that waits longest, unless another server has it. The one in doubt need not be the oldest,
+/// for an older one may have been committed later; nor may it wait for that one, which waits for it.
+pub async fn claim(
+    client: &Client,
+    node: Uuid,
+    lease: Duration,
+    stale_after: Duration,
+    limit: i64,
+) -> Result<Vec<Submission>> {
+    let sql = "with waiting as (
+            select r.id from pipeline_runs r
+             where r.state = 'requested' and r.step_id is null
+               and (exists (
+                       select from pipeline_submissions s
+                        where s.run_id = r.id and s.sent_at is not null)
+                    or not exists (
+                       select from pipeline_runs other
+                         left join pipeline_submissions s on s.run_id = other.id
+                        where other.state = 'requested' and other.step_id is null
+                          and (other.kind, other.step, other.deploy_mode)
+                              = (r.kind, r.step, r.deploy_mode)
+                          and (s.sent_at is not null
+                               or (other.created_at, other.id) < (r.created_at, r.id))))
+               and not exists (
+                   select from pipeline_submissions s
+                    where s.run_id = r.id and s.claimed_until > clock_timestamp())
+             order by r.created_at, r.id limit $4
+               for update of r skip locked
+        ), claimed as (
+            insert into pipeline_submissions as s (run_id, node, claimed_until, attempts)
+            select id, $1, clock_timestamp() + $2 * interval '1 second', 1 from waiting
+                on conflict (run_id) do update
+               set node = excluded.node, claimed_until = excluded.claimed_until,
+                   attempts = s.attempts + 1
+             where s.claimed_until <= clock_timestamp()
+            returning s.run_id, s.attempts, s.cluster_id, s.command, s.sent_at
+        )
+        select r.id, r.kind, r.step, r.deploy_mode,
+               r.created_at < clock_timestamp() - $3 * interval '1 second',
+               c.attempts, c.sent_at, c.cluster_id, c.command
+          from claimed c join pipeline_runs r on r.id = c.run_id";
+    let rows = client
+        .query_typed(
+            sql,
+            &[
+                (&node, Type::UUID),
+                (&lease.as_secs_f64(), Type::FLOAT8),
+                (&stale_after.as_secs_f64(), Type::FLOAT8),
+                (&limit, Type::INT8),
+            ],
+        )
+        .await?;
+    Ok(rows.iter().map(submission).collect())
+}
+
+/// Notes that the run is being sent from now on, and claims it for so long again. False when it is
+/// not to be sent: it was cancelled, it is another server's, or a run of the same command is in
+/// doubt.
+pub async fn send(
+    client: &Client,
+    run_id: Uuid,
+    node: Uuid,
+    lease: Duration,
+    cluster_id: &str,
+    command: &str,
+) -> Result<bool> {
+    let sql = "with run as (
+            select id from pipeline_runs
+             where id = $1 and state = 'requested' and step_id is null for update)
+        update pipeline_submissions s
+           set claimed_until = clock_timestamp() + $3 * interval '1 second', cluster_id = $4,
+               command = $5, sent_at = coalesce(sent_at, clock_timestamp())
+          from run
+         where s.run_id = run.id and s.node = $2 and s.claimed_until > clock_timestamp()";
+    let sent = client
+        .execute_typed(
+            sql,
+            &[
+                (&run_id, Type::UUID),
+                (&node, Type::UUID),
+                (&lease.as_secs_f64(), Type::FLOAT8),
+                (&cluster_id, Type::TEXT),
+                (&command, Type::TEXT),
+            ],
+        )
+        .await
+        .map_err(Error::from);
+    match sent {
+        Ok(rows) => Ok(rows == 1),
+        Err(Error::Constraint(name)) if name == "pipeline_submissions_one_in_doubt" => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets the run wait before its next attempt; `in_doubt` while the cluster may have accepted it.
+pub async fn postpone(
+    client: &Client,
+    run_id: Uuid,
+    node: Uuid,
+    pause: Duration,
+    in_doubt: bool,
+) -> Result<()> {
+    let sql = "update pipeline_submissions
+           set claimed_until = clock_timestamp() + $3 * interval '1 second',
+               sent_at = case when $4 then sent_at end
+         where run_id = $1 and node = $2";
+    client
+        .execute_typed(
+            sql,
+            &[
+                (&run_id, Type::UUID),
+                (&node, Type::UUID),
+                (&pause.as_secs_f64(), Type::FLOAT8),
+                (&in_doubt, Type::BOOL),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// The cluster has accepted the run as this step. False when the run is gone.
+pub async fn accepted(
+    client: &Client,
+    run_id: Uuid,
+    cluster_id: &str,
+    step_id: &str,
+) -> Result<bool> {
+    let sql = "with done as (delete from pipeline_submissions where run_id = $1)
+        update pipeline_runs set state = 'PENDING', step_id = $3, cluster_id = $2
+         where id = $1 and step_id is null";
+    let rows = client
+        .execute_typed(
+            sql,
+            &[
+                (&run_id, Type::UUID),
+                (&cluster_id, Type::TEXT),
+                (&step_id, Type::TEXT),
+            ],
+        )
+        .await?;
+    Ok(rows == 1)
+}
+
+/// The run will not be handed over.
+pub async fn refused(client: &Client, run_id: Uuid, reason: &str) -> Result<()> {
+    let sql = "with done as (delete from pipeline_submissions where run_id = $1)
+        update pipeline_runs set state = 'refused', reason = $2
+         where id = $1 and state = 'requested' and step_id is null";
+    client
+        .execute_typed(sql, &[(&run_id, Type::UUID), (&reason, Type::TEXT)])
+        .await?;
+    Ok(())
+}
+
+/// Forgets submissions whose run was deleted or given another state by hand.
+pub async fn sweep(client: &Client) -> Result<()> {
+    let sql = "delete from pipeline_submissions s
+         where s.claimed_until < clock_timestamp() and not exists (
+               select from pipeline_runs r
+                where r.id = s.run_id and r.state = 'requested' and r.step_id is null)";
+    client.execute_typed(sql, &[]).await?;
+    Ok(())
+}
+
+/// Those of `step_ids` that belong to a run, or did before it was deleted.
+pub async fn known_steps(client: &Client, step_ids: &[String]) -> Result<Vec<String>> {
+    let sql = "select distinct step_id from pipeline_run_states where step_id = any($1)";
+    let rows = client
+        .query_typed(sql, &[(&step_ids, Type::TEXT_ARRAY)])
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+fn submission(row: &Row) -> Submission {
+    Submission {
+        run_id: row.get(0),
+        kind: row.get(1),
+        step: row.get(2),
+        deploy_mode: row.get(3),
+        is_stale: row.get(4),
+        attempts: row.get(5),
+        sent: row.get::<_, Option<Timestamp>>(6).map(|at| Sent {
+            at,
+            cluster_id: row.get(7),
+            command: row.get(8),
+        }),
+    }
+}

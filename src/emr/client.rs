@@ -1,0 +1,293 @@
+//! Calls of the EMR API: one attempt each, in bounded time, with the failures sorted by what the
+//! caller can do. Never retries: whether a step may be sent again is known only to who keeps the
+//! books.
+
+use std::{error::Error as _, time::Duration};
+
+use aws_config::{
+    BehaviorVersion, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
+    timeout::TimeoutConfig,
+};
+use aws_sdk_emr::{
+    Client as Sdk,
+    config::ProvideCredentials,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{
+        ActionOnFailure, CancelStepsRequestStatus, HadoopJarStepConfig, StepConfig, StepStatus,
+        StepSummary,
+    },
+};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use jiff::Timestamp;
+
+use crate::config;
+
+/// To a host that does not answer at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Everything of one call.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(8);
+/// The jar that runs a command on the cluster.
+const JAR: &str = "command-runner.jar";
+/// What the codes of refusals for the sake of the rate have in common.
+const THROTTLED: [&str; 3] = ["Throttl", "TooManyRequests", "RequestLimitExceeded"];
+
+/// A way to the clusters of one account and region. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    sdk: Sdk,
+    /// Where new runs go.
+    pub(super) cluster_id: String,
+}
+
+/// Why a call did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The request itself is not accepted, now or later.
+    Refused(String),
+    /// Not accepted for now.
+    Throttled(String),
+    /// It may have been accepted: no answer came, or none that says so.
+    Doubtful(String),
+}
+
+/// A step as the cluster lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) args: Vec<String>,
+    pub(super) created: Option<Timestamp>,
+    pub(super) state: String,
+    pub(super) reason: Option<String>,
+}
+
+/// Some steps, newest first, and where the next ones are.
+pub(super) struct Page {
+    pub(super) steps: Vec<Step>,
+    pub(super) marker: Option<String>,
+}
+
+impl Client {
+    /// Finds region and credentials along the SDK's usual chain; says what is missing.
+    pub(super) async fn connect(settings: &config::Emr) -> Result<Self, String> {
+        let http = Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_timeout(CALL_TIMEOUT)
+            .build();
+        let found = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            // The timeout is enough, and shorter.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .load()
+            .await;
+        let mut missing = Vec::new();
+        if found.region().is_none() {
+            missing.push("a region (AWS_REGION) was not found".to_owned());
+        }
+        let credentials = match found.credentials_provider() {
+            Some(provider) => provider.provide_credentials().await.is_ok(),
+            None => false,
+        };
+        if !credentials {
+            missing.push(
+                "credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or an \
+                 instance role) were not found"
+                    .to_owned(),
+            );
+        }
+        if missing.is_empty() {
+            Ok(Self {
+                sdk: Sdk::new(&found),
+                cluster_id: settings.emr_cluster_id.clone().unwrap_or_default(),
+            })
+        } else {
+            Err(format!("EMR is not configured: {}", missing.join("; ")))
+        }
+    }
+
+    /// Adds a step that runs `command` in a shell; gives its id.
+    pub(super) async fn add(&self, name: &str, command: &str) -> Result<String, Failure> {
+        let jar = HadoopJarStepConfig::builder()
+            .jar(JAR)
+            .set_args(Some(shell(command).into()))
+            .build();
+        let step = StepConfig::builder()
+            .name(name)
+            .action_on_failure(ActionOnFailure::Continue)
+            .hadoop_jar_step(jar)
+            .build();
+        let added = self
+            .sdk
+            .add_job_flow_steps()
+            .job_flow_id(&self.cluster_id)
+            .steps(step)
+            .send()
+            .await
+            .map_err(|error| failure(&error))?;
+        let id = added.step_ids().first().cloned();
+        id.ok_or_else(|| Failure::Doubtful("EMR has answered without a step".into()))
+    }
+
+    /// Steps of a cluster: those of these ids (ten at most), or else all there are, a page at a
+    /// time.
+    pub(super) async fn list(
+        &self,
+        cluster_id: &str,
+        ids: Vec<String>,
+        marker: Option<String>,
+    ) -> Result<Page, Failure> {
+        let listed = self
+            .sdk
+            .list_steps()
+            .cluster_id(cluster_id)
+            .set_step_ids((!ids.is_empty()).then_some(ids))
+            .set_marker(marker)
+            .send()
+            .await
+            .map_err(|error| failure(&error))?;
+        // An empty list is a list; an answer without one is not the answer to this question.
+        let steps = listed
+            .steps
+            .ok_or_else(|| Failure::Doubtful("EMR has answered without a list of steps".into()))?;
+        Ok(Page {
+            steps: steps.into_iter().filter_map(summary).collect(),
+            marker: listed.marker,
+        })
+    }
+
+    /// One step.
+    pub(super) async fn describe(&self, cluster_id: &str, id: &str) -> Result<Step, Failure> {
+        let described = self
+            .sdk
+            .describe_step()
+            .cluster_id(cluster_id)
+            .step_id(id)
+            .send()
+            .await
+            .map_err(|error| failure(&error))?;
+        let step = described
+            .step
+            .ok_or_else(|| Failure::Doubtful("EMR has answered without a step".into()))?;
+        let summary_of = StepSummary::builder()
+            .id(id)
+            .set_name(step.name)
+            .set_config(step.config)
+            .set_status(step.status)
+            .build();
+        summary(summary_of).ok_or_else(|| Failure::Doubtful("EMR has not told the state".into()))
+    }
+
+    /// Asks the cluster to cancel a step.
+    pub(super) async fn cancel(&self, cluster_id: Option<&str>, id: &str) -> Result<(), Failure> {
+        let cancelled = self
+            .sdk
+            .cancel_steps()
+            .cluster_id(cluster_id.unwrap_or(&self.cluster_id))
+            .step_ids(id)
+            .send()
+            .await
+            .map_err(|error| failure(&error))?;
+        match cancelled.cancel_steps_info_list().first() {
+            Some(info) if info.status() == Some(&CancelStepsRequestStatus::Failed) => {
+                let why = info.reason().unwrap_or("EMR does not say why");
+                Err(Failure::Refused(format!("EMR cannot cancel it: {why}")))
+            }
+            Some(_) => Ok(()),
+            None => Err(Failure::Doubtful(
+                "EMR has not said whether it cancels the step".into(),
+            )),
+        }
+    }
+}
+
+impl Failure {
+    /// What was said, for people.
+    pub(super) fn why(self) -> String {
+        match self {
+            Self::Refused(why) | Self::Throttled(why) | Self::Doubtful(why) => why,
+        }
+    }
+}
+
+/// The arguments that run a command in a shell.
+pub(super) fn shell(command: &str) -> [String; 3] {
+    ["bash".into(), "-c".into(), command.into()]
+}
+
+fn summary(step: StepSummary) -> Option<Step> {
+    let status = step.status.as_ref()?;
+    let created = status.timeline().and_then(|timeline| {
+        let created = timeline.creation_date_time()?;
+        Timestamp::new(created.secs(), 0).ok()
+    });
+    Some(Step {
+        created,
+        state: status.state()?.as_str().to_owned(),
+        reason: reason(status),
+        args: step
+            .config
+            .as_ref()
+            .map(|config| config.args().to_vec())
+            .unwrap_or_default(),
+        name: step.name.unwrap_or_default(),
+        id: step.id?,
+    })
+}
+
+/// Why a step is in its state: what the failure's details say, else the change's own words.
+fn reason(status: &StepStatus) -> Option<String> {
+    let details = status.failure_details();
+    let parts: Vec<&str> = details
+        .into_iter()
+        .flat_map(|details| [details.reason(), details.message(), details.log_file()])
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect();
+    if !parts.is_empty() {
+        return Some(parts.join(" "));
+    }
+    let change = status.state_change_reason()?;
+    let message = change.message().filter(|message| !message.is_empty());
+    message
+        .map(ToOwned::to_owned)
+        .or_else(|| change.code().map(|code| code.as_str().to_owned()))
+}
+
+fn failure<E>(error: &SdkError<E>) -> Failure
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    let status = error
+        .raw_response()
+        .map_or(0, |response| response.status().as_u16());
+    if let SdkError::ServiceError(refusal) = error {
+        let code = refusal.err().code().unwrap_or_default();
+        let message = refusal.err().message().unwrap_or_default();
+        let why = format!("EMR: {code}: {message}");
+        return if THROTTLED.iter().any(|word| code.contains(word)) || status == 429 {
+            Failure::Throttled(why)
+        } else if (400..500).contains(&status) {
+            Failure::Refused(why)
+        } else {
+            Failure::Doubtful(why)
+        };
+    }
+    let mut why = format!("EMR: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        why = format!("{why}: {inner}");
+        cause = inner.source();
+    }
+    match error {
+        SdkError::ConstructionFailure(_) => Failure::Refused(why),
+        _ => Failure::Doubtful(why),
+    }
+}

@@ -1,0 +1,250 @@
+//! Hands requested runs to the cluster, whoever asked for them. A step carries no name of ours, so
+//! that none is lost or sent twice rests on the order of things: the row is noted as being sent
+//! before it is; of one command only one run is in doubt at a time; and one in doubt is looked for
+//! at the cluster before it is sent again. See `db::submissions`.
+
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::{task::JoinSet, time};
+
+use super::{
+    Emr,
+    client::{CALL_TIMEOUT, Client, Failure, Step, shell},
+    command,
+};
+use crate::{
+    backoff::Backoff,
+    db::{
+        Pool,
+        submissions::{self, Sent, Submission},
+    },
+    error::Result,
+};
+
+/// How long a claim holds. A server that dies leaves its runs to the others after this time.
+const LEASE: Duration = Duration::from_secs(15);
+/// How much of a claim must be left when a call begins, so that it ends before the claim does.
+const MARGIN: Duration = Duration::from_secs(2);
+/// How often is looked for runs that were asked for elsewhere, or have become free.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a run may be looked for; less than a claim.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(13);
+/// Calls at once.
+const MAX_AT_ONCE: usize = 8;
+/// A run that could not be handed over for so long is refused rather than started out of the blue.
+const STALE_AFTER: Duration = Duration::from_hours(1);
+/// By how much the clocks of the cluster and the database may differ when a step is looked for.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(15);
+/// Between attempts to hand over one run. The first is long enough for a request that was given up
+/// to arrive or to be lost.
+const AGAIN: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(30));
+/// Between attempts to read the table.
+const RETRY: Backoff = Backoff::new(LOOK_EVERY, Duration::from_secs(10));
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Submitter {
+    emr: Emr,
+    pool: Pool,
+}
+
+/// What becomes of a run after an attempt.
+enum Outcome {
+    /// It is this step of that cluster.
+    Accepted { cluster_id: String, step_id: String },
+    /// It will not run.
+    Refused(String),
+    /// It is tried again; `in_doubt` while the cluster may have it.
+    Later { why: String, in_doubt: bool },
+    /// It may not be sent at this moment: it is not ours any more, or another one of its command
+    /// is in doubt.
+    NotNow,
+}
+
+impl Submitter {
+    pub(super) fn new(emr: Emr, pool: Pool) -> Self {
+        Self { emr, pool }
+    }
+
+    /// Hands over runs for ever.
+    pub(super) async fn run(self) {
+        let mut under_way = JoinSet::new();
+        let mut retry = RETRY;
+        loop {
+            match self.claim(MAX_AT_ONCE - under_way.len()).await {
+                Ok(claimed) => {
+                    retry.reset();
+                    for run in claimed {
+                        under_way.spawn(self.clone().hand_over(run));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "requested runs cannot be read; trying again");
+                    retry.pause().await;
+                }
+            }
+            tokio::select! {
+                () = self.emr.0.bell.notified() => {}
+                () = time::sleep(LOOK_EVERY) => {}
+                Some(_) = under_way.join_next() => {}
+            }
+        }
+    }
+
+    async fn claim(&self, room: usize) -> Result<Vec<Submission>> {
+        if room == 0 {
+            return Ok(Vec::new());
+        }
+        let client = self.pool.client().await?;
+        submissions::sweep(&client).await?;
+        let room = i64::try_from(room).unwrap_or(i64::MAX);
+        submissions::claim(&client, self.emr.0.node, LEASE, STALE_AFTER, room).await
+    }
+
+    /// One attempt, and the note of what came of it.
+    async fn hand_over(self, run: Submission) {
+        let Ok(aws) = self.emr.client() else { return };
+        let outcome = match self.attempt(&aws, &run).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                // The claim runs out by itself, and the run is found as it was left.
+                return tracing::warn!(run = %run.run_id, %error, "a run was left as it is");
+            }
+        };
+        if let Err(error) = self.note(&run, outcome).await {
+            tracing::warn!(run = %run.run_id, %error, "what became of a run could not be noted");
+        }
+        self.emr.tell(run.run_id);
+    }
+
+    async fn attempt(&self, aws: &Client, run: &Submission) -> Result<Outcome> {
+        if let Some(sent) = &run.sent {
+            match self.find(aws, run, sent).await? {
+                Ok(Some(step_id)) => {
+                    let cluster_id = sent.cluster_id.clone();
+                    return Ok(Outcome::Accepted {
+                        cluster_id,
+                        step_id,
+                    });
+                }
+                Ok(None) => {}
+                Err(Failure::Refused(why)) => return Ok(Outcome::Refused(why)),
+                Err(Failure::Throttled(why) | Failure::Doubtful(why)) => {
+                    let in_doubt = true;
+                    return Ok(Outcome::Later { why, in_doubt });
+                }
+            }
+        }
+        if run.is_stale {
+            let why = "it could not be handed to EMR within an hour";
+            return Ok(Outcome::Refused(why.into()));
+        }
+        let command = match command::of(&self.emr.0.settings, run) {
+            Ok(command) => command,
+            Err(why) => return Ok(Outcome::Refused(why)),
+        };
+        let (id, node) = (run.run_id, self.emr.0.node);
+        let claimed = Instant::now();
+        let send = async {
+            let client = self.pool.client().await?;
+            submissions::send(&client, id, node, LEASE, &aws.cluster_id, &command).await
+        };
+        if !send.await? {
+            return Ok(Outcome::NotNow);
+        }
+        if claimed.elapsed() + CALL_TIMEOUT + MARGIN > LEASE {
+            // This process was asleep; by the time the call ended another might make it too.
+            let (why, in_doubt) = ("the database was slow".into(), run.sent.is_some());
+            return Ok(Outcome::Later { why, in_doubt });
+        }
+        Ok(match aws.add(&run.step, &command).await {
+            Ok(step_id) => Outcome::Accepted {
+                cluster_id: aws.cluster_id.clone(),
+                step_id,
+            },
+            Err(Failure::Refused(why)) => Outcome::Refused(why),
+            Err(Failure::Throttled(why)) => Outcome::Later {
+                why,
+                in_doubt: false,
+            },
+            Err(Failure::Doubtful(why)) => Outcome::Later {
+                why,
+                in_doubt: true,
+            },
+        })
+    }
+
+    async fn note(&self, run: &Submission, outcome: Outcome) -> Result<()> {
+        let id = run.run_id;
+        let client = self.pool.client().await?;
+        match outcome {
+            Outcome::Accepted {
+                cluster_id,
+                step_id,
+            } => {
+                if submissions::accepted(&client, id, &cluster_id, &step_id).await? {
+                    tracing::info!(run = %id, step = run.step, step_id, "EMR has taken a run");
+                } else {
+                    tracing::warn!(run = %id, step_id, "EMR has taken a run that is deleted");
+                }
+            }
+            Outcome::Refused(why) => {
+                tracing::warn!(run = %id, step = run.step, why, "a run is refused");
+                submissions::refused(&client, id, &why).await?;
+            }
+            Outcome::Later { why, in_doubt } => {
+                let pause = AGAIN.nth(u32::try_from(run.attempts).unwrap_or(u32::MAX));
+                tracing::warn!(run = %id, why, ?pause, in_doubt, "a run is handed over later");
+                let node = self.emr.0.node;
+                submissions::postpone(&client, id, node, pause, in_doubt).await?;
+            }
+            Outcome::NotNow => {
+                let (node, in_doubt) = (self.emr.0.node, run.sent.is_some());
+                submissions::postpone(&client, id, node, LOOK_EVERY, in_doubt).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for a run at the cluster that may have been sent: a step of its name and command, made
+    /// since, which is no other run's. Of several the oldest.
+    async fn find(
+        &self,
+        aws: &Client,
+        run: &Submission,
+        sent: &Sent,
+    ) -> Result<Result<Option<String>, Failure>> {
+        let looking = async {
+            let mut alike = Vec::new();
+            let mut marker = None;
+            loop {
+                let page = aws.list(&sent.cluster_id, Vec::new(), marker).await?;
+                let reached_older = page.steps.iter().any(|step| !is_since(step, sent.at));
+                let is_alike = |step: &Step| {
+                    is_since(step, sent.at)
+                        && step.name == run.step
+                        && step.args == shell(&sent.command)
+                };
+                alike.extend(page.steps.into_iter().filter(is_alike).map(|step| step.id));
+                marker = page.marker;
+                if reached_older || marker.is_none() {
+                    return Ok(alike);
+                }
+            }
+        };
+        let alike = match time::timeout(LOOK_TIMEOUT, looking).await {
+            Ok(Ok(alike)) => alike,
+            Ok(Err(failure)) => return Ok(Err(failure)),
+            Err(_) => return Ok(Err(Failure::Doubtful("EMR lists its steps slowly".into()))),
+        };
+        let known = submissions::known_steps(&*self.pool.client().await?, &alike).await?;
+        Ok(Ok(alike.into_iter().rfind(|id| !known.contains(id))))
+    }
+}
+
+/// Whether a step may have come of a request sent at that time.
+fn is_since(step: &Step, sent: Timestamp) -> bool {
+    step.created
+        .is_none_or(|created| created + CLOCK_SLACK >= sent)
+}

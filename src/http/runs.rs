@@ -1,0 +1,128 @@
+//! Runs of the pipeline over HTTP: list, one with its history, cancel, and the start of a packaged job.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+use warp::{http::StatusCode, reply::Response};
+
+use super::{
+    Request,
+    reply::{self, Problem},
+};
+use crate::{
+    app::App,
+    auth::Identity,
+    config::emr::DeployMode,
+    db::{self, runs},
+    emr::{Kind, Order, Refusal},
+    forms::Errors,
+    wire::RunBody,
+};
+
+/// The newest runs, newest first; `?source=` and `?state=` leave out others.
+pub(super) async fn list(app: &App, query: &str) -> Result<Response, Problem> {
+    let (mut source, mut state) = (None, None);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "source" if !value.is_empty() => {
+                let invalid = || Errors::of("source", "Must be a valid UUID.");
+                source = Some(Uuid::try_parse(&value).map_err(|_| invalid())?);
+            }
+            // No state contains a NUL, which PostgreSQL would not even compare with.
+            "state" if !value.is_empty() => state = Some(value.replace('\0', "?")),
+            _ => {}
+        }
+    }
+    let rows = db::in_time(async {
+        runs::list(&*app.pool.client().await?, source, state.as_deref()).await
+    })
+    .await?;
+    let bodies: Vec<_> = rows
+        .iter()
+        .map(|run| RunBody::new(run, &app.time_zone))
+        .collect();
+    Ok(reply::json(StatusCode::OK, &bodies))
+}
+
+/// One run with what it went through.
+pub(super) async fn one(app: &App, id: Uuid) -> Result<Response, Problem> {
+    let found = db::in_time(async {
+        let client = app.pool.client().await?;
+        Ok(match runs::find(&client, id).await? {
+            Some(run) => Some((run, runs::history(&client, id).await?)),
+            None => None,
+        })
+    });
+    let Some((run, history)) = found.await? else {
+        return Err(Problem::Error(StatusCode::NOT_FOUND, "Run not found"));
+    };
+    let body = RunBody::with_history(&run, &history, &app.time_zone);
+    Ok(reply::json(StatusCode::OK, &body))
+}
+
+/// Cancels a run.
+pub(super) async fn cancel(app: &App, id: Uuid) -> Result<Response, Problem> {
+    match app.emr.cancel(&app.pool, id).await {
+        Ok(run) => {
+            let run = RunBody::new(&run, &app.time_zone);
+            let body = json!({"success": true, "run": run});
+            Ok(reply::json(StatusCode::OK, &body))
+        }
+        Err(refusal) => refused(refusal),
+    }
+}
+
+/// Starts a packaged job: `{"job", "deploy_mode"}`.
+pub(super) async fn start(
+    app: &App,
+    who: Option<Identity>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let input = request.body.input(&request.headers).await?;
+    let order = match order(&input.body, who) {
+        Ok(order) => order,
+        Err(refusal) => return refused(refusal),
+    };
+    let details = json!({"job": order.name, "deploy_mode": order.deploy_mode.name()});
+    match app.emr.start(&app.pool, order).await {
+        Ok(run) => {
+            let body = json!({"success": true, "step_id": run.step_id, "details": details});
+            Ok(reply::json(StatusCode::OK, &body))
+        }
+        Err(refusal) => refused(refusal),
+    }
+}
+
+fn order(body: &Value, who: Option<Identity>) -> Result<Order, Refusal> {
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
+    let name = text("job").filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| Refusal::Invalid("job is missing".into()))?;
+    let deploy_mode = match body.get("deploy_mode") {
+        None | Some(Value::Null) => Some(DeployMode::Client),
+        Some(_) => text("deploy_mode").and_then(DeployMode::named),
+    };
+    Ok(Order {
+        kind: Kind::Job,
+        name: name.to_owned(),
+        deploy_mode: deploy_mode
+            .ok_or_else(|| Refusal::Invalid("deploy_mode is client or cluster".into()))?,
+        source_id: None,
+        requested_by: who.map(|who| who.username).unwrap_or_default(),
+    })
+}
+
+fn refused(refusal: Refusal) -> Result<Response, Problem> {
+    let error = refusal.to_string();
+    let (status, run_id) = match refusal {
+        Refusal::Invalid(_) => (StatusCode::BAD_REQUEST, None),
+        Refusal::NotFound(_) => (StatusCode::NOT_FOUND, None),
+        Refusal::Conflict(_) => (StatusCode::CONFLICT, None),
+        Refusal::NotConfigured(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
+        Refusal::Cluster { run_id, .. } => (StatusCode::BAD_GATEWAY, run_id),
+        Refusal::Failed(error) => return Err(error.into()),
+    };
+    let mut body = json!({"success": false, "error": error});
+    if let Some(run_id) = run_id {
+        body["run_id"] = json!(run_id);
+    }
+    Ok(reply::json(status, &body))
+}

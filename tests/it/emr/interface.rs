@@ -1,0 +1,269 @@
+//! Runs over HTTP and from the command line: list, history, cancel, packaged jobs.
+
+use serde_json::{Value, json};
+
+use super::{
+    Pipeline, ask, event,
+    fake::{self, Fake, Fate},
+    settings, the_run,
+};
+use crate::{
+    client::Http,
+    program::program,
+    server::{ORIGIN, eventually},
+};
+
+async fn runs(visitor: &mut Http, query: &str) -> Value {
+    let answer = visitor
+        .get(&format!("/api/pipeline-runs/{query}"))
+        .send()
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_are_listed_and_each_has_its_history() {
+    let fake = Fake::start().await;
+    let (pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let mut visitor = pipeline.visitor("alice").await;
+    let mut page = crate::server::open(&visitor, "/ws/EMRConsumer/").await;
+    assert_eq!(runs(&mut visitor, "").await, json!([]));
+    let source = "insert into sources (country) values ('x') returning id::text";
+    let source: String = dba.query_one(source, &[]).await.unwrap().get(0);
+    ask(&mut page, &json!({"step": "qc", "source_id": source})).await;
+    let last = ask(&mut page, &json!({"step": "cleaning"})).await;
+    let all = runs(&mut visitor, "").await;
+    let names: Vec<_> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| &run["step"])
+        .collect();
+    assert_eq!(names, ["cleaning", "qc"], "newest first");
+    let keys: Vec<_> = all[0].as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "id",
+            "source_id",
+            "kind",
+            "step",
+            "deploy_mode",
+            "state",
+            "step_id",
+            "cluster_id",
+            "reason",
+            "requested_by",
+            "created_at",
+            "updated_at"
+        ]
+    );
+    let of_source = runs(&mut visitor, &format!("?source={source}")).await;
+    assert_eq!(of_source.as_array().unwrap().len(), 1);
+    assert_eq!(of_source[0]["step"], "qc");
+    assert_eq!(runs(&mut visitor, "?state=RUNNING").await, json!([]));
+    assert_eq!(runs(&mut visitor, "?state=%00").await, json!([]));
+    let odd = visitor.get("/api/pipeline-runs/?source=5").send().await;
+    assert_eq!((odd.status, odd.json()["source"].is_array()), (400, true));
+
+    fake.put(last["step_id"].as_str().unwrap(), "COMPLETED", Value::Null);
+    event(&mut page, "COMPLETED").await;
+    let id = all[0]["id"].as_str().unwrap();
+    let one = visitor
+        .get(&format!("/api/pipeline-runs/{id}/"))
+        .send()
+        .await;
+    let history: Vec<_> = one.json()["history"].as_array().unwrap().clone();
+    let states: Vec<_> = history.iter().map(|past| past["state"].clone()).collect();
+    assert_eq!(states, ["requested", "PENDING", "COMPLETED"]);
+    let none = "/api/pipeline-runs/00000000-0000-4000-8000-000000000000/";
+    assert_eq!(visitor.get(none).send().await.status, 404);
+    let mut stranger = Http::new(&pipeline.base).on_page(ORIGIN);
+    for path in ["/api/pipeline-runs/", none] {
+        assert_eq!(stranger.get(path).send().await.status, 403, "{path}");
+    }
+    let job = json!({"job": "qc"});
+    let refused = stranger.post("/emrrunner/start").json(&job).send().await;
+    assert_eq!(refused.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_cancelled_before_and_after_it_was_sent() {
+    let fake = Fake::start().await;
+    let (pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let mut visitor = pipeline.visitor("alice").await;
+    let mut page = crate::server::open(&visitor, "/ws/EMRConsumer/").await;
+    let cancel = |id: &str| format!("/api/pipeline-runs/{id}/cancel/");
+
+    // After: the cluster is asked, and says when it is done.
+    let answer = ask(&mut page, &json!({"step": "qc"})).await;
+    let step = answer["step_id"].as_str().unwrap().to_owned();
+    let id = runs(&mut visitor, "").await[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let answer = ask(&mut page, &json!({"action": "cancel", "run_id": id})).await;
+    assert_eq!(answer["success"], true, "{answer}");
+    assert_eq!(fake.calls("CancelSteps").len(), 1);
+    event(&mut page, "CANCEL_PENDING").await;
+    fake.put(&step, "CANCELLED", Value::Null);
+    event(&mut page, "CANCELLED").await;
+    let again = visitor.post(&cancel(&id)).send().await;
+    assert_eq!(again.status, 409, "{}", again.text());
+
+    // Before: the cluster hears nothing of it.
+    dba.batch_execute("truncate pipeline_runs").await.unwrap();
+    fake.all_further(|| Fate::Throttled);
+    page.send_json(&json!({"step": "recoding"})).await;
+    let sent = fake.calls("AddJobFlowSteps").len();
+    eventually("it waits", async || {
+        let sql = "select from pipeline_submissions where sent_at is null and attempts > 0";
+        fake.calls("AddJobFlowSteps").len() > sent && dba.query(sql, &[]).await.unwrap().len() == 1
+    })
+    .await;
+    let id = runs(&mut visitor, "").await[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let cancelled = visitor.post(&cancel(&id)).send().await;
+    assert_eq!(cancelled.status, 200, "{}", cancelled.text());
+    assert_eq!(cancelled.json()["run"]["state"], "CANCELLED");
+    assert_eq!(the_run(&dba).await.0, "CANCELLED");
+    assert_eq!(fake.calls("CancelSteps").len(), 1);
+
+    // What the cluster refuses to cancel is told.
+    fake.all_further(|| Fate::Taken);
+    let mut other = pipeline.page("bob").await;
+    let answer = ask(&mut other, &json!({"step": "qc"})).await;
+    let id = runs(&mut visitor, "").await[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    fake.put(
+        answer["step_id"].as_str().unwrap(),
+        "HIBERNATING",
+        Value::Null,
+    );
+    let refused = visitor.post(&cancel(&id)).send().await;
+    assert_eq!(refused.status, 502, "{}", refused.text());
+    assert!(refused.text().contains("The step is over."));
+    for unknown in [
+        json!("x"),
+        json!(null),
+        json!("00000000-0000-4000-8000-000000000000"),
+    ] {
+        let message = json!({"action": "cancel", "run_id": unknown});
+        assert_eq!(ask(&mut other, &message).await["error"], "Run not found");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_packaged_job_is_started_over_http() {
+    let fake = Fake::start().await;
+    let (pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let mut visitor = pipeline.visitor("alice").await;
+    let job = json!({"job": "qc"});
+    let started = visitor.post("/emrrunner/start").json(&job).send().await;
+    assert_eq!(started.status, 200, "{}", started.text());
+    let step = &fake.steps()[0];
+    assert_eq!(
+        started.json(),
+        json!({"success": true, "step_id": step.id, "details": {"job": "qc", "deploy_mode": "client"}})
+    );
+    let command = step.config["HadoopJarStep"]["Args"][2].as_str().unwrap();
+    assert!(
+        command.contains("s3://demo-bucket/scripts/qc/job_package.zip"),
+        "{command}"
+    );
+    assert!(command.contains("unzip"), "{command}");
+    assert!(command.contains("--deploy-mode client"), "{command}");
+    assert!(
+        command.ends_with("--py-files job_package.zip main.py"),
+        "{command}"
+    );
+    let row = dba
+        .query_one("select kind, requested_by from pipeline_runs", &[])
+        .await;
+    let row = row.unwrap();
+    assert_eq!((row.get(0), row.get(1)), ("job", "alice"));
+    for (body, status) in [
+        (json!({"job": "../qc"}), 400),
+        (json!({"job": ""}), 400),
+        (json!({}), 400),
+        (json!([]), 400),
+        (json!({"job": "qc", "deploy_mode": "x"}), 400),
+        (json!({"job": "qc", "deploy_mode": "cluster"}), 200),
+    ] {
+        let answer = visitor.post("/emrrunner/start").json(&body).send().await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+        assert_eq!(answer.json()["success"], status == 200, "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_are_started_listed_and_cancelled_from_the_command_line() {
+    let fake = Fake::start().await;
+    let database = crate::server::database().await;
+    let dba = database.connect().await;
+    let aws = settings(&fake.base, fake::CLUSTER);
+    let say = async |arguments: &[&str], with_aws: bool| -> (bool, String) {
+        let mut command = program(&[&["emr"], arguments].concat());
+        command.env("DATABASE_URL", &database.url);
+        if with_aws {
+            command.envs(aws.iter().map(|(name, value)| (name, value)));
+        }
+        let output = command.output().await.unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    };
+    // With a cluster of its own, no server is needed.
+    let (done, text) = say(&["start", "--job", "qc", "--deploy-mode", "cluster"], true).await;
+    assert!(done && text.contains(&fake.steps()[0].id), "{text}");
+    let (done, text) = say(&["start", "--job", "moon"], true).await;
+    assert!(!done && text.contains("no such step"), "{text}");
+    let (done, text) = say(&["runs"], false).await;
+    assert!(
+        done && text.contains("PENDING") && text.contains("qc"),
+        "{text}"
+    );
+    let id = "select id::text from pipeline_runs";
+    let id: String = dba.query_one(id, &[]).await.unwrap().get(0);
+    let (done, text) = say(&["cancel", &id], false).await;
+    assert!(!done && text.contains("EMR_CLUSTER_ID"), "{text}");
+    let (done, text) = say(&["cancel", &id], true).await;
+    assert!(done && text.contains("CANCEL_PENDING"), "{text}");
+    // Without a cluster of its own, a server does it.
+    let _pipeline = Pipeline::with(&database, &aws).await;
+    let (done, text) = say(&["start", "--job", "cleaning"], false).await;
+    assert!(done && text.contains(&fake.steps()[1].id), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_sees_runs_and_starts_and_cancels_none() {
+    let fake = Fake::start().await;
+    let (pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let mut page = pipeline.page("alice").await;
+    pipeline.visitor("bob").await;
+    dba.batch_execute("update users set role = 'viewer' where username = 'bob'")
+        .await
+        .unwrap();
+    let mut viewer = pipeline.visitor("bob").await;
+    let mut seen = crate::server::open(&viewer, "/ws/EMRConsumer/").await;
+    ask(&mut page, &json!({"step": "qc"})).await;
+    event(&mut seen, "PENDING").await;
+    let run = &runs(&mut viewer, "").await[0]["id"];
+    for message in [
+        json!({"step": "qc"}),
+        json!({"action": "cancel", "run_id": run}),
+    ] {
+        assert_eq!(ask(&mut seen, &message).await["success"], false);
+    }
+    let cancel = format!("/api/pipeline-runs/{}/cancel/", run.as_str().unwrap());
+    for path in [cancel.as_str(), "/emrrunner/start"] {
+        let answer = viewer.post(path).json(&json!({"job": "qc"})).send().await;
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+    }
+    assert_eq!(fake.calls("AddJobFlowSteps").len(), 1);
+    assert!(fake.calls("CancelSteps").is_empty());
+}

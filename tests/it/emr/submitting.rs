@@ -1,0 +1,256 @@
+//! From the request to the step: each run becomes one step, whatever happens on the way.
+
+use serde_json::{Value, json};
+
+use super::{
+    Pipeline, ask,
+    fake::{Fake, Fate},
+    the_run, went_through,
+};
+use crate::server::{SOON, eventually};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_is_sent_once_and_answered() {
+    let fake = Fake::start().await;
+    let (pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let mut page = pipeline.page("alice").await;
+    let answer = ask(&mut page, &json!({"step": "qc"})).await;
+    let steps = fake.steps();
+    assert_eq!(steps.len(), 1);
+    assert_eq!(answer, json!({"success": true, "step_id": steps[0].id}));
+    assert_eq!(steps[0].config["Name"], "qc");
+    let row = "select step, requested_by, source_id is null, cluster_id, deploy_mode
+        from pipeline_runs";
+    let row = dba.query_one(row, &[]).await.unwrap();
+    let (step, by, cluster): (&str, &str, &str) = (row.get(0), row.get(1), row.get(3));
+    assert_eq!((step, by, cluster), ("qc", "alice", super::fake::CLUSTER));
+    assert!(row.get::<_, bool>(2));
+    assert_eq!(went_through(&dba).await, ["requested", "PENDING"]);
+    assert!(
+        fake.calls("ListSteps").is_empty() || fake.calls("AddJobFlowSteps").len() == 1,
+        "the first attempt asks for nothing before"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_a_step_reaches_neither_the_table_nor_the_cluster() {
+    let fake = Fake::start().await;
+    let (pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let mut page = pipeline.page("alice").await;
+    for step in [
+        json!("QC"),
+        json!("qc; rm -rf /"),
+        json!("$(id)"),
+        json!(5),
+        json!(["qc"]),
+        json!({"a": 1}),
+        json!("qc\u{0}"),
+    ] {
+        let answer = ask(&mut page, &json!({ "step": step })).await;
+        assert_eq!(answer["success"], false, "{step}: {answer}");
+    }
+    for more in [
+        json!({"source_id": "00000000-0000-4000-8000-000000000000"}),
+        json!({"source_id": 5}),
+        json!({"deploy_mode": "moon"}),
+    ] {
+        let mut message = more.clone();
+        message["step"] = json!("qc");
+        let answer = ask(&mut page, &message).await;
+        assert_eq!(answer["success"], false, "{more}: {answer}");
+    }
+    let rows = dba.query("select from pipeline_runs", &[]).await.unwrap();
+    assert!(rows.is_empty());
+    // A name that a DBA writes into the table gets no further either.
+    dba.batch_execute("insert into pipeline_runs (step) values ('qc; rm -rf /')")
+        .await
+        .unwrap();
+    eventually("the row is refused", async || {
+        the_run(&dba).await.0 == "refused"
+    })
+    .await;
+    assert!(fake.calls("AddJobFlowSteps").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_a_dba_inserts_is_handed_over() {
+    let fake = Fake::start().await;
+    let (_pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let sql = "insert into pipeline_runs (step, deploy_mode) values ('cleaning', 'client')";
+    dba.batch_execute(sql).await.unwrap();
+    eventually("the row has a step", async || {
+        the_run(&dba).await.1.is_some()
+    })
+    .await;
+    let args = fake.steps()[0].config["HadoopJarStep"]["Args"][2].to_string();
+    assert!(args.contains("--deploy-mode client"), "{args}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn throttling_is_waited_out() {
+    let fake = Fake::start().await;
+    fake.next(&[Fate::Throttled, Fate::Throttled]);
+    let (pipeline, _database, _dba) = Pipeline::of(&fake).await;
+    let mut page = pipeline.page("alice").await;
+    let answer = ask(&mut page, &json!({"step": "qc"})).await;
+    assert_eq!(answer["success"], true, "{answer}");
+    assert_eq!(fake.steps().len(), 1);
+    assert_eq!(fake.calls("AddJobFlowSteps").len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_told_and_kept() {
+    let fake = Fake::start().await;
+    fake.next(&[Fate::Refused]);
+    let (pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let mut page = pipeline.page("alice").await;
+    let answer = ask(&mut page, &json!({"step": "qc"})).await;
+    assert_eq!(answer["success"], false);
+    assert!(answer["error"].as_str().unwrap().contains("Maximum number"));
+    let (state, step_id, reason) = the_run(&dba).await;
+    assert_eq!((state.as_str(), step_id), ("refused", None));
+    assert!(reason.unwrap().contains("InvalidRequestException"));
+    assert_eq!(fake.calls("AddJobFlowSteps").len(), 1);
+}
+
+/// The first request ends like this; afterwards there must be one step, and the page is told of it.
+async fn ends_as_one_step(first: Fate, sent: usize) {
+    let fake = Fake::start().await;
+    // Somebody else's step of the same name, and one of another command, are not taken for ours.
+    fake.add_foreign(
+        json!({"Name": "qc", "HadoopJarStep": {"Jar": "x", "Args": ["bash", "-c", "ls"]}}),
+    );
+    fake.next(&[first]);
+    let (pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let mut page = pipeline.page("alice").await;
+    let answer = ask(&mut page, &json!({"step": "qc"})).await;
+    assert_eq!(answer["success"], true, "{answer}");
+    let steps = fake.steps();
+    assert_eq!(steps.len(), 2, "{steps:?}");
+    assert_eq!(answer["step_id"], json!(steps[1].id));
+    assert_eq!(the_run(&dba).await.1.as_ref(), Some(&steps[1].id));
+    assert_eq!(fake.calls("AddJobFlowSteps").len(), sent);
+    let asked = fake.calls("ListSteps");
+    assert!(
+        asked.iter().any(|call| call["StepIds"] == Value::Null),
+        "the cluster was asked whether it has the step"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_whose_answer_was_lost_is_found_and_not_sent_again() {
+    ends_as_one_step(Fate::TakenInSilence, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_was_taken_with_an_error_is_found() {
+    ends_as_one_step(Fate::TakenButFailed, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_broke_off_is_sent_again() {
+    ends_as_one_step(Fate::Broken, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_hangs_is_given_up_and_sent_again() {
+    ends_as_one_step(Fate::Hangs, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_of_one_step_whose_answers_are_lost_are_not_mixed_up() {
+    let fake = Fake::start().await;
+    fake.all_further(|| {
+        if rand::random_ratio(1, 2) {
+            Fate::TakenInSilence
+        } else {
+            Fate::Taken
+        }
+    });
+    let (_pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let sql = "insert into pipeline_runs (step) select 'qc' from generate_series(1, 4)";
+    dba.batch_execute(sql).await.unwrap();
+    eventually("every run has a step", async || {
+        let sql = "select from pipeline_runs where step_id is null";
+        dba.query(sql, &[]).await.unwrap().is_empty()
+    })
+    .await;
+    assert_eq!(fake.steps().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_in_doubt_goes_before_an_older_one_that_was_committed_later() {
+    let command = "cd /home/hadoop/ && aws s3 sync s3://demo-bucket/scripts/qc/ /home/hadoop/qc/ \
+        && cd /home/hadoop/qc && spark-submit --deploy-mode cluster --conf \
+        spark.pyspark.python=/home/hadoop/myenv/bin/python --py-files dependencies.py job.py ";
+    let fake = Fake::start().await;
+    let taken = fake.add_foreign(json!({"Name": "qc",
+        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": ["bash", "-c", command]}}));
+    let database = crate::server::database().await;
+    let dba = database.connect().await;
+    dba.batch_execute(
+        "insert into pipeline_runs (step, created_at) values ('qc', now() - interval '1 second')",
+    )
+    .await
+    .unwrap();
+    let sql = "with run as (insert into pipeline_runs (step) values ('qc') returning id)
+        insert into pipeline_submissions (run_id, node, claimed_until, cluster_id, command, sent_at)
+        select id, gen_random_uuid(), clock_timestamp(), $1, $2, clock_timestamp() from run";
+    dba.execute(sql, &[&super::fake::CLUSTER, &command])
+        .await
+        .unwrap();
+    let settings = super::settings(&fake.base, super::fake::CLUSTER);
+    let _pipeline = Pipeline::with(&database, &settings).await;
+    eventually("both have a step", async || {
+        let sql = "select from pipeline_runs where step_id is not null";
+        dba.query(sql, &[]).await.unwrap().len() == 2
+    })
+    .await;
+    let sql = "select step_id from pipeline_runs order by created_at";
+    let rows = dba.query(sql, &[]).await.unwrap();
+    let ids: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(ids, [fake.steps()[1].id.clone(), taken]);
+    assert_eq!(fake.steps().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_else_waits_while_the_cluster_hangs() {
+    let fake = Fake::start().await;
+    let (pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let mut page = pipeline.page("alice").await;
+    fake.hang(true);
+    page.send_json(&json!({"step": "qc"})).await;
+    eventually("the call hangs", async || {
+        !fake.calls("AddJobFlowSteps").is_empty()
+    })
+    .await;
+    let mut other = pipeline.visitor("bob").await;
+    let mut list = crate::server::open(&other, "/ws/read_source/").await;
+    list.next_json(SOON).await;
+    let source = json!({"country": "France", "created_by": "bob"});
+    let added = other.post("/api/add-source/").json(&source).send().await;
+    assert_eq!(added.status, 201, "{}", added.text());
+    assert_eq!(list.next_json(SOON).await["data"][0]["country"], "France");
+    let (state, step_id, _) = the_run(&dba).await;
+    assert_eq!(
+        (state.as_str(), step_id),
+        ("requested", None),
+        "AWS still hangs"
+    );
+    // Whoever asked is told in time, and the run goes on once EMR answers again.
+    let answer = loop {
+        let frame = page.next_json(2 * SOON).await;
+        if frame.get("success").is_some() {
+            break frame;
+        }
+    };
+    assert_eq!(answer["success"], false, "{answer}");
+    assert!(answer["run_id"].is_string(), "{answer}");
+    fake.hang(false);
+    let deadline = tokio::time::Instant::now() + 6 * SOON;
+    while the_run(&dba).await.1.is_none() {
+        assert!(tokio::time::Instant::now() < deadline, "it is handed over");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(fake.steps().len(), 1);
+}
