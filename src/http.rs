@@ -30,6 +30,7 @@ use crate::{
         role::{FORBIDDEN, Role},
         sessions::LIFETIME,
     },
+    db,
     live::handshake,
     peer::Peer,
 };
@@ -68,7 +69,7 @@ pub fn api(app: &App) -> BoxedFilter<(Response,)> {
                 query,
                 body,
             };
-            serve(app.clone(), endpoint, request)
+            db::within_budget(serve(app.clone(), endpoint, request))
         })
         .boxed()
 }

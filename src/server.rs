@@ -79,7 +79,7 @@ pub async fn serve<R: Reply + Send + 'static>(
     shortage: Shortage,
     stopping: CancellationToken,
 ) {
-    descriptors::compare_limit_with(max_connections);
+    shortage.compare_with(max_connections);
     let mut reserve = Reserve::new();
     let proxies: Arc<[Network]> = proxies.into();
     let places = Arc::new(Semaphore::new(max_connections));

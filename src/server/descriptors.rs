@@ -19,8 +19,21 @@ const REMEMBERED: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Whether clients were lately turned away for want of descriptors.
-#[derive(Clone, Debug, Default)]
-pub struct Shortage(Arc<Mutex<Option<Instant>>>);
+#[derive(Clone, Debug)]
+pub struct Shortage {
+    noted: Arc<Mutex<Option<Instant>>>,
+    /// How many there may be. Found out in time: it takes a descriptor.
+    limit: Option<usize>,
+}
+
+impl Default for Shortage {
+    fn default() -> Self {
+        Self {
+            noted: Arc::default(),
+            limit: limit(),
+        }
+    }
+}
 
 impl Shortage {
     /// Whether there is none; otherwise what is short.
@@ -31,9 +44,21 @@ impl Shortage {
         match *self.lock() {
             Some(noted) if noted.elapsed() < REMEMBERED => Err(format!(
                 "clients are turned away: all {} file descriptors are in use (ulimit -n)",
-                limit().map_or_else(String::new, |limit| limit.to_string())
+                self.limit
+                    .map_or_else(String::new, |limit| limit.to_string())
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// Warns when the limit allows fewer connections than the settings do.
+    pub(super) fn compare_with(&self, max_connections: usize) {
+        if let Some(limit) = self.limit.filter(|limit| *limit < max_connections) {
+            tracing::warn!(
+                max_connections,
+                limit,
+                "fewer file descriptors are allowed (ulimit -n) than connections of clients"
+            );
         }
     }
 
@@ -48,18 +73,7 @@ impl Shortage {
 
     fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
         // Each change is one assignment, so a panic elsewhere leaves it whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Warns when the limit allows fewer connections than the settings do.
-pub(super) fn compare_limit_with(max_connections: usize) {
-    if let Some(limit) = limit().filter(|limit| *limit < max_connections) {
-        tracing::warn!(
-            max_connections,
-            limit,
-            "fewer file descriptors are allowed (ulimit -n) than connections of clients"
-        );
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
