@@ -2,10 +2,12 @@
 //! it, its method, its body. Knows what to ask of whom; the tables are `db`'s business.
 
 mod accounts;
-mod body;
+pub mod body;
 pub mod cors;
+mod headers;
 mod health;
 mod page;
+pub mod paths;
 pub mod reply;
 mod runs;
 mod sources;
@@ -43,10 +45,23 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(health::routes(app))
         .unify()
         .or(page::routes())
-        .unify()
-        .or(not_found())
         .unify();
-    cors::around(app, routes.boxed())
+    let routes = listed().and(routes).or(not_found()).unify();
+    headers::around(cors::around(app, routes.boxed()))
+}
+
+/// Rejects every path that is not listed.
+fn listed() -> BoxedFilter<()> {
+    warp::path::full()
+        .and_then(|path: FullPath| async move {
+            if paths::is_listed(path.as_str()) {
+                Ok(())
+            } else {
+                Err(warp::reject::not_found())
+            }
+        })
+        .untuple_one()
+        .boxed()
 }
 
 /// The API; rejects what is not its own path, and nothing else.

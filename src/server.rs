@@ -35,7 +35,11 @@ use crate::{
 /// A client has this long for a request's headers, and between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest request head, in bytes; a longer one is answered with 431.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// A client that takes nothing of what it was sent for this long is hung up on. Sockets do so
+/// themselves, and sooner; this is for those who ask and do not read the answer.
+#[cfg(target_os = "linux")]
+const UNREAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a stop waits for what is being answered.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a client that is turned away may take to hang up.
@@ -61,6 +65,8 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
         socket.set_tcp_nodelay(true)?;
         #[cfg(target_os = "linux")]
         socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(UNREAD_TIMEOUT))?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -175,7 +181,8 @@ async fn connection<S>(
 /// Tells a client that there is no place for it.
 async fn turn_away(mut stream: TcpStream) {
     const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-        content-length: 53\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+        content-length: 53\r\nretry-after: 1\r\nconnection: close\r\ncache-control: no-store\r\n\
+        x-content-type-options: nosniff\r\n\r\n\
         {\"detail\":\"Too many connections. Try again shortly.\"}";
     let told = async {
         stream.write_all(FULL).await?;

@@ -24,6 +24,7 @@ use crate::{
 
 /// Makes an account.
 pub(super) async fn register(app: &App, request: Request) -> Result<Response, Problem> {
+    check_origin(app, &request.headers)?;
     if app.registration == Registration::Closed {
         return Err(Problem::detail(
             StatusCode::FORBIDDEN,
@@ -97,8 +98,8 @@ pub(super) async fn login(app: &App, request: Request) -> Result<Response, Probl
 
 /// Ends the session that the request came with, if it did.
 pub(super) async fn logout(app: &App, request: Request) -> Result<Response, Problem> {
+    check_origin(app, &request.headers)?;
     if request.method != Method::GET {
-        check_origin(app, &request.headers)?;
         check_token(&request.headers)?;
     }
     let token = cookies::value(&request.headers, cookies::SESSION);

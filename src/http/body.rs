@@ -1,6 +1,8 @@
 //! Bodies: read up to a limit and within a time, then parsed by their type. What a file contains is
 //! read past and kept nowhere.
 
+mod multipart;
+
 use std::{pin::Pin, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -10,27 +12,22 @@ use warp::http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use super::reply::Problem;
 use crate::forms::{self, Input};
 
-/// Longest body that is kept, and longest sum of the texts in a form.
-const MAX_BYTES: usize = 1 << 20;
-/// Longest form with files.
-const MAX_UPLOAD_BYTES: usize = 64 << 20;
+/// Longest body that is kept, and longest sum of the names and texts in a form.
+const MAX_BYTES: usize = 256 * 1024;
 /// How much of a body that is too long is read past, so that a client that sends before it listens
 /// hears why it is refused.
 const MAX_SKIPPED_BYTES: usize = 16 << 20;
-/// Fields of a form at most.
-const MAX_FIELDS: usize = 1000;
 /// Longest time a client may take to send its body.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
 
 /// The body of a request, not yet read.
-pub(super) struct Body(Chunks);
+pub struct Body(Chunks);
 
 impl Body {
-    pub(super) fn new(
-        chunks: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'static,
-    ) -> Self {
+    /// The body that these chunks make.
+    pub fn new(chunks: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'static) -> Self {
         Self(Box::pin(chunks.map(|chunk| {
             chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))
         })))
@@ -40,7 +37,7 @@ impl Body {
     ///
     /// # Errors
     /// 400 when the body is not what its type says, 408, 413 and 415.
-    pub(super) async fn input(self, headers: &HeaderMap) -> Result<Input, Problem> {
+    pub async fn input(self, headers: &HeaderMap) -> Result<Input, Problem> {
         in_time(async {
             let Some(chunks) = self.unless_empty().await else {
                 return Ok(Input::form([]));
@@ -55,7 +52,7 @@ impl Body {
                 "application/x-www-form-urlencoded" => {
                     Ok(parse_urlencoded(&collect(chunks).await?))
                 }
-                "multipart/form-data" => read_multipart(chunks, &sent).await,
+                "multipart/form-data" => multipart::read(chunks, &sent).await,
                 _ => {
                     collect(chunks).await?;
                     Err(Problem::detail(
@@ -72,7 +69,7 @@ impl Body {
     ///
     /// # Errors
     /// 400 when it breaks off, 408, 413.
-    pub(super) async fn bytes(self) -> Result<Bytes, Problem> {
+    pub async fn bytes(self) -> Result<Bytes, Problem> {
         in_time(collect(self.0)).await
     }
 
@@ -130,49 +127,6 @@ fn parse_urlencoded(body: &[u8]) -> Input {
     Input::form(form_urlencoded::parse(body).into_owned())
 }
 
-async fn read_multipart(chunks: Chunks, content_type: &str) -> Result<Input, Problem> {
-    let boundary = match multer::parse_boundary(content_type) {
-        Ok(boundary) => boundary,
-        Err(why) => {
-            collect(chunks).await?;
-            return Err(malformed(format!("Multipart form parse error - {why}")));
-        }
-    };
-    let limits = multer::SizeLimit::new().whole_stream(MAX_UPLOAD_BYTES as u64);
-    let limits = multer::Constraints::new().size_limit(limits);
-    let mut parts = multer::Multipart::with_constraints(chunks, boundary, limits);
-    let mut pairs = Vec::new();
-    let mut kept = 0;
-    while let Some(mut part) = parts.next_field().await.map_err(unreadable)? {
-        let mut text = part.file_name().is_none().then(BytesMut::new);
-        while let Some(chunk) = part.chunk().await.map_err(unreadable)? {
-            let Some(text) = &mut text else { continue };
-            kept += chunk.len();
-            if kept > MAX_BYTES {
-                return Err(too_large());
-            }
-            text.extend_from_slice(&chunk);
-        }
-        if let (Some(text), Some(name)) = (text, part.name()) {
-            if pairs.len() == MAX_FIELDS {
-                return Err(too_large());
-            }
-            let text = String::from_utf8_lossy(&text).into_owned();
-            pairs.push((name.to_owned(), text));
-        }
-    }
-    Ok(Input::form(pairs))
-}
-
-fn unreadable(error: multer::Error) -> Problem {
-    match error {
-        multer::Error::StreamSizeExceeded { .. } | multer::Error::FieldSizeExceeded { .. } => {
-            too_large()
-        }
-        other => malformed(format!("Multipart form parse error - {other}")),
-    }
-}
-
 fn malformed(why: String) -> Problem {
     Problem::detail(StatusCode::BAD_REQUEST, why)
 }
@@ -187,13 +141,18 @@ fn too_large() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
 
-    async fn read(content_type: &str, body: &[u8]) -> Result<Value, u16> {
+    pub(super) async fn read(content_type: &str, body: &[u8]) -> Result<Value, u16> {
+        read_pieces(content_type, body, 4096).await
+    }
+
+    async fn read_pieces(content_type: &str, body: &[u8], piece: usize) -> Result<Value, u16> {
         let chunks: Vec<Result<Bytes, warp::Error>> = body
-            .chunks(4096)
+            .chunks(piece)
             .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
             .collect();
         let mut headers = HeaderMap::new();
@@ -261,5 +220,41 @@ mod tests {
             read("multipart/form-data; boundary=x", &file).await,
             Ok(json!({}))
         );
+    }
+
+    /// Types and bodies that fit each other more often than chance has it.
+    fn any_body() -> impl Strategy<Value = (String, Vec<u8>)> {
+        let kind = prop_oneof![
+            Just("application/json".to_owned()),
+            Just("application/x-www-form-urlencoded".to_owned()),
+            Just("multipart/form-data; boundary=x".to_owned()),
+            Just("multipart/form-data; boundary=\"\"".to_owned()),
+            "[ -~]{0,40}",
+        ];
+        let piece = prop_oneof![
+            "--x\r\nContent-Disposition: form-data; name=\"[a-z]{0,3}\"(; filename=\"f\")?\r\n\r\n",
+            Just("\r\n--x--\r\n".to_owned()),
+            Just("\r\n--x\r\n".to_owned()),
+            r#"[\[\]{}",:\\u0-9a-fdtrue&=%+-]{0,20}"#,
+            ".{0,20}",
+        ];
+        let bytes = prop_oneof![
+            prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat().into_bytes()),
+            prop::collection::vec(any::<u8>(), 0..200),
+        ];
+        (kind, bytes)
+    }
+
+    proptest! {
+        #[test]
+        fn however_a_body_is_cut_the_same_is_read((kind, bytes) in any_body(), piece in 1usize..40) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                let whole = read_pieces(&kind, &bytes, usize::MAX).await;
+                prop_assert_eq!(&whole, &read_pieces(&kind, &bytes, piece).await);
+                prop_assert!(!matches!(whole, Err(500..)), "{:?}", whole);
+                Ok(())
+            })?;
+        }
     }
 }

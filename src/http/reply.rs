@@ -18,7 +18,7 @@ pub use warp::reply::Response;
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
-pub(super) enum Problem {
+pub enum Problem {
     /// `{"detail": ...}` for people.
     Detail(StatusCode, Cow<'static, str>),
     /// `{"error": ...}`, which a few endpoints have always said instead.
@@ -29,7 +29,9 @@ pub(super) enum Problem {
     Form(Errors),
     /// The endpoint does other things than this.
     Method {
+        /// What was asked for.
         method: Method,
+        /// What may be.
         allowed: &'static [Method],
     },
     /// Not now: there was too much of it.
@@ -74,11 +76,13 @@ impl From<Refused> for Problem {
 }
 
 impl Problem {
-    pub(super) fn detail(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
+    /// `{"detail": ...}` for people.
+    pub fn detail(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
         Self::Detail(status, text.into())
     }
 
-    pub(super) fn into_response(self) -> Response {
+    /// The answer that says so.
+    pub fn into_response(self) -> Response {
         match self {
             Self::Detail(status, text) => detail(status, &text),
             Self::Error(status, text) => json(status, &json!({ "error": text })),

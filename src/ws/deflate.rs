@@ -258,6 +258,16 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_tiny_blocks_takes_little_time() {
+        // Each block is two bytes, ends for good, and says nothing.
+        let blocks = b"\x03\x00".repeat(1 << 17);
+        let began = std::time::Instant::now();
+        assert_eq!(inflate(&blocks, 1 << 20).as_deref(), Ok(b"".as_slice()));
+        let took = began.elapsed();
+        assert!(took < std::time::Duration::from_secs(1), "{took:?}");
+    }
+
+    #[test]
     fn broken_data_is_refused() {
         assert!(matches!(
             inflate(b"\xff\xff\xff", 100),

@@ -1,0 +1,74 @@
+//! Every path that is answered, once. What is not listed here is not found, whatever routes there
+//! are: so the list is complete, and the test that sends strangers to every path misses none.
+
+/// The paths as clients write them; `<id>` stands for the id of a row.
+pub const PATHS: &[&str] = &[
+    "/",
+    "/healthz",
+    "/readyz",
+    "/api/register/",
+    "/api/login/",
+    "/api/logout/",
+    "/api/add-source/",
+    "/api/read-source/",
+    "/api/data-library/",
+    "/api/update-source/<id>/",
+    "/api/delete-source/<id>/",
+    "/api/activate-source/<id>/",
+    "/api/deactivate-source/<id>/",
+    "/api/reactivate-source/<id>/",
+    "/ws/data_library/",
+    "/ws/read_source/",
+    "/ws/filter_source/",
+    "/ws/source/",
+    "/ws/data_source_activation/",
+    "/ws/EMRConsumer/",
+];
+
+/// Whether a path is listed, with or without its last slash.
+pub(super) fn is_listed(path: &str) -> bool {
+    let path = without_last_slash(path);
+    PATHS.iter().any(|listed| {
+        let listed = without_last_slash(listed);
+        match listed.strip_suffix("<id>") {
+            Some(folder) => path
+                .strip_prefix(folder)
+                .is_some_and(|id| !id.is_empty() && !id.contains('/')),
+            None => path == listed,
+        }
+    })
+}
+
+fn without_last_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_listed_with_and_without_the_last_slash() {
+        for (path, listed) in [
+            ("/", true),
+            ("/healthz", true),
+            ("/healthz/", true),
+            ("/api/login", true),
+            ("/api/login/", true),
+            ("/api/update-source/7/", true),
+            ("/api/update-source/7", true),
+            ("/ws/EMRConsumer", true),
+            ("", true),
+            ("//", false),
+            ("/api/login//", false),
+            ("/api/login/7", false),
+            ("/api/update-source/", false),
+            ("/api/update-source//", false),
+            ("/api/update-source/7/8", false),
+            ("/ws/emrconsumer/", false),
+            ("/metrics", false),
+        ] {
+            assert_eq!(is_listed(path), listed, "{path}");
+        }
+    }
+}
