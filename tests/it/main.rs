@@ -32,5 +32,6 @@ mod schema;
 mod server;
 mod sockets;
 mod sql;
+mod strangers;
 mod tls;
 mod users;

@@ -34,6 +34,12 @@ impl Http {
         self
     }
 
+    /// The same visitor with one more cookie.
+    pub(crate) fn with_cookie(mut self, name: &str, value: &str) -> Self {
+        self.cookies.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     pub(crate) fn get(&mut self, path: &str) -> Call<'_> {
         self.call("GET", path)
     }
