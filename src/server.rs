@@ -192,3 +192,20 @@ async fn turn_away(mut stream: TcpStream) {
     };
     let _ = time::timeout(FAREWELL, told).await;
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_does_not_read_an_answer_is_hung_up_on_by_the_kernel() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let timeout = SockRef::from(&accepted.unwrap().0).tcp_user_timeout();
+        assert_eq!(timeout.unwrap(), Some(UNREAD_TIMEOUT));
+        drop(client);
+    }
+}

@@ -17,6 +17,10 @@ const MAX_BYTES: usize = 256 * 1024;
 /// How much of a body that is too long is read past, so that a client that sends before it listens
 /// hears why it is refused.
 const MAX_SKIPPED_BYTES: usize = 16 << 20;
+/// What a chunk counts for at least, because each is work, however small.
+const MIN_CHUNK_BYTES: usize = 16;
+/// The same for what is read past.
+const MIN_SKIPPED_BYTES: usize = 4096;
 /// Longest time a client may take to send its body.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -96,9 +100,11 @@ async fn in_time<T>(read: impl Future<Output = Result<T, Problem>>) -> Result<T,
 
 async fn collect(mut chunks: Chunks) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
+    let mut counted = 0;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| broken_off())?;
-        if body.len() + chunk.len() > MAX_BYTES {
+        counted += chunk.len().max(MIN_CHUNK_BYTES);
+        if counted > MAX_BYTES {
             skip(chunks).await;
             return Err(too_large());
         }
@@ -112,7 +118,7 @@ async fn skip(mut chunks: Chunks) {
     while skipped < MAX_SKIPPED_BYTES
         && let Some(Ok(chunk)) = chunks.next().await
     {
-        skipped += chunk.len();
+        skipped += chunk.len().max(MIN_SKIPPED_BYTES);
     }
 }
 

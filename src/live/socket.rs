@@ -1,7 +1,10 @@
 //! One task a socket: what its group makes goes out, what the client sends is answered, and it ends
 //! with its session or the server. It never reads a table.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, LazyLock},
+};
 
 use bytes::Bytes;
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
@@ -25,6 +28,8 @@ const POLICY: u16 = 1008;
 const TRY_AGAIN: u16 = 1013;
 /// A socket is told so often that it sends too much; then it is closed.
 const MAX_REFUSED: u8 = 100;
+/// The longest message taken from a client: a form with all its fields ten times too long.
+const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// So many answers may wait for a client to take them; until then no more of it is read.
 const MAX_REPLIES: usize = 4;
 
@@ -83,7 +88,12 @@ pub async fn serve(app: App, client: Client) {
 }
 
 fn limits() -> Arc<Limits> {
-    static LIMITS: std::sync::LazyLock<Arc<Limits>> = std::sync::LazyLock::new(Arc::default);
+    static LIMITS: LazyLock<Arc<Limits>> = LazyLock::new(|| {
+        Arc::new(Limits {
+            message_bytes: MAX_MESSAGE_BYTES,
+            ..Limits::default()
+        })
+    });
     LIMITS.clone()
 }
 

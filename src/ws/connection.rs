@@ -36,6 +36,8 @@ const MISSED_PINGS: u8 = 2;
 pub struct Limits {
     /// The longest message taken from a client, also when inflated.
     pub message_bytes: usize,
+    /// How long a client may take over one message, from its first bytes to its last.
+    pub message: Duration,
     /// How often a client is pinged.
     pub ping: Duration,
     /// How long a frame may wait without one byte of it being taken.
@@ -102,6 +104,8 @@ pub struct Connection {
     deflate: Option<Params>,
     limits: Arc<Limits>,
     ping_due: Instant,
+    /// When the message under way must be whole.
+    message_due: Option<Instant>,
     /// When the last byte was taken of what was or is pending.
     progress: Instant,
     /// Rings no later than the next deadline; moved only when it rings too early or would ring late.
@@ -126,6 +130,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes: 1 << 20,
+            message: Duration::from_secs(30),
             ping: Duration::from_secs(30),
             write: Duration::from_secs(30),
             unconfirmed_bytes: 512 * 1024,
@@ -165,6 +170,7 @@ impl Connection {
             deflate,
             limits,
             ping_due,
+            message_due: None,
             progress: now,
             alarm: Box::pin(sleep_until(ping_due)),
         }
@@ -345,6 +351,16 @@ impl Connection {
 
     /// Looks at received bytes up to the first message, and says how many that were.
     fn take(&mut self, bytes: &[u8]) -> (Option<Message>, usize) {
+        let taken = self.look_at(bytes);
+        if self.reader.held_bytes() == 0 {
+            self.message_due = None;
+        } else if self.message_due.is_none() {
+            self.message_due = Some(Instant::now() + self.limits.message);
+        }
+        taken
+    }
+
+    fn look_at(&mut self, bytes: &[u8]) -> (Option<Message>, usize) {
         let mut rest = bytes;
         while matches!(self.phase, Phase::Open | Phase::Closing(_)) {
             match self.reader.read(&mut rest) {
@@ -436,7 +452,8 @@ impl Connection {
         if self.is_writing() {
             self.progress + self.limits.write
         } else if self.phase == Phase::Open {
-            self.ping_due
+            self.message_due
+                .map_or(self.ping_due, |due| due.min(self.ping_due))
         } else {
             self.progress + self.limits.close
         }
@@ -445,6 +462,8 @@ impl Connection {
     fn on_deadline(&mut self, now: Instant) {
         if self.phase != Phase::Open || self.is_writing() {
             self.end(Reason::Slow);
+        } else if self.message_due.is_some_and(|due| due <= now) {
+            self.refuse(Violation::Unfinished);
         } else if self.unanswered_pings == MISSED_PINGS {
             self.end(Reason::Gone);
         } else {

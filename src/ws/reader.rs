@@ -58,6 +58,8 @@ pub enum Violation {
     NotUtf8,
     /// A message above the limit.
     TooBig,
+    /// A message that was not whole in time.
+    Unfinished,
 }
 
 /// Takes frames apart and puts messages together.
@@ -289,6 +291,7 @@ impl Violation {
             Self::Protocol(_) => close::PROTOCOL,
             Self::NotUtf8 => close::BAD_TEXT,
             Self::TooBig => close::TOO_BIG,
+            Self::Unfinished => close::POLICY,
         }
     }
 }
@@ -299,6 +302,7 @@ impl fmt::Display for Violation {
             Self::Protocol(fault) => fault,
             Self::NotUtf8 => "text is not UTF-8",
             Self::TooBig => "message too big",
+            Self::Unfinished => "message took too long",
         })
     }
 }

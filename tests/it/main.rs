@@ -9,6 +9,7 @@
     reason = "a test is not configured by the server's configuration"
 )]
 
+mod abuse;
 mod accounts;
 mod architecture;
 mod client;

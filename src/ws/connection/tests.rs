@@ -14,6 +14,7 @@ const LONG: Duration = Duration::from_secs(20);
 fn limits() -> Limits {
     Limits {
         message_bytes: 1 << 20,
+        message: LONG,
         ping: LONG,
         write: LONG,
         unconfirmed_bytes: usize::MAX,
@@ -271,6 +272,44 @@ async fn the_close_is_the_last_frame() {
         Event::Closed(Reason::Client(Some(1000)))
     );
     reading.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_whole_in_time_ends_the_connection() {
+    let message = Duration::from_millis(300);
+    let (mut connection, mut client) = pair(Limits {
+        message,
+        ..limits()
+    })
+    .await;
+    // Each message has a time of its own, and what holds no memory has none.
+    for _ in 0..3 {
+        client.write_all(&frame(0x01, b"a")).await.unwrap();
+        assert!(timeout(message / 2, connection.next(true)).await.is_err());
+        client.write_all(&frame(0x80, b"b")).await.unwrap();
+        assert_eq!(next(&mut connection).await, text("ab"));
+    }
+    client.write_all(&frame(0x01, b"")).await.unwrap();
+    assert!(timeout(message * 2, connection.next(true)).await.is_err());
+    let trickle = tokio::spawn(async move {
+        let begun = Instant::now();
+        while begun.elapsed() < LONG && client.write_all(&frame(0x00, b"a")).await.is_ok() {
+            let mut answer = [0; 4];
+            if let Ok(read) = timeout(message / 10, client.read_exact(&mut answer)).await {
+                read.unwrap();
+                return (begun.elapsed(), answer);
+            }
+        }
+        panic!("it was taken for ever");
+    });
+    let ended = next(&mut connection).await;
+    assert_eq!(
+        ended,
+        Event::Closed(Reason::Violation(Violation::Unfinished))
+    );
+    let (took, answer) = trickle.await.unwrap();
+    assert!(took >= message, "{took:?}");
+    assert_eq!(answer[2..], close::POLICY.to_be_bytes());
 }
 
 #[tokio::test]
