@@ -22,6 +22,7 @@ mod emr;
 mod exhaustion;
 mod failover;
 mod faults;
+mod headers;
 mod limits;
 mod nodes;
 mod oracle;
