@@ -31,6 +31,7 @@ mod program;
 mod proxy;
 mod roles;
 mod schema;
+mod secrets;
 mod server;
 mod sockets;
 mod sql;

@@ -35,6 +35,11 @@ impl Address {
         }
     }
 
+    /// The base URL again.
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}{}", self.authority, self.prefix)
+    }
+
     pub(crate) async fn connect(&self) -> Result<TcpStream> {
         let stream = TcpStream::connect(&self.authority).await?;
         stream.set_nodelay(true)?;
