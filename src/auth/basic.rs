@@ -64,6 +64,7 @@ fn decode(encoded: &[u8]) -> Option<Credentials> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use warp::http::HeaderValue;
 
     use super::*;
@@ -103,5 +104,21 @@ mod tests {
         }
         assert_eq!(read("Bearer abc"), Ok(None));
         assert_eq!(read(""), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_survived_and_what_was_encoded_is_read(
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
+            name in "[^:\\PC]{0,20}",
+            password in "\\PC{0,20}",
+        ) {
+            if let Ok(value) = HeaderValue::from_bytes(&[b"Basic ", &bytes[..]].concat()) {
+                let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+                let _ = credentials(&headers);
+            }
+            let header = format!("Basic {}", BASE64.encode(format!("{name}:{password}")));
+            prop_assert_eq!(read(&header), Ok(Some((name, password))));
+        }
     }
 }

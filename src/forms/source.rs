@@ -178,6 +178,7 @@ fn upload(fields: &Fields<'_>, mode: Mode, change: &mut Change, errors: &mut Err
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Map, json};
 
     use super::*;
@@ -431,5 +432,58 @@ mod tests {
             refused(&Input::json(json!(null)), Mode::Patch),
             json!({"non_field_errors": ["No data provided"]})
         );
+    }
+
+    /// Values as clients might send them for any field.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,300}".prop_map(Value::from),
+            "[0-9+-]{1,6}-[0-9]{1,2}-[0-9]{1,2}".prop_map(Value::from),
+            "active|unscheduled|\\PC{0,60}|\0".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 8, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-z]{0,3}", inner, 0..4)
+                    .prop_map(|fields| fields.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_fits_into_the_table(
+            fields in prop::collection::btree_map(
+                prop::sample::select(vec![
+                    "created_by", "country", "data_vendor", "panel", "panel_group", "data_type",
+                    "scope_of_subscription", "granularity", "end_date", "current_update",
+                    "next_update", "data_upload", "status",
+                ]),
+                any_value(),
+                0..13,
+            ),
+            is_form: bool,
+        ) {
+            let body = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let input = Input { body, is_form };
+            for mode in ALL {
+                let Ok(change) = parse(&input, mode) else { continue };
+                let texts = [
+                    &change.created_by, &change.country, &change.data_vendor, &change.panel,
+                    &change.panel_group, &change.scope_of_subscription, &change.data_type,
+                    &change.granularity, &change.status,
+                ];
+                for text in texts.into_iter().flatten() {
+                    prop_assert!(text.chars().count() <= 255 && !text.contains('\0'));
+                }
+                for date in [change.end_date, change.current_update, change.next_update] {
+                    prop_assert!(date.flatten().is_none_or(|date| date.year() > 0));
+                }
+            }
+        }
     }
 }

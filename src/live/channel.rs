@@ -131,8 +131,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_payload_is_survived(text in ".*") {
-            Payload::parse(&text);
+        fn any_payload_is_survived_and_names_no_more_than_it_has(
+            text in prop_oneof![
+                ".*",
+                r#"\{"op":"(insert|update|delete|truncate|x)","ids":(null|\[("[0-9a-f-]{30,38}",?){0,9}\])\}"#,
+            ],
+        ) {
+            let payload = Payload::parse(&text);
+            prop_assert!(payload.ids.map_or(0, |ids| ids.len()) * 32 <= text.len());
         }
     }
 }

@@ -158,6 +158,7 @@ fn token(key: &[u8]) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// The request of RFC 6455, section 1.2.
     fn request() -> HeaderMap {
@@ -282,5 +283,38 @@ mod tests {
         assert!(accept.deflate().is_some());
         let plain = accept.without_deflate();
         assert!(plain.deflate().is_none() && plain.headers().len() == 3);
+    }
+
+    proptest! {
+        #[test]
+        fn any_headers_are_survived_and_only_a_key_of_16_bytes_is_accepted(
+            lines in prop::collection::vec(
+                (
+                    prop::sample::select(vec![
+                        "upgrade", "connection", "sec-websocket-key", "sec-websocket-version",
+                        "sec-websocket-extensions",
+                    ]),
+                    prop_oneof![
+                        Just(b"websocket".to_vec()),
+                        "permessage-deflate(; [a-z_]{0,30}(=[0-9\"]{0,4})?){0,3}".prop_map(String::into_bytes),
+                        "[A-Za-z0-9+/]{20,24}={0,2}".prop_map(String::into_bytes),
+                        prop::collection::vec(any::<u8>(), 0..40),
+                    ],
+                ),
+                0..6,
+            ),
+        ) {
+            let mut headers = request();
+            for (name, value) in lines {
+                if let Ok(value) = HeaderValue::from_bytes(&value) {
+                    headers.insert(name, value);
+                }
+            }
+            if let Ok(accept) = accept(&Method::GET, &headers) {
+                let key = STANDARD.decode(&headers[header::SEC_WEBSOCKET_KEY]);
+                prop_assert_eq!(key.map(|key| key.len()), Ok(16));
+                prop_assert!(accept.headers().len() <= 4);
+            }
+        }
     }
 }

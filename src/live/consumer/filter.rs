@@ -37,3 +37,27 @@ pub fn answer(text: &str) -> Answer {
 pub fn error(message: &str) -> Frame {
     json_frame(&json!({ "status": "error", "message": message, "data": {} }))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_message_is_answered_and_only_an_id_is_shown(
+            text in prop_oneof![
+                ".{0,100}",
+                r#"\{"action":"filter_by_id","id":("[0-9a-f-]{30,40}"|[0-9.e-]{1,8}|null|\[\]|\{\})\}"#,
+                r#"\{("[a-z_]{0,8}":[0-9"{}\[\],:a-z]{0,20},?){0,3}\}"#,
+            ],
+        ) {
+            match answer(&text) {
+                Answer::Show(id) => prop_assert!(text.contains(&id.simple().to_string()[..8])),
+                Answer::Frame(_) => {}
+                Answer::Nothing => prop_assert!(false, "{text} is not answered"),
+            }
+        }
+    }
+}
