@@ -1,15 +1,13 @@
 //! The log at its most talkative, after log-ins, sockets and failures: no password, cookie or token is
 //! in it, nor what the database keeps of them, nor the database's password.
 
-use std::process::Stdio;
-
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
-use tokio::{io::AsyncReadExt, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     client::{Http, Socket},
-    postgres::{self, private_cluster},
+    postgres::{self, Home, private_cluster},
     program::{Running, program},
     server::{ORIGIN, SOON, eventually, open},
 };
@@ -38,13 +36,10 @@ async fn no_secrets_are_logged(format: &str) {
         .env("DATABASE_URL", &url)
         .env("RATE_LIMITS", "off")
         .env("RUST_LOG", "trace");
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut stderr = child.stderr.take().unwrap();
-    let log = tokio::spawn(async move {
-        let mut log = String::new();
-        stderr.read_to_string(&mut log).await.map(|_| log)
-    });
-    let mut server = Running::of(child);
+    let folder = Home::new();
+    std::fs::create_dir(&folder.dir).unwrap();
+    let log = folder.dir.join("log");
+    let mut server = Running::logging(command, &log);
     let base = server.line("listening on ").await;
     let mut visitor = Http::new(&base).on_page(ORIGIN);
     eventually("the server is ready", async || {
@@ -69,7 +64,7 @@ async fn no_secrets_are_logged(format: &str) {
     let ended = timeout(SOON, server.child.wait()).await;
     assert!(ended.expect("it stops").unwrap().success());
 
-    let log = log.await.unwrap().unwrap();
+    let log = std::fs::read_to_string(log).unwrap();
     assert!(
         log.contains("DEBUG marketplace") || log.contains(r#""target":"marketplace::"#),
         "{log}"

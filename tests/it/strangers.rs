@@ -20,7 +20,7 @@ enum Door {
     Shown,
     /// Anybody may come who is not on a foreign page.
     Open,
-    /// Whoever has signed in.
+    /// Whoever has signed in, as far as their role goes.
     SignedIn,
     /// A socket that only shows what is there.
     Reading,
@@ -36,6 +36,11 @@ const DOORS: &[(&str, Door)] = &[
     ("/api/register/", Door::Open),
     ("/api/login/", Door::Open),
     ("/api/logout/", Door::Open),
+    ("/api/logout-everywhere/", Door::SignedIn),
+    ("/api/password/", Door::SignedIn),
+    ("/api/me/", Door::SignedIn),
+    ("/api/users/", Door::SignedIn),
+    ("/api/users/<id>/", Door::SignedIn),
     ("/api/add-source/", Door::SignedIn),
     ("/api/read-source/", Door::SignedIn),
     ("/api/data-library/", Door::SignedIn),
@@ -67,7 +72,7 @@ fn every_path_is_in_the_table() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_are_refused_everywhere() {
     let (server, database) = TestServer::start().await;
-    let kept = server.visitor("kept").await;
+    let kept = admin(&server, &database, "kept").await;
     let source = add_source(&database).await;
     let strangers = strangers(&server, &database).await;
     let before = everything(&database).await;
@@ -105,7 +110,7 @@ async fn strangers_are_refused_everywhere() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_pages_do_nothing_with_their_visitors_session() {
     let (server, database) = TestServer::start().await;
-    let visitor = server.visitor("visitor").await;
+    let visitor = admin(&server, &database, "visitor").await;
     let source = add_source(&database).await;
     let before = everything(&database).await;
     for origin in FOREIGN {
@@ -234,6 +239,15 @@ async fn strangers(server: &TestServer, database: &TestDatabase) -> Vec<(&'stati
         strangers.push((who, visitor));
     }
     strangers
+}
+
+/// A visitor whom no role keeps from anything.
+async fn admin(server: &TestServer, database: &TestDatabase, name: &str) -> Http {
+    let visitor = server.visitor(name).await;
+    let sql = "update users set role = 'admin' where username = $1";
+    let dba = database.connect().await;
+    assert_eq!(dba.execute(sql, &[&name]).await.unwrap(), 1);
+    visitor
 }
 
 async fn add_source(database: &TestDatabase) -> String {
