@@ -72,3 +72,24 @@ fmt: ## Format the code
 lint: ## Check formatting and lints as CI does
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+
+.PHONY: deny fuzz
+
+deny: ## Check licences, sources and versions of dependencies, and advisories
+	@if ! cargo deny --version >/dev/null 2>&1; then \
+		echo "cargo-deny is missing; install it with: cargo install cargo-deny --locked" >&2; \
+		exit 1; \
+	fi
+	cargo deny --locked check bans licenses sources
+	@cargo deny --locked check advisories || { \
+		echo "advisories: see above (their database is fetched from GitHub)" >&2; exit 1; }
+
+TARGET ?= frames
+FUZZ_SECONDS ?= 60
+
+fuzz: ## Fuzz for a minute what strangers can send: make fuzz TARGET=frames
+	@if ! cargo +nightly fuzz --version >/dev/null 2>&1; then \
+		echo "missing: rustup toolchain install nightly; cargo install cargo-fuzz --locked" >&2; \
+		exit 1; \
+	fi
+	cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(FUZZ_SECONDS)

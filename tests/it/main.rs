@@ -32,6 +32,7 @@ mod proxy;
 mod roles;
 mod schema;
 mod secrets;
+mod security;
 mod server;
 mod sockets;
 mod sql;

@@ -14,6 +14,7 @@ use crate::{
 
 const RIGHT: &str = "Right-secret-7";
 const WRONG: &str = "Wrong-secret-7";
+const NEXT: &str = "Next-secret-7";
 const FORGED: &str = "Forged-secret-7";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,7 +48,9 @@ async fn no_secrets_are_logged(format: &str) {
     })
     .await;
 
-    let mut secrets: Vec<String> = [RIGHT, WRONG, FORGED, password].map(Into::into).into();
+    let mut secrets: Vec<String> = [RIGHT, WRONG, NEXT, FORGED, password]
+        .map(Into::into)
+        .into();
     secrets.extend(use_it(&mut visitor, &url).await);
 
     // Everything fails while the database is gone.
@@ -133,6 +136,14 @@ async fn use_it(visitor: &mut Http, url: &str) -> Vec<String> {
         socket.send_binary(RIGHT.into()).await;
         socket.close(1000).await;
     }
+    let change = json!({
+        "old_password": RIGHT, "new_password": NEXT, "confirm_password": NEXT,
+    });
+    for status in [200, 400] {
+        let answer = visitor.post("/api/password/").json(&change).send().await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+
     let dba = postgres::connect(url).await;
     let sql = "select password_hash from users union all
         select encode(token_hash, 'hex') from sessions union all
