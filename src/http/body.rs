@@ -13,7 +13,7 @@ use super::reply::Problem;
 use crate::forms::{self, Input};
 
 /// Longest body that is kept, and longest sum of the names and texts in a form.
-const MAX_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 1 << 20;
 /// How much of a body that is too long is read past, so that a client that sends before it listens
 /// hears why it is refused.
 const MAX_SKIPPED_BYTES: usize = 16 << 20;

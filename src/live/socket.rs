@@ -28,8 +28,6 @@ const POLICY: u16 = 1008;
 const TRY_AGAIN: u16 = 1013;
 /// A socket is told so often that it sends too much; then it is closed.
 const MAX_REFUSED: u8 = 100;
-/// The longest message taken from a client: a form with all its fields ten times too long.
-const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// So many answers may wait for a client to take them; until then no more of it is read.
 const MAX_REPLIES: usize = 4;
 
@@ -88,12 +86,7 @@ pub async fn serve(app: App, client: Client) {
 }
 
 fn limits() -> Arc<Limits> {
-    static LIMITS: LazyLock<Arc<Limits>> = LazyLock::new(|| {
-        Arc::new(Limits {
-            message_bytes: MAX_MESSAGE_BYTES,
-            ..Limits::default()
-        })
-    });
+    static LIMITS: LazyLock<Arc<Limits>> = LazyLock::new(Arc::default);
     LIMITS.clone()
 }
 
