@@ -45,3 +45,18 @@ impl Backoff {
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.5..1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(30));
+        for (n, most) in [(1, 2), (2, 4), (4, 16), (5, 30), (31, 30), (u32::MAX, 30)] {
+            let most = Duration::from_secs(most);
+            let pause = backoff.nth(n);
+            assert!(pause >= most / 2 && pause <= most, "{n}: {pause:?}");
+        }
+    }
+}

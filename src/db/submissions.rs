@@ -20,7 +20,7 @@ pub struct Submission {
     pub step: String,
     /// `cluster` or `client`.
     pub deploy_mode: String,
-    /// Whether it was asked for too long ago to be still wanted.
+    /// Whether it was asked for, or last changed, too long ago to be still wanted.
     pub is_stale: bool,
     /// How often it was claimed, this time included.
     pub attempts: i32,
@@ -78,7 +78,7 @@ pub async fn claim(
             returning s.run_id, s.attempts, s.cluster_id, s.command, s.sent_at
         )
         select r.id, r.kind, r.step, r.deploy_mode,
-               r.created_at < clock_timestamp() - $3 * interval '1 second',
+               r.updated_at < clock_timestamp() - $3 * interval '1 second',
                c.attempts, c.sent_at, c.cluster_id, c.command
           from claimed c join pipeline_runs r on r.id = c.run_id";
     let rows = client

@@ -87,6 +87,37 @@ async fn a_run_that_a_dba_inserts_is_handed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_asked_for_long_ago_starts_only_when_it_is_asked_for_again() {
+    let fake = Fake::start().await;
+    let (_pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let sql = "insert into pipeline_runs (step, created_at, updated_at)
+        values ('qc', now() - interval '2 hours', now() - interval '2 hours')";
+    dba.batch_execute(sql).await.unwrap();
+    eventually("it is refused", async || the_run(&dba).await.0 == "refused").await;
+    assert!(fake.calls("AddJobFlowSteps").is_empty());
+    let sql = "update pipeline_runs set state = 'requested', reason = null";
+    dba.batch_execute(sql).await.unwrap();
+    eventually("it has a step", async || the_run(&dba).await.1.is_some()).await;
+    assert_eq!(
+        went_through(&dba).await,
+        ["requested", "refused", "requested", "PENDING"]
+    );
+}
+
+#[tokio::test]
+async fn of_one_command_the_table_holds_one_run_in_doubt() {
+    let database = crate::server::database().await;
+    let dba = database.connect().await;
+    let in_doubt = "insert into pipeline_submissions
+            (run_id, node, claimed_until, cluster_id, command, sent_at)
+        values (gen_random_uuid(), gen_random_uuid(), now(), 'j-1', 'ls', now())";
+    dba.batch_execute(in_doubt).await.unwrap();
+    let second = dba.batch_execute(in_doubt).await.unwrap_err();
+    let constraint = second.as_db_error().and_then(|error| error.constraint());
+    assert_eq!(constraint, Some("pipeline_submissions_one_in_doubt"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn throttling_is_waited_out() {
     let fake = Fake::start().await;
     fake.next(&[Fate::Throttled, Fate::Throttled]);
