@@ -144,6 +144,23 @@ async fn a_refusal_is_told_and_kept() {
     assert_eq!(fake.calls("AddJobFlowSteps").len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_is_not_there_refuses_runs_and_has_lost_those_it_had() {
+    let fake = Fake::start().await;
+    let database = crate::server::database().await;
+    let dba = database.connect().await;
+    let pipeline = Pipeline::with(&database, &super::settings(&fake.base, "j-GONE")).await;
+    let mut page = pipeline.page("alice").await;
+    let answer = ask(&mut page, &json!({"step": "qc"})).await;
+    let error = answer["error"].as_str().expect("it is refused");
+    assert!(error.contains("Cluster id is not valid"), "{error}");
+    let sql = "truncate pipeline_runs; insert into pipeline_runs (step, state, step_id, cluster_id)
+        values ('qc', 'RUNNING', 's-OLD', 'j-GONE')";
+    dba.batch_execute(sql).await.unwrap();
+    eventually("it is lost", async || the_run(&dba).await.0 == "lost").await;
+    assert!(the_run(&dba).await.2.unwrap().contains("not valid"));
+}
+
 /// The first request ends like this; afterwards there must be one step, and the page is told of it.
 async fn ends_as_one_step(first: Fate, sent: usize) {
     let fake = Fake::start().await;
