@@ -22,6 +22,10 @@ pub const PATHS: &[&str] = &[
     "/api/activate-source/<id>/",
     "/api/deactivate-source/<id>/",
     "/api/reactivate-source/<id>/",
+    "/api/pipeline-runs/",
+    "/api/pipeline-runs/<id>/",
+    "/api/pipeline-runs/<id>/cancel/",
+    "/emrrunner/start",
     "/ws/data_library/",
     "/ws/read_source/",
     "/ws/filter_source/",
@@ -35,12 +39,12 @@ pub(super) fn is_listed(path: &str) -> bool {
     let path = without_last_slash(path);
     PATHS.iter().any(|listed| {
         let listed = without_last_slash(listed);
-        match listed.strip_suffix("<id>") {
-            Some(folder) => path
-                .strip_prefix(folder)
-                .is_some_and(|id| !id.is_empty() && !id.contains('/')),
-            None => path == listed,
-        }
+        let Some((before, after)) = listed.split_once("<id>") else {
+            return path == listed;
+        };
+        path.strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(after))
+            .is_some_and(|id| !id.is_empty() && !id.contains('/'))
     })
 }
 
@@ -62,6 +66,8 @@ mod tests {
             ("/api/login/", true),
             ("/api/update-source/7/", true),
             ("/api/update-source/7", true),
+            ("/api/pipeline-runs/7/cancel/", true),
+            ("/api/pipeline-runs//cancel/", false),
             ("/ws/EMRConsumer", true),
             ("", true),
             ("//", false),
