@@ -54,11 +54,12 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
 fn listed() -> BoxedFilter<()> {
     warp::path::full()
         .and_then(|path: FullPath| async move {
-            if paths::is_listed(path.as_str()) {
-                Ok(())
-            } else {
-                Err(warp::reject::not_found())
+            let path = path.as_str();
+            if paths::is_listed(path) {
+                return Ok(());
             }
+            debug_assert!(Endpoint::at(path).is_none(), "{path} is not in http::paths");
+            Err(warp::reject::not_found())
         })
         .untuple_one()
         .boxed()

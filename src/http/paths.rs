@@ -38,13 +38,15 @@ pub const PATHS: &[&str] = &[
 pub(super) fn is_listed(path: &str) -> bool {
     let path = without_last_slash(path);
     PATHS.iter().any(|listed| {
-        let listed = without_last_slash(listed);
-        let Some((before, after)) = listed.split_once("<id>") else {
-            return path == listed;
-        };
-        path.strip_prefix(before)
-            .and_then(|rest| rest.strip_suffix(after))
-            .is_some_and(|id| !id.is_empty() && !id.contains('/'))
+        let mut parts = path.split('/');
+        let matches = without_last_slash(listed).split('/').all(|listed| {
+            let part = parts.next();
+            match listed {
+                "<id>" => part.is_some_and(|id| !id.is_empty()),
+                listed => part == Some(listed),
+            }
+        });
+        matches && parts.next().is_none()
     })
 }
 
@@ -66,8 +68,6 @@ mod tests {
             ("/api/login/", true),
             ("/api/update-source/7/", true),
             ("/api/update-source/7", true),
-            ("/api/pipeline-runs/7/cancel/", true),
-            ("/api/pipeline-runs//cancel/", false),
             ("/ws/EMRConsumer", true),
             ("", true),
             ("//", false),
@@ -76,6 +76,9 @@ mod tests {
             ("/api/update-source/", false),
             ("/api/update-source//", false),
             ("/api/update-source/7/8", false),
+            ("/api/pipeline-runs/7/cancel/", true),
+            ("/api/pipeline-runs//cancel/", false),
+            ("/api/pipeline-runs/7/8/", false),
             ("/ws/emrconsumer/", false),
             ("/metrics", false),
         ] {
