@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use crate::{
     client::{Http, Socket},
+    emr,
     postgres::{self, Home, private_cluster},
     program::{Running, program},
     server::{ORIGIN, SOON, eventually, open},
@@ -15,6 +16,8 @@ use crate::{
 const RIGHT: &str = "Right-secret-7";
 const WRONG: &str = "Wrong-secret-7";
 const NEXT: &str = "Next-secret-7";
+/// Of the cluster that runs the pipeline; nobody answers there.
+const AWS: &str = "Aws-secret-7";
 const FORGED: &str = "Forged-secret-7";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,7 +39,10 @@ async fn no_secrets_are_logged(format: &str) {
     command
         .env("DATABASE_URL", &url)
         .env("RATE_LIMITS", "off")
-        .env("RUST_LOG", "trace");
+        .env("RUST_LOG", "trace")
+        .envs(emr::settings("http://127.0.0.1:1", "j-SECRETS"))
+        .env("AWS_SECRET_ACCESS_KEY", AWS)
+        .env("AWS_SESSION_TOKEN", AWS);
     let folder = Home::new();
     std::fs::create_dir(&folder.dir).unwrap();
     let log = folder.dir.join("log");
@@ -48,10 +54,16 @@ async fn no_secrets_are_logged(format: &str) {
     })
     .await;
 
-    let mut secrets: Vec<String> = [RIGHT, WRONG, NEXT, FORGED, password]
+    let mut secrets: Vec<String> = [RIGHT, WRONG, NEXT, FORGED, AWS, password]
         .map(Into::into)
         .into();
     secrets.extend(use_it(&mut visitor, &url).await);
+
+    eventually("the step was tried", async || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        log.contains("handed over later")
+    })
+    .await;
 
     // Everything fails while the database is gone.
     let _home = cluster.stop().await;
@@ -130,6 +142,7 @@ async fn use_it(visitor: &mut Http, url: &str) -> Vec<String> {
         for text in [
             RIGHT,
             r#"{"action":"add_source","formData":{"country":"a"}}"#,
+            r#"{"step":"qc"}"#,
         ] {
             socket.send_text(text).await;
         }
