@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -110,11 +110,15 @@ impl Reserve {
     }
 }
 
-/// How many descriptors this process may have; `None` where the system does not tell so.
+/// How many descriptors this process may have; `None` where the system does not tell so. Asked for
+/// once, at the start: it takes a descriptor.
 fn limit() -> Option<usize> {
-    let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"))?;
-    line.split_whitespace().nth(3)?.parse().ok()
+    static LIMIT: LazyLock<Option<usize>> = LazyLock::new(|| {
+        let limits = fs::read_to_string("/proc/self/limits").ok()?;
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"))?;
+        line.split_whitespace().nth(3)?.parse().ok()
+    });
+    *LIMIT
 }
