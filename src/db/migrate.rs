@@ -1,7 +1,8 @@
 //! Brings a database to this program's schema, one program at a time.
 
-use std::{error::Error as _, iter::successors};
+use std::{error::Error as _, iter::successors, time::Duration};
 
+use tokio::time;
 use tokio_postgres::{Client, types::Type};
 
 use super::{dsn::Dsn, primary::Primary};
@@ -14,6 +15,8 @@ mod embedded {
 
 /// The advisory lock that all programs of this kind hold while they migrate: refinery takes none.
 const LOCK: i64 = 0x6d61_726b_6574;
+/// How often it is asked for.
+const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// What [`run`] did.
 #[derive(Debug)]
@@ -30,20 +33,35 @@ pub struct Migrated {
 /// [`Error::Unavailable`] when the database cannot be reached (try again),
 /// [`Error::Start`] when its schema is not one this program can bring up to date.
 pub async fn run(dsn: &Dsn, time_zone: &str) -> Result<Migrated> {
+    let gate = connect(dsn).await?;
+    lock(&gate).await?;
     let mut client = connect(dsn).await?;
-    client
-        .query_typed("select pg_advisory_lock($1)", &[(&LOCK, Type::INT8)])
-        .await?;
     let report = embedded::migrations::runner()
         .run_async(&mut client)
         .await
         .map_err(|e| refused(&e))?;
     let zone_changed = set_time_zone(&client, time_zone).await?;
-    // The lock goes with the connection.
+    gate.batch_execute("rollback").await?;
     Ok(Migrated {
         applied: report.applied_migrations().len(),
         zone_changed,
     })
+}
+
+/// Takes the lock for as long as the transaction lasts that is begun here. Not for a session: behind a transaction
+/// pooler that would be the pooler's, and keep the lock for ever. Nor is it waited for in a
+/// transaction, or the programs that wait would hold all of the pooler's connections.
+async fn lock(gate: &Client) -> Result<()> {
+    let sql = "select pg_try_advisory_xact_lock($1)";
+    loop {
+        gate.batch_execute("begin").await?;
+        let rows = gate.query_typed(sql, &[(&LOCK, Type::INT8)]).await?;
+        if rows.first().is_some_and(|row| row.get(0)) {
+            return Ok(());
+        }
+        gate.batch_execute("rollback").await?;
+        time::sleep(ASK_EVERY).await;
+    }
 }
 
 /// A connection of its own: migrations must not run through a pool that others wait for.
