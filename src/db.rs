@@ -9,6 +9,7 @@ pub mod dsn;
 pub mod embedded;
 mod lent;
 pub mod migrate;
+pub mod notifications;
 pub mod primary;
 pub mod runs;
 pub mod sessions;

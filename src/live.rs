@@ -5,6 +5,7 @@ pub mod consumer;
 pub mod expected;
 pub mod group;
 pub mod handshake;
+pub mod heartbeat;
 pub mod listener;
 pub mod signal;
 pub mod socket;
@@ -140,7 +141,9 @@ impl Live {
         tasks.spawn(follow(sessions, signals.sessions.clone(), pool.clone()));
         tasks.spawn(follow(users, signals.users.clone(), pool.clone()));
         tasks.spawn(groups.sessions.clone().watch_expiry());
-        tasks.spawn(listener::run(connect, signals, sender));
+        let (deaf, is_deaf) = watch::channel(String::new());
+        tasks.spawn(heartbeat::run(pool.clone(), sender.subscribe(), deaf));
+        tasks.spawn(listener::run(connect, signals, sender, is_deaf));
         match tasks.join_next().await {
             Some(Err(panic)) => Err(Error::Start(format!("a part of the server broke: {panic}"))),
             _ => Ok(()),

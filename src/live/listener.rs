@@ -1,8 +1,10 @@
-//! The single LISTEN connection: connect, listen, raise, prove delivery, reconnect. It never reads
-//! a table, never opens a transaction, and knows neither the pool nor a group nor HTTP.
+//! The single LISTEN connection: connect, listen, raise, reconnect. That it hears is for the
+//! heartbeat to prove. It never reads a table, never opens a transaction, sends nothing but LISTEN,
+//! and knows neither the pool nor a group nor HTTP.
 
 use std::{
-    future::{Future, poll_fn},
+    convert::Infallible,
+    future::{Future, pending, poll_fn},
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,14 +25,21 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How often a heartbeat is sent through the database to ourselves.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(3);
-/// A heartbeat that has not come back after this long means that nothing else would either.
-const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(4);
+/// How often a heartbeat is sent through the database.
+pub(super) const HEARTBEAT_EVERY: Duration = Duration::from_secs(3);
+/// A heartbeat that is not heard after this long means that nothing else would be either.
+pub(super) const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(4);
 /// Connecting and listening may take this long in all, over every host of the list.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 /// Between attempts to connect.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+/// The same while connections are made on which nothing is ever heard: that is how it is behind a
+/// transaction pooler, and will stay so.
+const DEAF_RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+/// What an operator is told then.
+const DEAF: &str = "what the database notifies does not reach the connection that listens: when \
+    DATABASE_URL goes through a transaction pooler, set LISTEN_DATABASE_URL to a direct connection \
+    to the same database";
 
 /// The signals of all views, and which channel raises which.
 #[derive(Clone, Debug, Default)]
@@ -85,11 +94,16 @@ impl Signals {
 /// How the listener is.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// When the last heartbeat came back; `None` while not listening.
+    /// The channel on which it waits for heartbeats, its own and no other node's; `None` while not
+    /// listening.
+    pub channel: Option<String>,
+    /// The last heartbeat that it heard on that channel.
+    pub heard: Option<Uuid>,
+    /// When that was; `None` while nothing has been heard on this connection.
     pub heartbeat: Option<Instant>,
-    /// How often it has connected.
+    /// How often it has connected and heard something.
     pub connections: u64,
-    /// Why it is not listening.
+    /// Why it hears nothing.
     pub trouble: Option<String>,
 }
 
@@ -103,153 +117,156 @@ impl Status {
             Some(beat) if beat.elapsed() < HEARTBEAT_EVERY + HEARTBEAT_DEADLINE => Ok(()),
             Some(_) => Err("the listener's heartbeat is late".into()),
             None => Err(match &self.trouble {
-                Some(why) => format!("the listener is not connected: {why}"),
-                None => "the listener is not connected yet".into(),
+                Some(why) => why.clone(),
+                None => "the listener has not heard a heartbeat yet".into(),
             }),
         }
     }
 }
 
 /// Listens for ever. After every successful LISTEN every view reads everything again, because what
-/// was sent while no one listened is gone. Stops when it is dropped.
-pub async fn run<F>(connect: impl Fn() -> F, signals: Signals, status: watch::Sender<Status>)
-where
+/// was sent while no one listened is gone. `deaf` names the channel of a connection on which a
+/// heartbeat was not heard. Stops when it is dropped.
+pub async fn run<F>(
+    connect: impl Fn() -> F,
+    signals: Signals,
+    status: watch::Sender<Status>,
+    mut deaf: watch::Receiver<String>,
+) where
     F: Future<Output = Result<(Client, Wire)>>,
 {
-    let mut retry = RETRY;
+    let (mut retry, mut deaf_retry) = (RETRY, DEAF_RETRY);
     loop {
-        let error = match listen(connect(), &signals, &status).await {
-            Ok(never) => match never {},
-            Err(error) => error,
-        };
-        let was_listening = status.borrow().heartbeat.is_some();
-        if was_listening {
+        let Err(ended) = listen(connect(), &signals, &status, &mut deaf).await;
+        let has_heard = status.borrow().heartbeat.is_some();
+        if has_heard {
             retry.reset();
+            deaf_retry.reset();
         }
-        tracing::warn!(%error, "not listening; connecting again");
+        let (trouble, pause) = match ended {
+            Ended::Lost(error) => (
+                format!("the listener is not connected: {error}"),
+                &mut retry,
+            ),
+            Ended::Deaf if has_heard => (
+                "the listener is not connected: a heartbeat was not heard".to_owned(),
+                &mut retry,
+            ),
+            Ended::Deaf => (DEAF.to_owned(), &mut deaf_retry),
+        };
+        tracing::warn!(%trouble, "not listening; connecting again");
         status.send_modify(|status| {
+            status.channel = None;
             status.heartbeat = None;
-            status.trouble = Some(error.to_string());
+            status.trouble = Some(trouble);
         });
-        retry.pause().await;
+        pause.pause().await;
     }
 }
 
-type Wire =
-    Connection<Socket, <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream>;
+/// Why a connection was given up.
+enum Ended {
+    /// It could not be made, or it broke.
+    Lost(Error),
+    /// It is up, but what is sent is not heard on it.
+    Deaf,
+}
+
+impl<E: Into<Error>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::Lost(error.into())
+    }
+}
 
 /// One connection's life; returns only with what ended it.
 async fn listen(
     connect: impl Future<Output = Result<(Client, Wire)>>,
     signals: &Signals,
     status: &watch::Sender<Status>,
-) -> Result<std::convert::Infallible> {
+    deaf: &mut watch::Receiver<String>,
+) -> Result<Infallible, Ended> {
     let late = |_| Error::Unavailable("no connection in time".into());
-    let (client, mut connection) = time::timeout(CONNECT_DEADLINE, connect)
+    let (client, connection) = time::timeout(CONNECT_DEADLINE, connect)
         .await
         .map_err(late)??;
     let heartbeat = format!("heartbeat_{}", Uuid::new_v4().simple());
-    let mut beats = Beats::new(heartbeat.clone());
+    let mut ear = Ear {
+        connection,
+        heartbeat: heartbeat.clone(),
+        signals,
+        status,
+    };
 
     let mut statements: String = Channel::ALL
         .map(|channel| format!("listen {};", channel.name()))
         .concat();
     statements.extend(["listen ", &heartbeat]);
     let listening = client.batch_execute(&statements);
-    time::timeout(
-        CONNECT_DEADLINE,
-        beside(&mut connection, listening, signals, &mut beats),
-    )
-    .await
-    .map_err(late)???;
+    time::timeout(CONNECT_DEADLINE, ear.follow(listening))
+        .await
+        .map_err(late)???;
     // Only now: a view that read before the LISTEN was committed could miss a change for ever.
     signals.everything();
+    status.send_modify(|status| status.channel = Some(heartbeat.clone()));
 
-    loop {
-        let nonce = Uuid::new_v4().to_string();
-        let statement = format!("notify {heartbeat}, '{nonce}'");
-        let sent = Instant::now();
-        let round_trip = async {
-            beats.expect(&nonce);
-            beside(
-                &mut connection,
-                client.batch_execute(&statement),
-                signals,
-                &mut beats,
-            )
-            .await??;
-            while !beats.arrived {
-                message(&mut connection, signals, &mut beats).await?;
+    let is_deaf = deaf.wait_for(|channel| *channel == heartbeat);
+    // Without the heartbeat nobody says so; then the connection is believed while it lasts.
+    let is_deaf = async {
+        if is_deaf.await.is_err() {
+            pending::<()>().await;
+        }
+    };
+    ear.follow(is_deaf).await?;
+    Err(Ended::Deaf)
+}
+
+type Wire =
+    Connection<Socket, <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream>;
+
+/// A connection and what becomes of what is heard on it.
+struct Ear<'a> {
+    connection: Wire,
+    heartbeat: String,
+    signals: &'a Signals,
+    status: &'a watch::Sender<Status>,
+}
+
+impl Ear<'_> {
+    /// Follows the connection's messages until `work` is done.
+    async fn follow<F: Future>(&mut self, work: F) -> Result<F::Output> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                output = &mut work => return Ok(output),
+                followed = self.message() => followed?,
             }
-            Ok::<_, Error>(())
-        };
-        time::timeout(HEARTBEAT_DEADLINE, round_trip)
-            .await
-            .map_err(|_| {
-                Error::Unavailable("a notification to ourselves did not arrive".into())
-            })??;
-        status.send_modify(|status| {
+        }
+    }
+
+    /// Follows one message. Cancel-safe: nothing is taken before it is whole.
+    async fn message(&mut self) -> Result<()> {
+        match poll_fn(|cx| self.connection.poll_message(cx)).await {
+            Some(Ok(AsyncMessage::Notification(notification))) => {
+                if let Some(channel) = Channel::named(notification.channel()) {
+                    self.signals.notified(channel, notification.payload());
+                } else if notification.channel() == self.heartbeat {
+                    self.heard(notification.payload());
+                }
+                Ok(())
+            }
+            Some(Ok(_)) => Ok(()),
+            // Both are final: the connection answers nothing more.
+            Some(Err(error)) => Err(error.into()),
+            None => Err(Error::Unavailable("the connection was closed".into())),
+        }
+    }
+
+    fn heard(&self, nonce: &str) {
+        self.status.send_modify(|status| {
             status.connections += u64::from(status.heartbeat.is_none());
+            status.heard = nonce.parse().ok();
             status.heartbeat = Some(Instant::now());
             status.trouble = None;
         });
-        let next = time::sleep_until((sent + HEARTBEAT_EVERY).into());
-        beside(&mut connection, next, signals, &mut beats).await?;
-    }
-}
-
-/// The heartbeat on its own channel, which no other node listens on.
-struct Beats {
-    channel: String,
-    nonce: String,
-    arrived: bool,
-}
-
-impl Beats {
-    fn new(channel: String) -> Self {
-        Self {
-            channel,
-            nonce: String::new(),
-            arrived: false,
-        }
-    }
-
-    fn expect(&mut self, nonce: &str) {
-        nonce.clone_into(&mut self.nonce);
-        self.arrived = false;
-    }
-}
-
-/// Runs `work` while the connection's messages are followed.
-async fn beside<F: Future>(
-    connection: &mut Wire,
-    work: F,
-    signals: &Signals,
-    beats: &mut Beats,
-) -> Result<F::Output> {
-    let mut work = pin!(work);
-    loop {
-        tokio::select! {
-            output = &mut work => return Ok(output),
-            followed = message(connection, signals, beats) => followed?,
-        }
-    }
-}
-
-/// Follows one message. Cancel-safe: nothing is taken before it is whole.
-async fn message(connection: &mut Wire, signals: &Signals, beats: &mut Beats) -> Result<()> {
-    match poll_fn(|cx| connection.poll_message(cx)).await {
-        Some(Ok(AsyncMessage::Notification(notification))) => {
-            if let Some(channel) = Channel::named(notification.channel()) {
-                signals.notified(channel, notification.payload());
-            } else if notification.channel() == beats.channel {
-                beats.arrived |= notification.payload() == beats.nonce;
-            }
-            Ok(())
-        }
-        Some(Ok(_)) => Ok(()),
-        // Both are final: the connection answers nothing more.
-        Some(Err(error)) => Err(error.into()),
-        None => Err(Error::Unavailable("the connection was closed".into())),
     }
 }
