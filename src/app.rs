@@ -14,6 +14,8 @@ use crate::{
     emr::Emr,
     limits::Limits,
     live::{Groups, listener, tally::Tally},
+    metrics::Metrics,
+    peer::Network,
     server::Shortage,
 };
 
@@ -38,6 +40,12 @@ pub struct Parts {
     pub listener: watch::Receiver<listener::Status>,
     /// Whether clients are turned away.
     pub shortage: Shortage,
+    /// How full the queue of notifications is, from 0 to 1.
+    pub queue_usage: watch::Receiver<f64>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Who may read it.
+    pub metrics_allow: Vec<Network>,
     /// Whether the database has this program's schema.
     pub migrated: watch::Receiver<bool>,
     /// Cancelled when the server is about to stop.

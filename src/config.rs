@@ -123,6 +123,20 @@ pub struct Config {
     #[arg(long, env, default_value_t = 20_000, value_name = "N", value_parser = connections)]
     pub max_connections: usize,
 
+    /// Addresses and networks that may read /metrics.
+    #[arg(
+        long,
+        env,
+        value_delimiter = ',',
+        default_value = "127.0.0.0/8,::1",
+        value_name = "NETWORK,..."
+    )]
+    pub metrics_allow: Vec<Network>,
+
+    /// From how full on, in percent, PostgreSQL's queue of notifications is warned of in the log.
+    #[arg(long, env, default_value_t = 10.0, value_name = "PERCENT", value_parser = percent)]
+    pub notify_queue_warning: f32,
+
     /// Form of the log.
     #[arg(long, env, default_value = "text")]
     pub log_format: LogFormat,
@@ -275,5 +289,12 @@ fn connections(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count @ 1..=1_000_000) => Ok(count),
         _ => Err("is a number from 1 to 1000000".into()),
+    }
+}
+
+fn percent(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("is a number from 0 to 100".into()),
     }
 }

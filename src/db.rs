@@ -14,6 +14,7 @@ pub mod primary;
 pub mod runs;
 pub mod sessions;
 pub mod sources;
+pub mod statistics;
 pub mod submissions;
 pub mod tls;
 pub mod users;

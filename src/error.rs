@@ -51,7 +51,10 @@ impl From<tokio_postgres::Error> for Error {
         };
         match db.code() {
             // A node that was primary a moment ago, or a standby: the pool will find the new primary.
-            &SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(describe(&error)),
+            // Or the queue of notifications is full, and nothing that notifies can be committed.
+            &SqlState::READ_ONLY_SQL_TRANSACTION | &SqlState::PROGRAM_LIMIT_EXCEEDED => {
+                Self::Unavailable(describe(&error))
+            }
             &SqlState::DISK_FULL => Self::Full(describe(&error)),
             code => match &code.code()[..2] {
                 // Connection lost, wrong credentials, no such database, resources, shutdown.

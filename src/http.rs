@@ -6,6 +6,7 @@ pub mod body;
 pub mod cors;
 mod headers;
 mod health;
+mod metrics;
 mod page;
 pub mod paths;
 pub mod reply;
@@ -43,6 +44,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(handshake::routes(app))
         .unify()
         .or(health::routes(app))
+        .unify()
+        .or(metrics::routes(app))
         .unify()
         .or(page::routes())
         .unify();

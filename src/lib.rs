@@ -23,6 +23,8 @@
 //! | channel | a name that triggers notify ([`live::channel`]) |
 //! | notification | a hint about what to read again; never the data |
 //! | listener | the one LISTEN connection ([`live::listener`]) |
+//! | heartbeat | a notification sent through the pool that the listener must hear ([`live::heartbeat`]) |
+//! | audit | what the database has counted, held against what was announced ([`live::audit`]) |
 //! | signal | what a view is to read again, merged while the view is busy ([`live::signal`]) |
 //! | view | reads what changed and makes frames ([`live::view`]) |
 //! | frame | a WebSocket message, encoded once for everybody ([`ws::Frame`]) |
@@ -40,6 +42,7 @@
 //!
 //! * The listener holds no pool, reads no table and never opens a transaction.
 //! * After every successful LISTEN everything is read again; start, restart and change share a path.
+//! * Nobody is believed to listen who has not heard what others send.
 //! * A hint is never lost: a read that fails puts it back.
 //! * A group never sees SQL; `db` never sees HTTP; [`ws`] never sees what messages mean.
 //! * A member that is slow costs the others nothing: it skips to the newest frame.
@@ -60,6 +63,7 @@ pub mod forms;
 pub mod http;
 pub mod limits;
 pub mod live;
+pub mod metrics;
 pub mod peer;
 pub mod server;
 pub mod wire;
@@ -80,6 +84,7 @@ use self::{
     error::{Error, Result},
     limits::Limits,
     live::{Live, tally::Tally},
+    metrics::Metrics,
     server::Shortage,
 };
 
@@ -105,7 +110,11 @@ pub async fn run(
     let listener = server::bind(config.bind)?;
     let address = listener.local_addr()?;
 
-    let live = Live::default();
+    let metrics = Metrics::default();
+    let live = Live::new(
+        metrics.clone(),
+        f64::from(config.notify_queue_warning) / 100.0,
+    );
     let shortage = Shortage::default();
     let emr = Emr::new(config.emr);
     let (migrated, is_migrated) = watch::channel(false);
@@ -118,6 +127,9 @@ pub async fn run(
         tally: Tally::default(),
         listener: live.status.clone(),
         shortage: shortage.clone(),
+        queue_usage: live.queue_usage.clone(),
+        metrics,
+        metrics_allow: config.metrics_allow,
         migrated: is_migrated,
         stopping: stopping.clone(),
         allowed_origins: config.allowed_origins,

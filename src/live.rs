@@ -1,5 +1,7 @@
 //! The arrow: PostgreSQL -> listener -> signal -> view -> group -> socket.
 
+pub mod announced;
+pub mod audit;
 pub mod channel;
 pub mod consumer;
 pub mod expected;
@@ -19,11 +21,12 @@ use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 
 use self::{
+    audit::Queue,
     expected::Expected,
     group::{Events, Group, keyed::Keyed},
     listener::{Signals, Status},
     view::{
-        Snapshot,
+        Reader, Snapshot,
         changes::Changes,
         filter::Filter,
         follow,
@@ -38,6 +41,7 @@ use self::{
 use crate::{
     db::{Pool, dsn::Dsn, primary::Primary},
     error::{Error, Result},
+    metrics::Metrics,
 };
 
 /// The groups that sockets join; a fixed set, made at start.
@@ -72,12 +76,18 @@ pub struct Live {
     pub groups: Groups,
     /// How the listener is.
     pub status: watch::Receiver<Status>,
+    /// How full the queue of notifications is, from 0 to 1.
+    pub queue_usage: watch::Receiver<f64>,
     signals: Signals,
     sender: watch::Sender<Status>,
+    queue: Queue,
+    metrics: Metrics,
 }
 
-impl Default for Live {
-    fn default() -> Self {
+impl Live {
+    /// Groups without members. A queue of notifications that is `queue_warning` full, from 0 to 1,
+    /// is warned of.
+    pub fn new(metrics: Metrics, queue_warning: f64) -> Self {
         let signals = Signals::default();
         let expected = signals.expected.clone();
         let groups = Groups {
@@ -93,16 +103,19 @@ impl Default for Live {
             expected,
         };
         let (sender, status) = watch::channel(Status::default());
+        let (usage, queue_usage) = watch::channel(0.0);
+        let queue = Queue::new(queue_warning, usage, metrics.queue_usage());
         Self {
             groups,
             status,
+            queue_usage,
             signals,
             sender,
+            queue,
+            metrics,
         }
     }
-}
 
-impl Live {
     /// Runs the listener and the views until one of them panics or this is dropped. The database
     /// must have been migrated.
     ///
@@ -113,6 +126,8 @@ impl Live {
             groups,
             signals,
             sender,
+            queue,
+            metrics,
             ..
         } = self;
         let list = List::new(groups.lists.clone(), groups.deltas.clone(), zone.clone());
@@ -131,18 +146,29 @@ impl Live {
             async move { Ok(primary.connect().await?) }
         };
 
+        let reader = Reader {
+            pool: pool.clone(),
+            metrics: metrics.clone(),
+        };
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow(list, signals.list.clone(), pool.clone()));
-        tasks.spawn(follow(filter, signals.filter.clone(), pool.clone()));
-        tasks.spawn(follow(library, signals.library.clone(), pool.clone()));
-        tasks.spawn(follow(changes, signals.changes.clone(), pool.clone()));
-        tasks.spawn(follow(toggles, signals.toggles.clone(), pool.clone()));
-        tasks.spawn(follow(runs, signals.runs.clone(), pool.clone()));
-        tasks.spawn(follow(sessions, signals.sessions.clone(), pool.clone()));
-        tasks.spawn(follow(users, signals.users.clone(), pool.clone()));
+        tasks.spawn(follow(list, signals.list.clone(), reader.clone()));
+        tasks.spawn(follow(filter, signals.filter.clone(), reader.clone()));
+        tasks.spawn(follow(library, signals.library.clone(), reader.clone()));
+        tasks.spawn(follow(changes, signals.changes.clone(), reader.clone()));
+        tasks.spawn(follow(toggles, signals.toggles.clone(), reader.clone()));
+        tasks.spawn(follow(runs, signals.runs.clone(), reader.clone()));
+        tasks.spawn(follow(sessions, signals.sessions.clone(), reader.clone()));
+        tasks.spawn(follow(users, signals.users.clone(), reader.clone()));
         tasks.spawn(groups.sessions.clone().watch_expiry());
         let (deaf, is_deaf) = watch::channel(String::new());
         tasks.spawn(heartbeat::run(pool.clone(), sender.subscribe(), deaf));
+        tasks.spawn(audit::run(
+            pool.clone(),
+            signals.clone(),
+            sender.subscribe(),
+            queue,
+            metrics,
+        ));
         tasks.spawn(listener::run(connect, signals, sender, is_deaf));
         match tasks.join_next().await {
             Some(Err(panic)) => Err(Error::Start(format!("a part of the server broke: {panic}"))),

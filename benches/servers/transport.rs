@@ -16,6 +16,7 @@ use marketplace::{
     http,
     limits::Limits,
     live::{Live, tally::Tally, view::Snapshot},
+    metrics::Metrics,
     server,
 };
 use tokio::sync::watch;
@@ -31,7 +32,8 @@ pub(crate) fn main() -> Result<()> {
     role::runtime()?.block_on(async {
         // Nobody answers there, and nobody is asked.
         let pool = Pool::new(&"postgres://nobody@127.0.0.1:1/nothing".parse()?, 1)?;
-        let live = Live::default();
+        let metrics = Metrics::default();
+        let live = Live::new(metrics.clone(), 1.0);
         let lists = live.groups.lists.clone();
         let stopping = CancellationToken::new();
         let app = App::new(Parts {
@@ -47,6 +49,9 @@ pub(crate) fn main() -> Result<()> {
             tally: Tally::default(),
             listener: live.status.clone(),
             shortage: server::Shortage::default(),
+            queue_usage: live.queue_usage.clone(),
+            metrics,
+            metrics_allow: Vec::new(),
             migrated: watch::channel(true).1,
             stopping: stopping.clone(),
             allowed_origins: Vec::new(),

@@ -1,4 +1,4 @@
-//! Notifications as such: sending one. What they mean is not known here.
+//! Notifications as such: sending one, and how full their queue is. What they mean is not known here.
 
 use tokio_postgres::{Client, types::Type};
 use uuid::Uuid;
@@ -12,4 +12,20 @@ pub async fn send(client: &Client, channel: &str, nonce: Uuid) -> Result<()> {
         .query_typed(sql, &[(&channel, Type::TEXT), (&nonce, Type::UUID)])
         .await?;
     Ok(())
+}
+
+/// The session that is most likely to hold the queue, in words for an operator: a listening session
+/// keeps everything that was sent since its transaction began.
+pub async fn holder(client: &Client) -> Result<String> {
+    let sql =
+        "select format('pid %s (user %s, database %s, application %L, in a transaction since %s)',
+                      pid, usename, datname, application_name, xact_start::timestamptz(0))
+                 from pg_stat_activity
+                where xact_start is not null and pid <> pg_backend_pid() and datname is not null
+                order by xact_start limit 1";
+    let rows = client.query_typed(sql, &[]).await?;
+    Ok(rows.first().map_or_else(
+        || "unknown (no open transaction is visible to this role)".to_owned(),
+        |row| row.get(0),
+    ))
 }

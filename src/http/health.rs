@@ -6,6 +6,9 @@ use warp::{Filter, filters::BoxedFilter, http::StatusCode};
 use super::reply::{self, Response};
 use crate::{app::App, db, error::Result};
 
+/// From here on the queue of notifications is about to refuse writes; from 0 to 1.
+const QUEUE_NEARLY_FULL: f64 = 0.9;
+
 /// The routes of both.
 pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let app = app.clone();
@@ -24,6 +27,7 @@ async fn ready(app: App) -> Response {
         }
         troubles.extend(app.pool.check().err());
         troubles.extend(app.listener.borrow().check().err());
+        troubles.extend(nearly_full(*app.queue_usage.borrow()));
     } else {
         troubles.push("the database has not been migrated yet: it cannot be reached".into());
     }
@@ -33,6 +37,17 @@ async fn ready(app: App) -> Response {
         StatusCode::SERVICE_UNAVAILABLE
     };
     reply::json(status, &Health::new(troubles))
+}
+
+/// What to say of a queue of notifications that is so full.
+fn nearly_full(usage: f64) -> Option<String> {
+    (usage >= QUEUE_NEARLY_FULL).then(|| {
+        format!(
+            "the database's queue of notifications is {:.0} % full, and when it is full writes \
+             fail: end the session that listens in an open transaction",
+            usage * 100.0
+        )
+    })
 }
 
 async fn ping(app: &App) -> Result<()> {
@@ -61,5 +76,16 @@ impl Health {
             },
             troubles,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_spoken_of_when_it_is_nearly_full() {
+        assert_eq!(nearly_full(0.89), None);
+        assert!(nearly_full(0.914).unwrap().contains("91 % full"));
     }
 }

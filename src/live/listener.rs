@@ -16,6 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
 use super::{
+    announced::Announced,
     channel::{Channel, Payload},
     expected::Expected,
     signal::{Hint, Signal},
@@ -54,9 +55,17 @@ pub struct Signals {
     pub sessions: Arc<Signal>,
     pub users: Arc<Signal>,
     pub expected: Arc<Expected>,
+    pub announced: Arc<Announced>,
 }
 
 impl Signals {
+    /// Tells the views of `channel` to read everything again.
+    pub fn everything_of(&self, channel: Channel) {
+        for signal in self.of(channel) {
+            signal.raise(Hint::everything());
+        }
+    }
+
     fn of(&self, channel: Channel) -> Vec<&Signal> {
         match channel {
             Channel::Crud => vec![&self.changes],
@@ -73,14 +82,14 @@ impl Signals {
     /// Tells every view to read everything again.
     pub fn everything(&self) {
         for channel in Channel::ALL {
-            for signal in self.of(channel) {
-                signal.raise(Hint::everything());
-            }
+            self.everything_of(channel);
         }
     }
 
     fn notified(&self, channel: Channel, payload: &str) {
-        let hint = Hint::from(Payload::parse(payload));
+        let payload = Payload::parse(payload);
+        self.announced.note(channel, &payload);
+        let hint = Hint::from(payload);
         for signal in self.of(channel) {
             signal.raise(hint.clone());
         }

@@ -33,16 +33,26 @@ impl Tally {
 
     /// How many are open now.
     pub fn open(&self) -> u64 {
-        let all = [
-            &self.client,
-            &self.server,
-            &self.violation,
-            &self.gone,
-            &self.slow,
-            &self.broken,
-        ];
-        let ended: u64 = all.iter().map(|counter| counter.load(Relaxed)).sum();
+        let ended: u64 = self.ended_so_far().iter().map(|(_, ended)| ended).sum();
         self.opened.load(Relaxed).saturating_sub(ended)
+    }
+
+    /// How many were opened.
+    pub fn opened_so_far(&self) -> u64 {
+        self.opened.load(Relaxed)
+    }
+
+    /// How many have ended, by the kind of reason.
+    pub fn ended_so_far(&self) -> [(&'static str, u64); 6] {
+        [
+            ("client", &self.client),
+            ("server", &self.server),
+            ("violation", &self.violation),
+            ("gone", &self.gone),
+            ("slow", &self.slow),
+            ("broken", &self.broken),
+        ]
+        .map(|(kind, counter)| (kind, counter.load(Relaxed)))
     }
 
     /// How many have ended for a reason of this kind.

@@ -22,6 +22,7 @@ use crate::{
     backoff::Backoff,
     db::{Client, Pool},
     error::Result,
+    metrics::Metrics,
     ws::{self, Frame},
 };
 
@@ -52,16 +53,26 @@ pub trait View: Send + 'static {
     /// Whether `hint` asks for a read at all; a mere demand may be met from memory.
     fn must_read(&self, hint: &Hint) -> bool;
 
-    /// Reads what `hint` names, if anything, and publishes.
+    /// Reads what `hint` names, if anything, and publishes; returns how many rows were read.
     fn refresh(
         &mut self,
         client: Option<&Client>,
         hint: &Hint,
-    ) -> impl Future<Output = Result<()>> + Send;
+    ) -> impl Future<Output = Result<usize>> + Send;
+}
+
+/// Where views read, and where it is counted.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// The database.
+    pub pool: Pool,
+    /// The counters.
+    pub metrics: Metrics,
 }
 
 /// Follows `signal` for ever. A change that cannot be read is kept and tried again.
-pub async fn follow<V: View>(mut view: V, signal: Arc<Signal>, pool: Pool) {
+pub async fn follow<V: View>(mut view: V, signal: Arc<Signal>, reader: Reader) {
+    let counters = reader.metrics.view(V::NAME);
     let mut retry = RETRY;
     let mut patience = Patience::default();
     loop {
@@ -74,14 +85,19 @@ pub async fn follow<V: View>(mut view: V, signal: Arc<Signal>, pool: Pool) {
         }
         let started = Instant::now();
         let task = signal.take();
-        match read(&mut view, &pool, &task.hint, patience.0).await {
-            Ok(()) => {
+        match read(&mut view, &reader.pool, &task.hint, patience.0).await {
+            Ok(rows) => {
+                if let Some(rows) = rows {
+                    counters.reads.increment(1);
+                    counters.rows.increment(rows as u64);
+                }
                 signal.done(&task);
                 patience.succeeded(started.elapsed());
                 retry.reset();
                 time::sleep(PACE.saturating_sub(started.elapsed())).await;
             }
             Err(error) => {
+                counters.failures.increment(1);
                 tracing::warn!(view = V::NAME, %error, "read failed; trying again");
                 signal.put_back(task);
                 patience.failed(started.elapsed());
@@ -114,14 +130,20 @@ impl Patience {
     }
 }
 
-async fn read<V: View>(view: &mut V, pool: &Pool, hint: &Hint, patience: Duration) -> Result<()> {
+/// Lets the view follow `hint`; returns how many rows were read, if the database was asked.
+async fn read<V: View>(
+    view: &mut V,
+    pool: &Pool,
+    hint: &Hint,
+    patience: Duration,
+) -> Result<Option<usize>> {
     if !view.must_read(hint) {
-        return view.refresh(None, hint).await;
+        return view.refresh(None, hint).await.map(|_| None);
     }
     let client = pool.client().await?;
     let refresh = view.refresh(Some(&client), hint);
     match time::timeout(patience, refresh).await {
-        Ok(result) => result,
+        Ok(result) => result.map(Some),
         Err(_) => Err(crate::error::Error::Unavailable(
             "a read took too long".into(),
         )),

@@ -3,7 +3,42 @@
 use std::{fs, path::Path};
 
 /// A module, and what of the crate its files must not name.
-const FORBIDDEN: [(&str, &[&str]); 16] = [
+const FORBIDDEN: [(&str, &[&str]); 20] = [
+    (
+        "metrics",
+        &[
+            "app", "auth", "config", "db", "error", "http", "live", "peer", "server", "wire", "ws",
+        ],
+    ),
+    (
+        "live/announced",
+        &["app", "auth", "config", "db", "http", "ws", "live::view"],
+    ),
+    (
+        "live/heartbeat",
+        &[
+            "app",
+            "auth",
+            "config",
+            "http",
+            "ws",
+            "live::group",
+            "live::signal",
+            "live::view",
+        ],
+    ),
+    (
+        "live/audit",
+        &[
+            "app",
+            "auth",
+            "config",
+            "http",
+            "ws",
+            "live::group",
+            "live::view",
+        ],
+    ),
     (
         "error",
         &[

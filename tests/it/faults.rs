@@ -21,7 +21,7 @@ const SEED: &str = "insert into sources (id, country) values
     ('00000000-0000-0000-0000-000000000002', 'two')";
 
 /// The backends of this database's listeners.
-async fn listeners(database: &Client) -> Vec<i32> {
+pub async fn listeners(database: &Client) -> Vec<i32> {
     let sql = "select pid from pg_stat_activity
                 where application_name = 'marketplace listener' and datname = current_database()
                 order by pid";

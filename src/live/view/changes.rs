@@ -50,7 +50,7 @@ impl View for Changes {
         matches!(hint.clone().rows(), Rows::Named(_))
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<()> {
+    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
         let existing: Option<BTreeSet<Uuid>> = match client {
             Some(client) => {
                 let ids = named(&hint.clone().rows());
@@ -59,6 +59,7 @@ impl View for Changes {
             }
             None => None,
         };
+        let read = existing.as_ref().map_or(0, BTreeSet::len);
         let mut gone = hint.deleted.clone();
         if existing.is_some() {
             // A row whose key was changed is gone under the old one.
@@ -84,7 +85,7 @@ impl View for Changes {
                 self.0.publish(json_frame(&Body { event, ids }));
             }
         }
-        Ok(())
+        Ok(read)
     }
 }
 

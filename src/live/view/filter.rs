@@ -43,8 +43,8 @@ impl View for Filter {
         !self.group.watched(&hint.clone().rows()).is_empty()
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<()> {
-        let Some(client) = client else { return Ok(()) };
+    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
+        let Some(client) = client else { return Ok(0) };
         let read = self.group.begin_read();
         let ids = self.group.watched(&hint.clone().rows());
         let found = sources::by_ids(client, &ids).await?;
@@ -59,7 +59,7 @@ impl View for Filter {
             };
             self.group.publish(id, read, frame);
         }
-        Ok(())
+        Ok(found.len())
     }
 }
 

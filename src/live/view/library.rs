@@ -49,11 +49,12 @@ impl View for Library {
         self.shown.is_none() || !hint.is_empty()
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, _: &Hint) -> Result<()> {
+    async fn refresh(&mut self, client: Option<&Client>, _: &Hint) -> Result<usize> {
+        let read = usize::from(client.is_some());
         if let Some(client) = client {
             let counts = counts::read(client).await?;
             if self.shown == Some(counts) && self.group.is_current() {
-                return Ok(());
+                return Ok(read);
             }
             self.version.counter += u64::from(self.shown != Some(counts));
             self.shown = Some(counts);
@@ -62,7 +63,7 @@ impl View for Library {
             .shown
             .filter(|_| client.is_some() || !self.group.is_current())
         else {
-            return Ok(());
+            return Ok(read);
         };
         let frame = json_frame(&Body {
             data: wire::library(&counts),
@@ -75,7 +76,7 @@ impl View for Library {
             counter: self.version.counter,
             frame,
         });
-        Ok(())
+        Ok(read)
     }
 }
 

@@ -157,21 +157,25 @@ impl View for List {
         !self.loaded || !hint.is_empty()
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<()> {
+    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
         let mut changed = Vec::new();
+        let mut read = 0;
         if let Some(client) = client {
             let rows = if self.loaded {
                 hint.clone().rows()
             } else {
                 Rows::All
             };
-            changed = match &rows {
-                Rows::All => self.apply(&sources::list(client).await?, None),
-                rows => {
-                    let ids = named(rows);
-                    self.apply(&sources::by_ids(client, &ids).await?, Some(&ids))
-                }
+            let ids = match &rows {
+                Rows::All => None,
+                rows => Some(named(rows)),
             };
+            let sources = match &ids {
+                Some(ids) => sources::by_ids(client, ids).await?,
+                None => sources::list(client).await?,
+            };
+            read = sources.len();
+            changed = self.apply(&sources, ids.as_deref());
         }
         let first = !std::mem::replace(&mut self.loaded, true);
         if first {
@@ -200,6 +204,6 @@ impl View for List {
                 frame,
             });
         }
-        Ok(())
+        Ok(read)
     }
 }

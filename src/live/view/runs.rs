@@ -57,15 +57,18 @@ impl View for Runs {
         matches!(hint.clone().rows(), Rows::Named(_))
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<()> {
+    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
         if let (Some(client), rows @ Rows::Named(_)) = (client, hint.clone().rows()) {
-            for run in runs::by_ids(client, &named(&rows)).await? {
+            let runs = runs::by_ids(client, &named(&rows)).await?;
+            let read = runs.len();
+            for run in runs {
                 self.0.publish(json_frame(&Body::from(run)));
             }
+            return Ok(read);
         } else if !hint.is_empty() {
             self.0.publish_lagged();
         }
-        Ok(())
+        Ok(0)
     }
 }
 

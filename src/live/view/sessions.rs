@@ -159,8 +159,8 @@ impl View for Sessions {
         !self.0.watched(&hint.clone().rows()).is_empty()
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<()> {
-        let Some(client) = client else { return Ok(()) };
+    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
+        let Some(client) = client else { return Ok(0) };
         let ids = self.0.watched(&hint.clone().rows());
         let valid = sessions::by_ids(client, &ids).await?;
         let now = Instant::now();
@@ -176,6 +176,6 @@ impl View for Sessions {
                 entry.ended.send_replace(true);
             }
         }
-        Ok(())
+        Ok(valid.len())
     }
 }

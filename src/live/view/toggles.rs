@@ -50,23 +50,25 @@ impl View for Toggles {
         matches!(hint.clone().rows(), Rows::Named(_))
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<()> {
+    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
         if let (Some(client), rows @ Rows::Named(_)) = (client, hint.clone().rows()) {
             let sources: Vec<Toggled> = sources::statuses(client, &named(&rows))
                 .await?
                 .into_iter()
                 .map(|(id, status)| Toggled { id, status })
                 .collect();
+            let read = sources.len();
             if !sources.is_empty() {
                 self.0.publish(json_frame(&Body {
                     event: "toggled",
                     sources: Some(sources),
                 }));
             }
+            return Ok(read);
         } else if !hint.is_empty() {
             self.0.publish_lagged();
         }
-        Ok(())
+        Ok(0)
     }
 }
 

@@ -114,10 +114,11 @@ impl View for Users {
         !self.0.watched(&hint.clone().rows()).is_empty()
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<()> {
-        let Some(client) = client else { return Ok(()) };
+    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
+        let Some(client) = client else { return Ok(0) };
         let ids = self.0.watched(&hint.clone().rows());
         let now: HashMap<Uuid, Role> = users::roles(client, &ids).await?.into_iter().collect();
+        let read = now.len();
         let mut roles = self.0.lock();
         for id in ids {
             let role = now.get(&id).copied();
@@ -129,7 +130,7 @@ impl View for Users {
                 roles.remove(&id);
             }
         }
-        Ok(())
+        Ok(read)
     }
 }
 

@@ -1,0 +1,52 @@
+//! The queue of notifications, one for the whole cluster: when it is full, transactions that notify
+//! fail. One session that listened and stays in a transaction is enough to fill it.
+
+use metrics::Gauge;
+use tokio::sync::watch;
+
+use crate::db::{Client, notifications};
+
+/// It must have fallen to this part of the warning's level before the next crossing counts.
+const RELIEF: f64 = 0.8;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Queue {
+    /// How full it is from when on a warning is logged, from 0 to 1.
+    warn_from: f64,
+    is_warned: bool,
+    usage: watch::Sender<f64>,
+    gauge: Gauge,
+}
+
+impl Queue {
+    /// Watches a queue whose usage is published in `usage` and `gauge`.
+    pub fn new(warn_from: f64, usage: watch::Sender<f64>, gauge: Gauge) -> Self {
+        Self {
+            warn_from,
+            is_warned: false,
+            usage,
+            gauge,
+        }
+    }
+
+    /// Notes how full it is; a crossing is logged with the session that is likely to hold it.
+    pub(super) async fn note(&mut self, usage: f64, client: &Client) {
+        self.gauge.set(usage);
+        self.usage.send_replace(usage);
+        if usage < self.warn_from * RELIEF {
+            self.is_warned = false;
+        }
+        if usage < self.warn_from || self.is_warned {
+            return;
+        }
+        self.is_warned = true;
+        let holder = notifications::holder(client).await;
+        let holder = holder.unwrap_or_else(|error| format!("unknown: {error}"));
+        tracing::warn!(
+            usage,
+            holder,
+            "the queue of notifications fills up; when it is full, writes fail"
+        );
+    }
+}

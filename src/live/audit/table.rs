@@ -1,0 +1,87 @@
+//! The tables that views read, as the audit sees them: which statements must be announced, what is
+//! counted, and who is told when something may have been missed.
+
+use crate::{
+    db::statistics::{self, event},
+    live::channel::Channel,
+};
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    Sources,
+    PipelineRuns,
+    Sessions,
+    Users,
+}
+
+impl Table {
+    /// All of them.
+    pub(super) const ALL: [Self; 4] = [
+        Self::Sources,
+        Self::PipelineRuns,
+        Self::Sessions,
+        Self::Users,
+    ];
+
+    /// The name in SQL.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Sources => "sources",
+            Self::PipelineRuns => "pipeline_runs",
+            Self::Sessions => "sessions",
+            Self::Users => "users",
+        }
+    }
+
+    /// The channel that hears of every statement; `None` when there is none, because the table's
+    /// everyday changes, such as a sign-in, concern no view and are not announced.
+    pub(super) fn channel(self) -> Option<Channel> {
+        match self {
+            Self::Sources => Some(Channel::Crud),
+            Self::PipelineRuns => Some(Channel::Emr),
+            Self::Sessions => Some(Channel::Session),
+            Self::Users => None,
+        }
+    }
+
+    /// The events that have to be announced.
+    pub(super) fn must_announce(self) -> i32 {
+        match self {
+            Self::Sources | Self::PipelineRuns => {
+                event::INSERT | event::UPDATE | event::DELETE | event::TRUNCATE
+            }
+            Self::Sessions | Self::Users => event::UPDATE | event::DELETE | event::TRUNCATE,
+        }
+    }
+
+    /// How many rows were written that matter: a new session or user concerns nobody yet.
+    pub(super) fn written(self, counted: &statistics::Table) -> i64 {
+        let changed = counted.updated + counted.deleted;
+        match self {
+            Self::Sources | Self::PipelineRuns => changed + counted.inserted,
+            Self::Sessions | Self::Users => changed,
+        }
+    }
+
+    /// The channels of the views that show the table's state. Reading everything again costs them a
+    /// read; their clients hear of it only when something has changed.
+    pub(super) fn states(self) -> &'static [Channel] {
+        match self {
+            Self::Sources => &[Channel::SourceLib],
+            Self::PipelineRuns => &[Channel::Lib],
+            Self::Sessions => &[Channel::Session],
+            Self::Users => &[Channel::Account, Channel::Session],
+        }
+    }
+
+    /// The channels of the views that tell of events. They keep no state to compare with, so their
+    /// clients are told that anything may have happened.
+    pub(super) fn events(self) -> &'static [Channel] {
+        match self {
+            Self::Sources => &[Channel::Crud, Channel::Toggle],
+            Self::PipelineRuns => &[Channel::Emr],
+            Self::Sessions | Self::Users => &[],
+        }
+    }
+}
