@@ -6,6 +6,7 @@ pub const PATHS: &[&str] = &[
     "/",
     "/healthz",
     "/readyz",
+    "/metrics",
     "/api/register/",
     "/api/login/",
     "/api/logout/",
@@ -80,7 +81,7 @@ mod tests {
             ("/api/pipeline-runs//cancel/", false),
             ("/api/pipeline-runs/7/8/", false),
             ("/ws/emrconsumer/", false),
-            ("/metrics", false),
+            ("/metrics", true),
         ] {
             assert_eq!(is_listed(path), listed, "{path}");
         }

@@ -33,6 +33,7 @@ const DOORS: &[(&str, Door)] = &[
     ("/", Door::Shown),
     ("/healthz", Door::Shown),
     ("/readyz", Door::Shown),
+    ("/metrics", Door::Shown),
     ("/api/register/", Door::Open),
     ("/api/login/", Door::Open),
     ("/api/logout/", Door::Open),
