@@ -189,7 +189,7 @@ impl Strike {
         }
     }
 
-    /// Lets proxies misbehave, each until it has.
+    /// Lets proxies misbehave until that was felt.
     async fn harm(self, proxies: &[&Proxy]) -> Instant {
         let before: Vec<Counts> = proxies.iter().map(|proxy| proxy.counts()).collect();
         let (mode, count): (_, fn(Counts) -> u64) = match self.fault {
@@ -223,9 +223,10 @@ impl Strike {
         if mode.is_some() {
             sleep(self.lasts).await;
         }
-        eventually("each proxy has misbehaved", async || {
+        // While one is in the way of the server's start, nothing may come to the other.
+        eventually("a proxy has misbehaved", async || {
             let mut pairs = proxies.iter().zip(&before);
-            pairs.all(|(proxy, before)| count(proxy.counts()) > count(*before))
+            pairs.any(|(proxy, before)| count(proxy.counts()) > count(*before))
         })
         .await;
         for proxy in proxies {

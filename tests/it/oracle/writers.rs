@@ -51,7 +51,7 @@ pub async fn write(way: Way, mut rng: Xoshiro256PlusPlus, stop: CancellationToke
             sleep(Duration::from_millis(20)).await;
             continue;
         };
-        match one(&client, &way, &mut statement).await {
+        match one(&client, &way, &mut statement, &stop).await {
             Ok(()) => {
                 done += 1;
                 connected = Some(client);
@@ -70,10 +70,15 @@ async fn connect(url: &str) -> Result<Client, Error> {
     Ok(client)
 }
 
-async fn one(client: &Client, way: &Way, rng: &mut Xoshiro256PlusPlus) -> Result<(), Error> {
+async fn one(
+    client: &Client,
+    way: &Way,
+    rng: &mut Xoshiro256PlusPlus,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
     match rng.random_range(0..20) {
         0 => copy(client, rng).await,
-        1..=3 => through_the_api(client, way, rng).await,
+        1..=3 => through_the_api(client, way, rng, stop).await,
         _ => client.batch_execute(&sql(rng)).await,
     }
 }
@@ -96,6 +101,7 @@ async fn through_the_api(
     client: &Client,
     way: &Way,
     rng: &mut Xoshiro256PlusPlus,
+    stop: &CancellationToken,
 ) -> Result<(), Error> {
     let target = client.query_opt(&some(rng, 1), &[]).await?;
     let target: Uuid = target.map_or(Uuid::nil(), |row| row.get(0));
@@ -121,7 +127,11 @@ async fn through_the_api(
         .headers
         .push(("Content-Type".to_owned(), "application/json".to_owned()));
     request.body = (!body.is_null()).then(|| body.to_string().into_bytes());
-    let _ = timeout(PATIENCE, request.send(way.visitor.address())).await;
+    tokio::select! {
+        _ = timeout(PATIENCE, request.send(way.visitor.address())) => {}
+        // As when a page is closed.
+        () = stop.cancelled() => {}
+    }
     Ok(())
 }
 
