@@ -154,18 +154,23 @@ async fn read<V: View>(
 /// an epoch is one view's life in one process.
 #[derive(Clone, Debug)]
 pub struct Version {
-    /// Milliseconds since 1970 when the view began.
+    /// Milliseconds since 1970 when the view began, and random bits below: servers that begin in the
+    /// same millisecond must not take each other's versions for theirs.
     epoch: u64,
     /// Counts what was published.
     pub counter: u64,
 }
 
+const EPOCH_RANDOM_BITS: u32 = 20;
+
 impl Version {
     /// The version before the first snapshot.
     pub fn start() -> Self {
         let now = jiff::Timestamp::now().as_millisecond();
+        let now = u64::try_from(now).unwrap_or_default();
+        let random: u64 = rand::random::<u64>() >> (u64::BITS - EPOCH_RANDOM_BITS);
         Self {
-            epoch: u64::try_from(now).unwrap_or_default(),
+            epoch: (now << EPOCH_RANDOM_BITS) | random,
             counter: 0,
         }
     }
@@ -216,6 +221,16 @@ pub(super) fn json_frame(value: &impl serde::Serialize) -> Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn epochs_of_one_moment_differ_and_later_ones_are_greater() {
+        let earlier = Version::start();
+        std::thread::sleep(Duration::from_millis(2));
+        let [one, other] = [Version::start(), Version::start()];
+        assert_ne!(one.epoch, other.epoch);
+        assert!(one.epoch > earlier.epoch && other.epoch > earlier.epoch);
+        assert_eq!(one.counter_of(&other.to_string()), None);
+    }
 
     #[test]
     fn what_takes_long_gets_the_time_it_needs() {
