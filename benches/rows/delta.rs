@@ -18,6 +18,9 @@ use crate::{
 
 /// Between two changes; longer than a view's pace, so that each is a first change after a pause.
 const PAUSE: Duration = Duration::from_millis(30);
+/// What was written before a server's start may be counted for some seconds more, and makes it read
+/// everything once when they are over. The cost of a change is that of a server that has settled.
+const SETTLED: Duration = Duration::from_secs(16);
 const UPDATE: &str = "update sources set panel = $1 where id = $2::text::uuid";
 
 pub(crate) async fn measure(options: Options, cluster: &Throwaway) -> Result<Vec<Line>> {
@@ -42,6 +45,7 @@ pub(crate) async fn measure(options: Options, cluster: &Throwaway) -> Result<Vec
     let own = rows_read(&database.client).await? - before;
 
     let server = Server::product(database.url()).await?;
+    tokio::time::sleep(options.pick(SETTLED, Duration::ZERO)).await;
     let cookie = session::sign_in(server.address).await?;
     let handshake = Handshake::to("/ws/read_source/?mode=delta").with(&cookie);
     let crowd = Crowd::sockets(server.address, handshake, clients).await?;
