@@ -55,6 +55,7 @@ pub mod auth;
 mod backoff;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod day;
 pub mod db;
 pub mod emr;

@@ -1,34 +1,23 @@
-//! The page at `/`: one embedded file for people who just started the server.
+//! The console in a browser: the page at `/`, and its files below `/console/<build>/`.
 
-use std::sync::LazyLock;
-
-use base64::{Engine, prelude::BASE64_STANDARD};
-use sha2::{Digest, Sha256};
 use warp::{
     Filter, Reply,
     filters::BoxedFilter,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    path::Tail,
 };
 
 use super::reply::Response;
+use crate::console::{self, BUILD, File, PAGE};
 
-const PAGE: &str = include_str!("../console/index.html");
-/// Nothing but the script and the style that are in the file, by their hashes, and this server's API
-/// and sockets.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let style = hash(part("<style>", "</style>"));
-    let script = hash(part("<script type=\"module\">", "</script>"));
-    let policy = format!(
-        "default-src 'none'; connect-src 'self'; style-src {style}; script-src {script}; \
-         require-trusted-types-for 'script'; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'"
-    );
-    HeaderValue::try_from(policy).expect("words and base64")
-});
+/// Nothing but the files that this server has and its API and sockets; not even a style in a tag.
+const POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'self'; \
+    script-src 'self'; img-src 'self'; require-trusted-types-for 'script'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `GET /` for browsers. Other clients find nothing there, as they always have.
 pub(super) fn routes() -> BoxedFilter<(Response,)> {
-    warp::path::end()
+    let page = warp::path::end()
         .and(warp::get())
         .and(warp::header::headers_cloned())
         .and_then(async |headers: HeaderMap| {
@@ -36,29 +25,49 @@ pub(super) fn routes() -> BoxedFilter<(Response,)> {
                 .get(header::ACCEPT)
                 .and_then(|value| value.to_str().ok());
             if accept.is_some_and(|accept| accept.contains("text/html")) {
-                Ok(page())
+                Ok(page(&headers))
             } else {
                 Err(warp::reject::not_found())
             }
-        })
-        .boxed()
+        });
+    let files = warp::path("console")
+        .and(warp::path::param())
+        .and(warp::path::tail())
+        .and(warp::get())
+        .and_then(async |build: String, name: Tail| {
+            console::file(&build, name.as_str())
+                .map(file)
+                .ok_or_else(warp::reject::not_found)
+        });
+    page.or(files).unify().boxed()
 }
 
-fn page() -> Response {
-    let mut response = warp::reply::html(PAGE).into_response();
+/// Asked for each time, but sent only when it is another.
+fn page(asked: &HeaderMap) -> Response {
+    let tag = format!("\"{}\"", *BUILD);
+    let known = asked.get(header::IF_NONE_MATCH);
+    let mut response = if known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        warp::reply::html(PAGE.as_str()).into_response()
+    };
+    let tag = HeaderValue::from_str(&tag).expect("it is hexadecimal");
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::ETAG, tag);
     response
 }
 
-/// What is between two tags of the page.
-fn part(open: &str, close: &str) -> &'static str {
-    let (_, rest) = PAGE.split_once(open).expect("the page has one");
-    rest.split_once(close).expect("and it ends").0
-}
-
-/// A source expression of a policy (<https://www.w3.org/TR/CSP3/#grammardef-hash-source>).
-fn hash(text: &str) -> String {
-    format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)))
+/// What is in it is in its address, so it never changes.
+fn file(file: &'static File) -> Response {
+    let mut response = Response::new(file.text.into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.kind));
+    let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+    headers.insert(header::CACHE_CONTROL, forever);
+    response
 }

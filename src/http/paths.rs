@@ -1,9 +1,12 @@
 //! Every path that is answered, once. What is not listed here is not found, whatever routes there
 //! are: so the list is complete, and the test that sends strangers to every path misses none.
 
-/// The paths as clients write them; `<id>` stands for the id of a row.
+/// The paths as clients write them; `<id>` stands for the id of a row, or for a
+/// build and a file of the console.
 pub const PATHS: &[&str] = &[
     "/",
+    "/console/<id>/<id>",
+    "/console/<id>/vendor/<id>",
     "/healthz",
     "/readyz",
     "/metrics",

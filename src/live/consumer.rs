@@ -4,6 +4,7 @@ pub mod activation;
 pub mod emr;
 pub mod filter;
 mod message;
+mod pulse;
 pub mod source;
 
 use std::{pin::Pin, sync::Arc};
@@ -177,6 +178,9 @@ pub fn answer(
     let app = app.clone();
     match (consumer, who) {
         (Consumer::FilterSource, _) => Box::pin(std::future::ready(filter::answer(&text))),
+        (Consumer::ReadSourceDeltas { .. }, _) => {
+            Box::pin(std::future::ready(pulse::answer(&app, &text)))
+        }
         (Consumer::Source, Some(who)) => {
             Box::pin(async move { frame(&source::answer(&app, &who, &text).await) })
         }

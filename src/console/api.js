@@ -1,0 +1,37 @@
+// The HTTP API. What goes wrong on the way is an answer too: its status is 0.
+
+const PATIENCE = 10_000; // ms
+
+export async function call(method, path, body) {
+  const request = { method, headers: {}, signal: AbortSignal.timeout(PATIENCE), cache: "no-store" };
+  if (body !== undefined) {
+    request.headers["content-type"] = "application/json";
+    request.body = JSON.stringify(body);
+  }
+  try {
+    const answer = await fetch(path, request);
+    const text = await answer.text();
+    return { ok: answer.ok, status: answer.status, body: text ? parsed(text) : {} };
+  } catch {
+    return { ok: false, status: 0, body: { detail: "The server does not answer. Nothing was changed, as far as is known." } };
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return { detail: "The server's answer cannot be read." };
+  }
+}
+
+// One sentence about an answer that is not ok.
+export const why = ({ status, body }) =>
+  body?.detail ?? body?.error ?? body?.message ?? `The server answered ${status}.`;
+
+// Messages by field, if that is what an answer that is not ok says.
+export function fieldErrors({ status, body }) {
+  if (status !== 400 || typeof body !== "object" || body === null) return null;
+  const fields = Object.entries(body).filter(([, messages]) => Array.isArray(messages));
+  return fields.length ? Object.fromEntries(fields.map(([name, messages]) => [name, messages.join(" ")])) : null;
+}

@@ -1,0 +1,33 @@
+//! `{"action":"ping"}` on the socket of deltas: whether what was shown last is still the truth. A
+//! browser sees neither the protocol's pings nor whether the server itself hears of changes.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{
+    Answer,
+    message::{action, object},
+};
+use crate::{app::App, live::view::json_frame};
+
+/// Answers one message: a ping, and nothing else.
+pub(super) fn answer(app: &App, text: &str) -> Answer {
+    if !object(text).is_ok_and(|message| action(&message) == "ping") {
+        return Answer::Nothing;
+    }
+    let trouble = app.listener.borrow().check().err();
+    Answer::Frame(json_frame(&Pulse {
+        live: trouble.is_none(),
+        trouble,
+        now: Timestamp::now().as_millisecond(),
+    }))
+}
+
+#[derive(Serialize)]
+struct Pulse {
+    live: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+    /// The server's clock, in milliseconds since 1970.
+    now: i64,
+}
