@@ -29,11 +29,14 @@ pub const FILES: &[File] = files![
     "style.css" "text/css; charset=utf-8",
     "icon.svg" "image/svg+xml",
     "main.js" SCRIPT,
+    "activity.js" SCRIPT,
     "api.js" SCRIPT,
+    "chart.js" SCRIPT,
     "dialog.js" SCRIPT,
     "enter.js" SCRIPT,
     "filters.js" SCRIPT,
     "form.js" SCRIPT,
+    "health.js" SCRIPT,
     "link.js" SCRIPT,
     "live.js" SCRIPT,
     "session.js" SCRIPT,
@@ -62,15 +65,24 @@ pub static BUILD: LazyLock<String> = LazyLock::new(|| {
         digest.update([0]);
     }
     let digest = digest.finalize();
-    digest[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let (first, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
+    format!("{:016x}", u64::from_be_bytes(*first))
 });
 
-/// The page. It names the files of this build.
-pub static PAGE: LazyLock<String> =
-    LazyLock::new(|| include_str!("console/index.html").replace("{build}", &BUILD));
+/// The page. It names the files of this build, all scripts among them: a browser that has to read one
+/// to hear of the next fetches them one after the other.
+pub static PAGE: LazyLock<String> = LazyLock::new(|| {
+    let scripts = FILES.iter().filter(|file| file.kind == SCRIPT);
+    let modules: Vec<String> = scripts
+        .map(|file| {
+            let name = file.name;
+            format!("<link rel=\"modulepreload\" href=\"/console/{{build}}/{name}\">")
+        })
+        .collect();
+    include_str!("console/index.html")
+        .replace("{modules}", &modules.join("\n"))
+        .replace("{build}", &BUILD)
+});
 
 /// The file of this name of this build.
 pub fn file(build: &str, name: &str) -> Option<&'static File> {

@@ -7,14 +7,14 @@ use jiff::{Zoned, tz::TimeZone};
 use tokio::time;
 
 use crate::{
-    db::{Pool, days, sessions},
+    db::{Pool, changes, days, sessions},
     error::Result,
 };
 
 /// The turn is asked for at local midnight, and so often besides: clocks differ, and a database
 /// may have been away at midnight.
 const ASK_EVERY: Duration = Duration::from_secs(30);
-/// How often expired sessions go, and states are mended that a transaction over midnight left.
+/// How often expired sessions and old changes go, and states are mended that a transaction over midnight left.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_mins(10);
 /// The pause before asking again after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -50,6 +50,7 @@ async fn work(pool: &Pool, keep_house: bool) -> Result<()> {
     if keep_house {
         days::rederive(&client).await?;
         sessions::delete_expired(&client).await?;
+        changes::prune(&client).await?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Every statement is sent unnamed (`query_typed`): one round trip, no prepared state on the
 //! server's side, and so fit for a transaction pooler in front of it.
 
+pub mod changes;
 pub mod counts;
 pub mod days;
 pub mod dsn;
@@ -18,6 +19,7 @@ pub mod statistics;
 pub mod submissions;
 pub mod tls;
 pub mod users;
+pub mod vitals;
 
 use std::{
     cell::Cell,

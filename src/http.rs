@@ -137,6 +137,7 @@ enum Endpoint {
     Run(Uuid),
     CancelRun(Uuid),
     StartJob,
+    Health,
 }
 
 impl Endpoint {
@@ -160,6 +161,7 @@ impl Endpoint {
                 "me" => Self::Me,
                 "users" => Self::Users,
                 "pipeline-runs" => Self::Runs,
+                "health" => Self::Health,
                 _ => return None,
             },
             Some(("pipeline-runs", run)) => match run.strip_suffix("/cancel") {
@@ -200,9 +202,13 @@ impl Endpoint {
                 Method::POST,
                 Method::PUT,
             ],
-            Self::Read | Self::Library | Self::Me | Self::Users | Self::Runs | Self::Run(_) => {
-                &[Method::GET, Method::HEAD, Method::OPTIONS]
-            }
+            Self::Read
+            | Self::Library
+            | Self::Me
+            | Self::Users
+            | Self::Runs
+            | Self::Run(_)
+            | Self::Health => &[Method::GET, Method::HEAD, Method::OPTIONS],
             Self::Update(_) => &[Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT],
             Self::Delete(_) => &[Method::DELETE, Method::OPTIONS, Method::POST],
             Self::Activate(_) | Self::Deactivate(_) => {
@@ -224,7 +230,8 @@ impl Endpoint {
             | Self::Library
             | Self::Me
             | Self::Runs
-            | Self::Run(_) => true,
+            | Self::Run(_)
+            | Self::Health => true,
             Self::Add
             | Self::Update(_)
             | Self::Delete(_)
@@ -331,22 +338,27 @@ async fn answer(
     who: Option<Identity>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let by = who.as_ref().map(|who| who.username.clone());
+    let by = by.as_deref().unwrap_or_default();
     match endpoint {
         Endpoint::Register => accounts::register(app, request).await,
         Endpoint::Login => accounts::login(app, request).await,
         Endpoint::Logout => accounts::logout(app, request).await,
         Endpoint::LogoutEverywhere => accounts::logout_everywhere(app, who, &request.peer).await,
         Endpoint::Password => accounts::change_password(app, who, request).await,
-        Endpoint::Add => sources::add(app, request).await,
+        Endpoint::Add => sources::add(app, by, request).await,
         Endpoint::Read => sources::read(app).await,
         Endpoint::Library => sources::library(app).await,
-        Endpoint::Update(id) => sources::update(app, id, request).await,
-        Endpoint::Delete(id) => sources::delete(app, id).await,
-        Endpoint::Activate(id) => sources::set_status(app, id, "active", "activated").await,
-        Endpoint::Deactivate(id) => sources::set_status(app, id, "inactive", "deactivated").await,
-        Endpoint::Reactivate(id) => sources::set_status(app, id, "active", "reactivated").await,
+        Endpoint::Update(id) => sources::update(app, by, id, request).await,
+        Endpoint::Delete(id) => sources::delete(app, by, id).await,
+        Endpoint::Activate(id) => sources::set_status(app, by, id, "active", "activated").await,
+        Endpoint::Deactivate(id) => {
+            sources::set_status(app, by, id, "inactive", "deactivated").await
+        }
+        Endpoint::Reactivate(id) => sources::set_status(app, by, id, "active", "reactivated").await,
         Endpoint::Me => users::me(app, who).await,
         Endpoint::Users => users::list(app).await,
+        Endpoint::Health => health::report(app).await,
         Endpoint::User(id) => users::user(app, id, request).await,
         Endpoint::Runs => runs::list(app, &request.query).await,
         Endpoint::Run(id) => runs::one(app, id).await,

@@ -27,6 +27,7 @@ use self::{
     listener::{Signals, Status},
     view::{
         Reader, Snapshot,
+        activity::Activity,
         changes::Changes,
         filter::Filter,
         follow,
@@ -61,6 +62,8 @@ pub struct Groups {
     pub toggles: Arc<Events>,
     /// EMR.
     pub runs: Arc<Events>,
+    /// Activity.
+    pub activity: Arc<Group<Snapshot>>,
     /// Sessions with open sockets.
     pub sessions: Arc<OpenSessions>,
     /// Users with open sockets.
@@ -98,6 +101,7 @@ impl Live {
             changes: Events::new(Changes::lagged()),
             toggles: Events::new(Toggles::lagged()),
             runs: Events::new(Runs::lagged()),
+            activity: Group::new(signals.activity.clone(), expected.clone()),
             sessions: OpenSessions::new(signals.sessions.clone()),
             users: OpenUsers::new(signals.users.clone()),
             expected,
@@ -136,6 +140,7 @@ impl Live {
         let changes = Changes::new(groups.changes.clone());
         let toggles = Toggles::new(groups.toggles.clone());
         let runs = Runs::new(groups.runs.clone());
+        let activity = Activity::new(groups.activity.clone(), zone.clone());
         let sessions = Sessions::new(groups.sessions.clone());
         let users = Users::new(groups.users.clone());
 
@@ -157,6 +162,7 @@ impl Live {
         tasks.spawn(follow(changes, signals.changes.clone(), reader.clone()));
         tasks.spawn(follow(toggles, signals.toggles.clone(), reader.clone()));
         tasks.spawn(follow(runs, signals.runs.clone(), reader.clone()));
+        tasks.spawn(follow(activity, signals.activity.clone(), reader.clone()));
         tasks.spawn(follow(sessions, signals.sessions.clone(), reader.clone()));
         tasks.spawn(follow(users, signals.users.clone(), reader.clone()));
         tasks.spawn(groups.sessions.clone().watch_expiry());

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::db::{
+    changes::Change,
     counts::Counts,
     runs::{Past, Run},
     sources::Source,
@@ -123,6 +124,37 @@ impl<'a> UserBody<'a> {
             is_active: account.is_active,
             created_at: LocalTime(account.created_at, zone),
             last_login_at: account.last_login_at.map(|at| LocalTime(at, zone)),
+        }
+    }
+}
+
+/// What a statement did, and whose it was.
+#[derive(Serialize)]
+pub struct ChangeBody<'a> {
+    id: Uuid,
+    at: LocalTime<'a>,
+    table: &'a str,
+    operation: &'a str,
+    count: Option<i64>,
+    ids: &'a [Uuid],
+    user: Option<&'a str>,
+    role: &'a str,
+    application: &'a str,
+}
+
+impl<'a> ChangeBody<'a> {
+    /// Times are written in `zone`.
+    pub fn new(change: &'a Change, zone: &'a TimeZone) -> Self {
+        Self {
+            id: change.id,
+            at: LocalTime(change.at, zone),
+            table: &change.table_name,
+            operation: &change.operation,
+            count: change.row_count,
+            ids: &change.row_ids,
+            user: change.username.as_deref(),
+            role: &change.role_name,
+            application: &change.application_name,
         }
     }
 }

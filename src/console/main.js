@@ -1,8 +1,10 @@
 // The console: who is signed in, where in it they are, and the frame around that.
 
 import { html, render, useEffect, useState } from "./ui.js";
+import { Activity } from "./activity.js";
 import { Enter } from "./enter.js";
 import { Filters, useShown } from "./filters.js";
+import { Health } from "./health.js";
 import { Link } from "./link.js";
 import { check, isAdmin, mayEdit, session, signOut } from "./session.js";
 import { Source, useActions } from "./source.js";
@@ -15,6 +17,8 @@ import { why } from "./api.js";
 
 const PLACES = [
   { hash: "#/", title: "Sources", shown: Dashboard },
+  { hash: "#/activity", title: "Activity", shown: Activity },
+  { hash: "#/health", title: "Health", shown: Health },
   { hash: "#/users", title: "Users", shown: Users, may: isAdmin },
 ];
 const RETRY = 2_000; // ms

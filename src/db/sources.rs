@@ -93,30 +93,46 @@ pub async fn statuses(client: &Client, ids: &[Uuid]) -> Result<Vec<(Uuid, String
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Adds a source under a fresh `id`; columns that `change` leaves open get the table's defaults.
+/// Says within a statement for whom it is, in no further round trip and for its transaction alone,
+/// which is all that a pooler of transactions keeps. `$n` is the user's name.
+fn on_behalf(n: usize) -> String {
+    format!("set_config('marketplace.user', ${n}, true)")
+}
+
+/// Adds a source under a fresh `id` for the user `by`; columns that `change` leaves open get the
+/// table's defaults.
 ///
 /// # Errors
 /// [`Error::Value`](crate::error::Error::Value) when a text is too long.
-pub async fn insert(client: &Client, id: Uuid, change: &Change) -> Result<Source> {
+pub async fn insert(client: &Client, id: Uuid, change: &Change, by: &str) -> Result<Source> {
     let set = change.columns();
     let names: Vec<&str> = ["id"]
         .into_iter()
         .chain(set.iter().map(|c| c.name))
         .collect();
     let places: Vec<String> = (1..=names.len()).map(|n| format!("${n}")).collect();
+    let on_behalf = on_behalf(names.len() + 1);
     let (names, places) = (names.join(", "), places.join(", "));
-    let sql = format!("insert into sources ({names}) values ({places}) returning {COLUMNS}");
-    let rows = client.query_typed(&sql, &parameters(&id, &set)).await?;
+    let sql =
+        format!("insert into sources ({names}) values ({places}) returning {COLUMNS}, {on_behalf}");
+    let rows = client
+        .query_typed(&sql, &parameters(&id, &set, &by))
+        .await?;
     Ok(source(
         rows.first().expect("an insert that returns has one row"),
     ))
 }
 
-/// Changes one source in one statement; `None` when there is no such source.
+/// Changes one source in one statement for the user `by`; `None` when there is no such source.
 ///
 /// # Errors
 /// [`Error::Value`](crate::error::Error::Value) when a text is too long.
-pub async fn update(client: &Client, id: Uuid, change: &Change) -> Result<Option<Source>> {
+pub async fn update(
+    client: &Client,
+    id: Uuid,
+    change: &Change,
+    by: &str,
+) -> Result<Option<Source>> {
     let set = change.columns();
     let assignments: Vec<String> = if set.is_empty() {
         // A save without a change is a save all the same: it moves `updated_at`.
@@ -128,26 +144,35 @@ pub async fn update(client: &Client, id: Uuid, change: &Change) -> Result<Option
             .collect()
     };
     let sql = format!(
-        "update sources set {} where id = $1 returning {COLUMNS}",
-        assignments.join(", ")
+        "update sources set {} where id = $1 returning {COLUMNS}, {}",
+        assignments.join(", "),
+        on_behalf(set.len() + 2),
     );
-    let rows = client.query_typed(&sql, &parameters(&id, &set)).await?;
+    let rows = client
+        .query_typed(&sql, &parameters(&id, &set, &by))
+        .await?;
     Ok(rows.first().map(source))
 }
 
-/// Removes one source; false when there was none.
-pub async fn delete(client: &Client, id: Uuid) -> Result<bool> {
-    let sql = "delete from sources where id = $1 returning id";
-    Ok(!client
-        .query_typed(sql, &[(&id, Type::UUID)])
-        .await?
-        .is_empty())
+/// Removes one source for the user `by`; false when there was none.
+pub async fn delete(client: &Client, id: Uuid, by: &str) -> Result<bool> {
+    let sql = format!(
+        "delete from sources where id = $1 returning {}",
+        on_behalf(2)
+    );
+    let rows = client.query_typed(&sql, &parameters(&id, &[], &by)).await?;
+    Ok(!rows.is_empty())
 }
 
-/// The id, then the columns' values.
-fn parameters<'a>(id: &'a Uuid, set: &[Column<'a>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+/// The id, then the columns' values, then the user.
+fn parameters<'a>(
+    id: &'a Uuid,
+    set: &[Column<'a>],
+    by: &'a &'a str,
+) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
     let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![(id, Type::UUID)];
     parameters.extend(set.iter().map(|column| (column.value, column.kind.clone())));
+    parameters.push((by, Type::TEXT));
     parameters
 }
 

@@ -1,10 +1,17 @@
 //! `/healthz`: the process answers. `/readyz`: it can do its work, or a sentence why not.
+//! `/api/health/`: the same in numbers, for people who have signed in.
 
 use serde::Serialize;
+use serde_json::json;
 use warp::{Filter, filters::BoxedFilter, http::StatusCode};
 
-use super::reply::{self, Response};
-use crate::{app::App, db, error::Result};
+use super::reply::{self, Problem, Response};
+use crate::{
+    app::App,
+    db::{self, vitals},
+    error::Result,
+    ws::Reason,
+};
 
 /// From here on the queue of notifications is about to refuse writes; from 0 to 1.
 const QUEUE_NEARLY_FULL: f64 = 0.9;
@@ -19,10 +26,58 @@ pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
 }
 
 async fn ready(app: App) -> Response {
+    let troubles = troubles(&app).await;
+    let status = if troubles.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    reply::json(status, &Health::new(troubles))
+}
+
+/// The numbers behind. What cannot be asked of the database is null.
+pub(super) async fn report(app: &App) -> Result<Response, Problem> {
+    let troubles = troubles(app).await;
+    let vitals = db::in_time(async { vitals::read(&*app.pool.client().await?).await });
+    let vitals = vitals.await.ok();
+    let listener = app.listener.borrow().clone();
+    let (groups, tally) = (&app.groups, &app.tally);
+    let body = json!({
+        "troubles": troubles,
+        "listener": {
+            "heartbeat_age_ms": listener.heartbeat.map(|beat| beat.elapsed().as_millis()),
+            "connections": listener.connections,
+            "trouble": listener.trouble,
+        },
+        "groups": {
+            "DataLibrary": groups.library.members(),
+            "DataSource": groups.lists.members(),
+            "DataSource (deltas)": groups.deltas.members(),
+            "CRUDSource": groups.changes.members(),
+            "ToggleVisibility": groups.toggles.members(),
+            "EMR": groups.runs.members(),
+            "Activity": groups.activity.members(),
+        },
+        "sockets": {
+            "open": tally.open(),
+            "slow": tally.ended_by(Reason::Slow),
+            "gone": tally.ended_by(Reason::Gone),
+        },
+        "database": vitals.map(|vitals| json!({
+            "version": vitals.version,
+            "queue_usage": vitals.queue_usage,
+            "nodes": vitals.nodes,
+        })),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    Ok(reply::json(StatusCode::OK, &body))
+}
+
+async fn troubles(app: &App) -> Vec<String> {
     let mut troubles = Vec::new();
     troubles.extend(app.shortage.check().err());
     if *app.migrated.borrow() {
-        if let Err(error) = db::in_time(ping(&app)).await {
+        if let Err(error) = db::in_time(ping(app)).await {
             troubles.push(error.to_string());
         }
         troubles.extend(app.pool.check().err());
@@ -31,12 +86,7 @@ async fn ready(app: App) -> Response {
     } else {
         troubles.push("the database has not been migrated yet: it cannot be reached".into());
     }
-    let status = if troubles.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    reply::json(status, &Health::new(troubles))
+    troubles
 }
 
 /// What to say of a queue of notifications that is so full.

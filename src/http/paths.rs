@@ -18,6 +18,7 @@ pub const PATHS: &[&str] = &[
     "/api/me/",
     "/api/users/",
     "/api/users/<id>/",
+    "/api/health/",
     "/api/add-source/",
     "/api/read-source/",
     "/api/data-library/",
@@ -36,6 +37,7 @@ pub const PATHS: &[&str] = &[
     "/ws/source/",
     "/ws/data_source_activation/",
     "/ws/EMRConsumer/",
+    "/ws/activity/",
 ];
 
 /// Whether a path is listed, with or without its last slash.

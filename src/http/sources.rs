@@ -35,16 +35,21 @@ pub(super) async fn library(app: &App) -> Result<Response, Problem> {
     Ok(reply::json(StatusCode::OK, &wire::library(&counts)))
 }
 
-/// Adds a source.
-pub(super) async fn add(app: &App, request: Request) -> Result<Response, Problem> {
+/// Adds a source. Here and below, `by` is the name of who asks for it.
+pub(super) async fn add(app: &App, by: &str, request: Request) -> Result<Response, Problem> {
     let input = request.body.input(&request.headers).await?;
     let change = source::parse(&input, Mode::Add)?;
-    let added = writes::insert(app, &change).await?;
+    let added = writes::insert(app, &change, by).await?;
     Ok(reply::json(StatusCode::CREATED, &body(app, &added)))
 }
 
 /// Changes a source: some of its fields by PATCH, else as a whole.
-pub(super) async fn update(app: &App, id: Uuid, request: Request) -> Result<Response, Problem> {
+pub(super) async fn update(
+    app: &App,
+    by: &str,
+    id: Uuid,
+    request: Request,
+) -> Result<Response, Problem> {
     let mode = match request.method {
         Method::PATCH => Mode::Patch,
         _ => Mode::Replace,
@@ -62,13 +67,13 @@ pub(super) async fn update(app: &App, id: Uuid, request: Request) -> Result<Resp
             return Err(if found.is_some() { problem } else { NOT_FOUND });
         }
     };
-    let updated = change_one(app, id, &change).await?;
+    let updated = change_one(app, by, id, &change).await?;
     Ok(reply::json(StatusCode::OK, &body(app, &updated)))
 }
 
 /// Removes a source.
-pub(super) async fn delete(app: &App, id: Uuid) -> Result<Response, Problem> {
-    if writes::delete(app, id).await? {
+pub(super) async fn delete(app: &App, by: &str, id: Uuid) -> Result<Response, Problem> {
+    if writes::delete(app, id, by).await? {
         Ok(reply::empty())
     } else {
         Err(Problem::detail(
@@ -81,6 +86,7 @@ pub(super) async fn delete(app: &App, id: Uuid) -> Result<Response, Problem> {
 /// Sets a source's status; `done` is the word for it.
 pub(super) async fn set_status(
     app: &App,
+    by: &str,
     id: Uuid,
     status: &str,
     done: &str,
@@ -89,7 +95,7 @@ pub(super) async fn set_status(
         status: Some(status.to_owned()),
         ..Change::default()
     };
-    let updated = change_one(app, id, &change).await?;
+    let updated = change_one(app, by, id, &change).await?;
     Ok(reply::json(
         StatusCode::OK,
         &json!({
@@ -101,8 +107,8 @@ pub(super) async fn set_status(
 
 const NOT_FOUND: Problem = Problem::Error(StatusCode::NOT_FOUND, "Source not found");
 
-async fn change_one(app: &App, id: Uuid, change: &Change) -> Result<Source, Problem> {
-    writes::update(app, id, change).await?.ok_or(NOT_FOUND)
+async fn change_one(app: &App, by: &str, id: Uuid, change: &Change) -> Result<Source, Problem> {
+    writes::update(app, id, change, by).await?.ok_or(NOT_FOUND)
 }
 
 fn body<'a>(app: &'a App, source: &'a Source) -> SourceBody<'a> {

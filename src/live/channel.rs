@@ -23,11 +23,13 @@ pub enum Channel {
     Session,
     /// Users whose role or standing changed, or who went.
     Account,
+    /// Statements that the database has kept in `changes`.
+    Activity,
 }
 
 impl Channel {
     /// All of them, to listen on.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Crud,
         Self::Lib,
         Self::Source,
@@ -36,6 +38,7 @@ impl Channel {
         Self::Emr,
         Self::Session,
         Self::Account,
+        Self::Activity,
     ];
 
     /// The name in SQL.
@@ -49,6 +52,7 @@ impl Channel {
             Self::Emr => "emr",
             Self::Session => "session",
             Self::Account => "account",
+            Self::Activity => "activity",
         }
     }
 

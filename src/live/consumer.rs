@@ -40,6 +40,8 @@ pub enum Consumer {
     DataSourceActivation,
     /// `ws/EMRConsumer/`: starts pipeline steps.
     Emr,
+    /// `ws/activity/`: what was changed lately, and by whom.
+    Activity,
 }
 
 impl Consumer {
@@ -52,18 +54,19 @@ impl Consumer {
             "/ws/source" => Self::Source,
             "/ws/data_source_activation" => Self::DataSourceActivation,
             "/ws/EMRConsumer" => Self::Emr,
+            "/ws/activity" => Self::Activity,
             _ => return None,
         })
     }
 
-    /// Whether it only shows what is there.
+    /// Whether it only shows what is there, and nothing about people.
     pub fn is_reading(&self) -> bool {
         match self {
             Self::DataLibrary
             | Self::ReadSource
             | Self::ReadSourceDeltas { .. }
             | Self::FilterSource => true,
-            Self::Source | Self::DataSourceActivation | Self::Emr => false,
+            Self::Source | Self::DataSourceActivation | Self::Emr | Self::Activity => false,
         }
     }
 
@@ -82,6 +85,7 @@ impl Consumer {
             Self::Source => Feed::Events(groups.changes.join()),
             Self::DataSourceActivation => Feed::Events(groups.toggles.join()),
             Self::Emr => Feed::Events(groups.runs.join()),
+            Self::Activity => Feed::Snapshots(groups.activity.join(deflate)),
         }
     }
 }
@@ -197,9 +201,10 @@ pub fn answer(
 /// What a message gets that is not taken: the error, where the socket's page can show one.
 pub fn refuse(consumer: &Consumer, error: &str) -> Answer {
     match consumer {
-        Consumer::DataLibrary | Consumer::ReadSource | Consumer::ReadSourceDeltas { .. } => {
-            Answer::Nothing
-        }
+        Consumer::DataLibrary
+        | Consumer::ReadSource
+        | Consumer::ReadSourceDeltas { .. }
+        | Consumer::Activity => Answer::Nothing,
         Consumer::FilterSource => Answer::Frame(filter::error(error)),
         Consumer::Source | Consumer::DataSourceActivation | Consumer::Emr => {
             frame(&serde_json::json!({ "status": "error", "success": false, "error": error }))

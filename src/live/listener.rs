@@ -54,6 +54,7 @@ pub struct Signals {
     pub runs: Arc<Signal>,
     pub sessions: Arc<Signal>,
     pub users: Arc<Signal>,
+    pub activity: Arc<Signal>,
     pub expected: Arc<Expected>,
     pub announced: Arc<Announced>,
 }
@@ -76,6 +77,7 @@ impl Signals {
             Channel::Emr => vec![&self.runs],
             Channel::Session => vec![&self.sessions],
             Channel::Account => vec![&self.users],
+            Channel::Activity => vec![&self.activity],
         }
     }
 

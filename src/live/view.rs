@@ -1,6 +1,7 @@
 //! Views: signal -> read -> frame -> group. One task a view; it reads the database only while
 //! somebody watches, and only what the hint names.
 
+pub mod activity;
 pub mod changes;
 pub mod filter;
 pub mod library;

@@ -12,15 +12,15 @@ use crate::{
     error::Result,
 };
 
-/// Adds a source.
+/// Adds a source for the user `by`.
 ///
 /// # Errors
 /// As [`sources::insert`], and [`Error::Unavailable`](crate::error::Error::Unavailable) when the
 /// database does not answer in time.
-pub async fn insert(app: &App, change: &Change) -> Result<Source> {
+pub async fn insert(app: &App, change: &Change, by: &str) -> Result<Source> {
     let id = Uuid::new_v4();
     let insert = async {
-        sources::insert(&*app.pool.client().await?, id, change)
+        sources::insert(&*app.pool.client().await?, id, change, by)
             .await
             .map(Some)
     };
@@ -28,22 +28,22 @@ pub async fn insert(app: &App, change: &Change) -> Result<Source> {
     Ok(added.expect("an insert that succeeds has a row"))
 }
 
-/// Changes a source; `None` when there is no such source.
+/// Changes a source for the user `by`; `None` when there is no such source.
 ///
 /// # Errors
 /// As [`insert`].
-pub async fn update(app: &App, id: Uuid, change: &Change) -> Result<Option<Source>> {
-    let update = async { sources::update(&*app.pool.client().await?, id, change).await };
+pub async fn update(app: &App, id: Uuid, change: &Change, by: &str) -> Result<Option<Source>> {
+    let update = async { sources::update(&*app.pool.client().await?, id, change, by).await };
     expected(app, id, update).await
 }
 
-/// Removes a source; false when there was none.
+/// Removes a source for the user `by`; false when there was none.
 ///
 /// # Errors
 /// As [`insert`].
-pub async fn delete(app: &App, id: Uuid) -> Result<bool> {
+pub async fn delete(app: &App, id: Uuid, by: &str) -> Result<bool> {
     let delete = async {
-        let existed = sources::delete(&*app.pool.client().await?, id).await?;
+        let existed = sources::delete(&*app.pool.client().await?, id, by).await?;
         Ok(existed.then_some(()))
     };
     Ok(expected(app, id, delete).await?.is_some())

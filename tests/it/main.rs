@@ -11,10 +11,12 @@
 
 mod abuse;
 mod accounts;
+mod activity;
 mod architecture;
 mod client;
 mod clients;
 mod compat;
+mod console;
 mod dashboard;
 mod day;
 mod embedded;

@@ -243,7 +243,7 @@ async fn a_newcomer_edits_a_row_with_the_printed_command_and_the_page_follows() 
         .send()
         .await;
     assert_eq!(html.status, 200);
-    assert!(html.text().contains("/ws/read_source/"));
+    assert!(html.text().contains("/console/"));
     let mut list = open(&page, "/ws/read_source/").await;
     assert_eq!(list.next_json(SOON).await["data"], serde_json::json!([]));
 

@@ -151,21 +151,19 @@ pub async fn database() -> TestDatabase {
 
 /// The configuration that these arguments give.
 pub fn settings(arguments: &[&str]) -> Config {
-    let fixed = [
-        "marketplace",
-        "serve",
-        "--bind",
-        "127.0.0.1:0",
-        "--pool-size",
-        "8",
-    ];
+    let fixed = ["marketplace", "serve", "--pool-size", "8"];
+    let free: &[&str] = if arguments.contains(&"--bind") {
+        &[]
+    } else {
+        &["--bind", "127.0.0.1:0"]
+    };
     // Unless that is what is tested: no test is to be in another's way.
     let off: &[&str] = if arguments.contains(&"--rate-limits") {
         &[]
     } else {
         &["--rate-limits", "off"]
     };
-    let arguments = fixed.iter().chain(off).chain(arguments);
+    let arguments = fixed.iter().chain(free).chain(off).chain(arguments);
     let arguments = arguments.map(ToString::to_string);
     match config::parse(arguments)
         .expect("the tests' arguments are right")

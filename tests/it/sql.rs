@@ -44,9 +44,14 @@ const fn case(
     }
 }
 
-const ROWS: &[(&str, usize)] = &[("crud", 1), ("source_lib", 1)];
-const COLUMNS: &[(&str, usize)] = &[("crud", 1), ("source", 1)];
-const STATUS: &[(&str, usize)] = &[("crud", 1), ("toggle", 1), ("source_lib", 1)];
+const ROWS: &[(&str, usize)] = &[("activity", 1), ("crud", 1), ("source_lib", 1)];
+const COLUMNS: &[(&str, usize)] = &[("activity", 1), ("crud", 1), ("source", 1)];
+const STATUS: &[(&str, usize)] = &[
+    ("activity", 1),
+    ("crud", 1),
+    ("toggle", 1),
+    ("source_lib", 1),
+];
 const NOTHING: &[(&str, usize)] = &[];
 
 /// More rows than a notification names, with both statuses, written before what a case is about.
@@ -147,7 +152,7 @@ const CASES: &[Case] = &[
         "merge into sources s using (values ('one'), ('new')) v (c) on s.country = v.c
              when matched then update set panel = 'merged'
              when not matched then insert (country) values (v.c)",
-        &[("crud", 2), ("source", 1), ("source_lib", 1)],
+        &[("activity", 2), ("crud", 2), ("source", 1), ("source_lib", 1)],
     ),
     case(
         "merge that deletes",
@@ -184,13 +189,13 @@ const CASES: &[Case] = &[
         "two statements of one transaction on different rows",
         "begin; update sources set panel = 'a' where country = 'one';
          update sources set panel = 'b' where country = 'two'; commit",
-        &[("crud", 2), ("source", 2)],
+        &[("activity", 2), ("crud", 2), ("source", 2)],
     ),
     case(
         "the same statement twice in one transaction, which PostgreSQL folds",
         "begin; update sources set panel = 'a' where country = 'one';
          update sources set panel = 'b' where country = 'one'; commit",
-        COLUMNS,
+        &[("activity", 2), ("crud", 1), ("source", 1)],
     ),
     case(
         "replica role",
@@ -203,13 +208,13 @@ const CASES: &[Case] = &[
         "set session_replication_role = replica; insert into sources (current_update)
          values (local_date()); delete from sources where country = 'two';
          reset session_replication_role",
-        &[("crud", 2), ("source_lib", 2)],
+        &[("activity", 2), ("crud", 2), ("source_lib", 2)],
     ),
     case(
         "a common table expression that writes twice",
         "with gone as (delete from sources where country = 'one' returning id)
          insert into sources (country) select 'from ' || count(*) from gone",
-        &[("crud", 2), ("source_lib", 2)],
+        &[("activity", 2), ("crud", 2), ("source_lib", 2)],
     ),
     case("a search path without public", "set search_path = ''; update public.sources set status = 'inactive'; reset search_path", STATUS),
     case(
@@ -217,7 +222,7 @@ const CASES: &[Case] = &[
         "insert into pipeline_runs (step) values ('qc'); update pipeline_runs set state = 'RUNNING';
          update pipeline_runs set state = 'x' where false; delete from pipeline_runs;
          truncate pipeline_runs",
-        &[("emr", 4), ("lib", 4)],
+        &[("activity", 4), ("emr", 4), ("lib", 4)],
     ),
 ];
 
@@ -274,7 +279,7 @@ async fn ten_thousand_rows_at_once_are_one_notification_and_every_socket_follows
     assert_eq!(changed, 10_000);
     dba.batch_execute("notify sentinel").await.unwrap();
     let counted = wire.until_sentinel().await;
-    assert_eq!(counted.into_values().collect::<Vec<_>>(), [1, 1, 1]);
+    assert_eq!(counted.into_values().collect::<Vec<_>>(), [1, 1, 1, 1]);
     dashboard.agrees_with(&dba, WATCHED).await;
 }
 
@@ -286,6 +291,10 @@ async fn payloads_name_rows_as_long_as_they_fit() {
     for (rows, named) in [(1, Some(1)), (200, Some(200)), (201, None), (5000, None)] {
         let sql = "insert into sources (country) select n::text from generate_series(1, $1::int) n";
         dba.execute(sql, &[&rows]).await.unwrap();
+        let (channel, payload) = wire.next().await;
+        let kept: serde_json::Value = serde_json::from_str(&payload).unwrap();
+        assert_eq!((&*channel, &kept["op"]), ("activity", &"insert".into()));
+        assert_eq!(kept["ids"].as_array().map(Vec::len), Some(1));
         let (_, payload) = wire.next().await;
         let payload: serde_json::Value = serde_json::from_str(&payload).unwrap();
         assert_eq!(payload["op"], "insert");
@@ -364,7 +373,7 @@ impl Wire {
             }
         });
         let listen = "listen crud; listen lib; listen source; listen toggle; listen source_lib;
-            listen emr; listen sentinel";
+            listen emr; listen activity; listen sentinel";
         client.batch_execute(listen).await.unwrap();
         Self {
             notifications,

@@ -24,13 +24,15 @@ enum Door {
     SignedIn,
     /// A socket that only shows what is there.
     Reading,
-    /// A socket that changes something.
+    /// A socket that changes something, or shows who did.
     Writing,
 }
 
 /// Every path that there is.
 const DOORS: &[(&str, Door)] = &[
     ("/", Door::Shown),
+    ("/console/<id>/<id>", Door::Shown),
+    ("/console/<id>/vendor/<id>", Door::Shown),
     ("/healthz", Door::Shown),
     ("/readyz", Door::Shown),
     ("/metrics", Door::Shown),
@@ -42,6 +44,7 @@ const DOORS: &[(&str, Door)] = &[
     ("/api/me/", Door::SignedIn),
     ("/api/users/", Door::SignedIn),
     ("/api/users/<id>/", Door::SignedIn),
+    ("/api/health/", Door::SignedIn),
     ("/api/add-source/", Door::SignedIn),
     ("/api/read-source/", Door::SignedIn),
     ("/api/data-library/", Door::SignedIn),
@@ -60,6 +63,7 @@ const DOORS: &[(&str, Door)] = &[
     ("/ws/source/", Door::Writing),
     ("/ws/data_source_activation/", Door::Writing),
     ("/ws/EMRConsumer/", Door::Writing),
+    ("/ws/activity/", Door::Writing),
 ];
 
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];

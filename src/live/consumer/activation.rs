@@ -34,7 +34,7 @@ pub async fn answer(app: &App, who: &Identity, text: &str) -> Value {
         status: Some(status.to_owned()),
         ..Change::default()
     };
-    match writes::update(app, id, &change).await {
+    match writes::update(app, id, &change, &who.username).await {
         Ok(Some(source)) => {
             tracing::debug!(user = who.username, %id, status, "source toggled");
             json!({

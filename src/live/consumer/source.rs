@@ -55,7 +55,7 @@ async fn change(app: &App, who: &Identity, text: &str) -> Result<(&'static str, 
     match action(&message) {
         "add_source" => {
             let change = form(&message, Mode::SocketAdd)?;
-            writes::insert(app, &change)
+            writes::insert(app, &change, &who.username)
                 .await
                 .map(|source| ("created", source))
                 .map_err(Problem::Failed)
@@ -63,7 +63,7 @@ async fn change(app: &App, who: &Identity, text: &str) -> Result<(&'static str, 
         "update_source" => {
             let id = source_id(&message).ok_or_else(not_found)?;
             let change = form(&message, Mode::SocketUpdate)?;
-            writes::update(app, id, &change)
+            writes::update(app, id, &change, &who.username)
                 .await
                 .map_err(Problem::Failed)?
                 .map(|source| ("updated", source))

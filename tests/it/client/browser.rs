@@ -1,5 +1,5 @@
 //! Chromium, driven over its own protocol (<https://chromedevtools.github.io/devtools-protocol/>): one
-//! page, asked in JavaScript. It says nothing of what a page should show.
+//! page, asked in JavaScript and used with mouse and keys. It says nothing of what a page should show.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
@@ -69,7 +70,8 @@ impl Browser {
         browser.session = session["sessionId"].as_str().expect("a session").to_owned();
         browser.call("Log.enable", json!({})).await;
         browser.call("Runtime.enable", json!({})).await;
-        browser.call("Page.navigate", json!({ "url": url })).await;
+        browser.resize(1280, 800).await;
+        browser.go(url).await;
         browser
     }
 
@@ -90,6 +92,123 @@ impl Browser {
                 "not in time: {expression}; {complaints:?}"
             );
             sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Clicks the first element that a selector finds, once there is one.
+    pub(crate) async fn click(&mut self, selector: &str) {
+        let element = format!("document.querySelector({})", json!(selector));
+        self.click_on(&element).await;
+    }
+
+    /// Clicks the element that an expression gives, once it does.
+    pub(crate) async fn click_on(&mut self, element: &str) {
+        self.until(&format!("!!({element})")).await;
+        let middle = format!(
+            "(() => {{ const element = {element}; element.scrollIntoView({{ block: 'nearest' }});
+                const {{ x, y, width, height }} = element.getBoundingClientRect();
+                return [x + width / 2, y + height / 2]; }})()"
+        );
+        let middle = self.evaluate(&middle).await;
+        for what in ["mousePressed", "mouseReleased"] {
+            let event = json!({ "type": what, "x": middle[0], "y": middle[1], "button": "left",
+                "clickCount": 1 });
+            self.call("Input.dispatchMouseEvent", event).await;
+        }
+    }
+
+    /// Types into a field, instead of what is in it.
+    pub(crate) async fn fill(&mut self, selector: &str, text: &str) {
+        self.click(selector).await;
+        self.evaluate("document.activeElement.select()").await;
+        self.insert(text).await;
+    }
+
+    /// Types where the focus is.
+    pub(crate) async fn insert(&mut self, text: &str) {
+        self.call("Input.insertText", json!({ "text": text })).await;
+    }
+
+    /// Chooses in a list.
+    pub(crate) async fn choose(&mut self, selector: &str, value: &str) {
+        let choose = format!(
+            "(() => {{ const list = document.querySelector({});
+                list.value = {}; list.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()",
+            json!(selector),
+            json!(value)
+        );
+        self.evaluate(&choose).await;
+    }
+
+    /// Presses a key where the focus is.
+    pub(crate) async fn press(&mut self, key: &str) {
+        let text = match key {
+            "Enter" => "\r",
+            key if key.len() == 1 => key,
+            _ => "",
+        };
+        for what in ["keyDown", "keyUp"] {
+            let mut event = json!({ "type": what, "key": key });
+            if what == "keyDown" && !text.is_empty() {
+                event["text"] = text.into();
+            }
+            if key == "Enter" {
+                event["windowsVirtualKeyCode"] = 13.into();
+            }
+            self.call("Input.dispatchKeyEvent", event).await;
+        }
+    }
+
+    /// Goes to another address.
+    pub(crate) async fn go(&mut self, url: &str) {
+        self.call("Page.navigate", json!({ "url": url })).await;
+    }
+
+    /// Loads the page anew, with nothing of what the browser has kept of it.
+    pub(crate) async fn reload(&mut self) {
+        self.evaluate("window.isOld = true").await;
+        self.call("Page.reload", json!({ "ignoreCache": true }))
+            .await;
+        self.until("window.isOld === undefined && document.readyState === 'complete'")
+            .await;
+    }
+
+    /// Gives the window another size, in pixels.
+    pub(crate) async fn resize(&mut self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1,
+            "mobile": width < 600 });
+        self.call("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// Lets the system prefer `light` or `dark`.
+    pub(crate) async fn prefer(&mut self, scheme: &str) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [feature] }),
+        )
+        .await;
+    }
+
+    /// What is to be seen, as PNG.
+    pub(crate) async fn screenshot(&mut self) -> Vec<u8> {
+        let picture = self
+            .call("Page.captureScreenshot", json!({ "format": "png" }))
+            .await;
+        let text = picture["data"].as_str().expect("a picture");
+        BASE64_STANDARD.decode(text).expect("in base64")
+    }
+
+    /// Waits for a complaint that was to be expected, and forgets it.
+    pub(crate) async fn forgive(&mut self, about: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.complaints.iter().position(|c| c.contains(about)) {
+                self.complaints.remove(at);
+                return;
+            }
+            assert!(Instant::now() < deadline, "nothing about {about}");
+            self.evaluate("1").await;
         }
     }
 
@@ -126,6 +245,9 @@ impl Browser {
             let said = match message["method"].as_str() {
                 Some("Log.entryAdded") => &message["params"]["entry"]["text"],
                 Some("Runtime.exceptionThrown") => &message["params"]["exceptionDetails"],
+                Some("Runtime.consoleAPICalled") if message["params"]["type"] == "error" => {
+                    &message["params"]["args"]
+                }
                 _ => continue,
             };
             self.complaints.push(said.to_string());

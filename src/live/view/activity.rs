@@ -1,0 +1,82 @@
+//! What was changed lately, and by whom: `{"data":[the last hundred statements, newest
+//! first],"minutes":[[minute, statements]],"version"}` for the group Activity.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::{Snapshot, Version, View, compress, json_frame};
+use crate::{
+    db::{Client, changes},
+    error::Result,
+    live::{group::Group, signal::Hint},
+    wire::ChangeBody,
+};
+
+/// See the module.
+pub struct Activity {
+    group: Arc<Group<Snapshot>>,
+    zone: TimeZone,
+    version: Version,
+}
+
+impl Activity {
+    /// A view that has read nothing yet. Times are written in `zone`.
+    pub fn new(group: Arc<Group<Snapshot>>, zone: TimeZone) -> Self {
+        Self {
+            group,
+            zone,
+            version: Version::start(),
+        }
+    }
+}
+
+impl View for Activity {
+    const NAME: &'static str = "activity";
+
+    fn is_watched(&self) -> bool {
+        self.group.members() > 0
+    }
+
+    fn forget(&mut self) -> bool {
+        self.group.forget();
+        true
+    }
+
+    fn must_read(&self, hint: &Hint) -> bool {
+        !hint.is_empty() || !self.group.is_current()
+    }
+
+    async fn refresh(&mut self, client: Option<&Client>, _: &Hint) -> Result<usize> {
+        let Some(client) = client else {
+            return Ok(0);
+        };
+        let newest = changes::newest(client).await?;
+        let minutes = changes::minutes(client).await?;
+        self.version.counter += 1;
+        let frame = json_frame(&Body {
+            data: newest
+                .iter()
+                .map(|change| ChangeBody::new(change, &self.zone))
+                .collect(),
+            minutes,
+            version: self.version.to_string(),
+        });
+        if self.group.deflating() > 0 {
+            compress(&frame).await;
+        }
+        self.group.publish(Snapshot {
+            counter: self.version.counter,
+            frame,
+        });
+        Ok(newest.len())
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    data: Vec<ChangeBody<'a>>,
+    minutes: Vec<(i64, i64)>,
+    version: String,
+}
