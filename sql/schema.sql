@@ -360,6 +360,48 @@ CREATE FUNCTION public.pipeline_state_is_final(state text) RETURNS boolean
 COMMENT ON FUNCTION public.pipeline_state_is_final(state text) IS 'Whether a run stays in this state. Words that are not known yet are not final: such a run is still followed.';
 
 --
+-- Name: record_change(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.record_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    touched bigint;
+    ids uuid[];
+    change uuid := gen_random_uuid();
+begin
+    if tg_op = 'DELETE' then
+        select count(*) into touched from old_rows;
+        ids := array(select o.id from old_rows o limit 100);
+    elsif tg_op <> 'TRUNCATE' then
+        select count(*) into touched from new_rows;
+        ids := array(select n.id from new_rows n limit 100);
+    end if;
+    if touched = 0 then
+        return null;
+    end if;
+    insert into public.changes (id, table_name, operation, row_count, row_ids, username, role_name, application_name)
+    values (
+        change, tg_table_name, lower(tg_op), touched, coalesce(ids, '{}'),
+        nullif(current_setting('marketplace.user', true), ''),
+        -- Not current_user, which is the owner of this function here.
+        coalesce(nullif(current_setting('role'), 'none'), session_user),
+        current_setting('application_name')
+    );
+    perform public.notify_change('activity', 'insert', array[change]);
+    return null;
+end
+$$;
+
+--
+-- Name: FUNCTION record_change(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.record_change() IS 'Keeps what a statement did in changes, and announces that on "activity". It runs as its owner, so that whoever may change sources needs no rights on changes. Its triggers come before those that announce the change itself, the last of which ends what a statement says.';
+
+--
 -- Name: rederive_sources(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -439,6 +481,64 @@ COMMENT ON FUNCTION public.turn_day() IS 'Does what a new local day demands, onc
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
+
+--
+-- Name: changes; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.changes (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    table_name text NOT NULL,
+    operation text NOT NULL,
+    row_count bigint,
+    row_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    username text,
+    role_name text NOT NULL,
+    application_name text NOT NULL
+);
+
+--
+-- Name: TABLE changes; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.changes IS 'Which statements changed sources and pipeline_runs, and whose: one row a statement, also for 100,000 rows. For people to look at, kept for 30 days; no proof against somebody who may write here.';
+
+--
+-- Name: COLUMN changes.operation; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.changes.operation IS 'insert, update, delete or truncate.';
+
+--
+-- Name: COLUMN changes.row_count; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.changes.row_count IS 'How many rows; null for truncate, which does not count them.';
+
+--
+-- Name: COLUMN changes.row_ids; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.changes.row_ids IS 'The first 100 of them.';
+
+--
+-- Name: COLUMN changes.username; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.changes.username IS 'The signed-in user for whom the server wrote; null for a direct edit. It is what the session says of itself in marketplace.user.';
+
+--
+-- Name: COLUMN changes.role_name; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.changes.role_name IS 'The database role that the statement ran as.';
+
+--
+-- Name: COLUMN changes.application_name; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.changes.application_name IS 'As the client calls itself: psql, marketplace, ...';
 
 --
 -- Name: day_turns; Type: TABLE; Schema: public; Owner: -
@@ -819,6 +919,13 @@ COMMENT ON COLUMN public.users.role IS 'What the user may do: a viewer reads, an
 COMMENT ON COLUMN public.users.is_active IS 'Whether the user may sign in. Any change ends the user''s sessions and closes the sockets.';
 
 --
+-- Name: changes changes_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.changes
+    ADD CONSTRAINT changes_pkey PRIMARY KEY (id);
+
+--
 -- Name: day_turns day_turns_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -880,6 +987,12 @@ ALTER TABLE ONLY public.users
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_username_key UNIQUE (username);
+
+--
+-- Name: changes_at_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX changes_at_idx ON public.changes USING btree (at DESC);
 
 --
 -- Name: pipeline_run_states_run_id_idx; Type: INDEX; Schema: public; Owner: -
@@ -946,6 +1059,38 @@ CREATE INDEX sessions_user_id_idx ON public.sessions USING btree (user_id);
 --
 
 CREATE INDEX sources_created_at_idx ON public.sources USING btree (created_at DESC, id);
+
+--
+-- Name: pipeline_runs pipeline_runs_activity_deleted; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER pipeline_runs_activity_deleted AFTER DELETE ON public.pipeline_runs REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_activity_deleted;
+
+--
+-- Name: pipeline_runs pipeline_runs_activity_inserted; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER pipeline_runs_activity_inserted AFTER INSERT ON public.pipeline_runs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_activity_inserted;
+
+--
+-- Name: pipeline_runs pipeline_runs_activity_truncated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER pipeline_runs_activity_truncated AFTER TRUNCATE ON public.pipeline_runs FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_activity_truncated;
+
+--
+-- Name: pipeline_runs pipeline_runs_activity_updated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER pipeline_runs_activity_updated AFTER UPDATE ON public.pipeline_runs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_activity_updated;
 
 --
 -- Name: pipeline_runs pipeline_runs_deleted; Type: TRIGGER; Schema: public; Owner: -
@@ -1026,6 +1171,38 @@ ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER sessions_truncated;
 CREATE TRIGGER sessions_updated AFTER UPDATE ON public.sessions REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sessions();
 
 ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER sessions_updated;
+
+--
+-- Name: sources sources_activity_deleted; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sources_activity_deleted AFTER DELETE ON public.sources REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_activity_deleted;
+
+--
+-- Name: sources sources_activity_inserted; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sources_activity_inserted AFTER INSERT ON public.sources REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_activity_inserted;
+
+--
+-- Name: sources sources_activity_truncated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sources_activity_truncated AFTER TRUNCATE ON public.sources FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_activity_truncated;
+
+--
+-- Name: sources sources_activity_updated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sources_activity_updated AFTER UPDATE ON public.sources REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_activity_updated;
 
 --
 -- Name: sources sources_deleted; Type: TRIGGER; Schema: public; Owner: -
