@@ -39,6 +39,7 @@ pub const FILES: &[File] = files![
     "health.js" SCRIPT,
     "link.js" SCRIPT,
     "live.js" SCRIPT,
+    "pipeline.js" SCRIPT,
     "session.js" SCRIPT,
     "source.js" SCRIPT,
     "sources.js" SCRIPT,

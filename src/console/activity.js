@@ -11,7 +11,7 @@ const MINUTES = 60;
 export function Activity() {
   const [shown, setShown] = useState(null);
   const known = useRef(null);
-  useEffect(() => follow(() => "/ws/activity/", setShown), []);
+  useEffect(() => follow(() => "/ws/activity/", setShown).stop, []);
   revision.use();
   if (!shown) return html`<main class="page"><h1>Activity</h1><p class="empty">Loading…</p></main>`;
 

@@ -24,17 +24,25 @@ let trouble = null;
 let pinged = 0;
 let unanswered = null; // When the first ping was sent that has no answer yet.
 
-// Follows `path()` until the function that is returned is called. `receive` gets every message.
-// The follower that `proves` is asked for signs of life.
-export function follow(path, receive, { proves = false, pushes = true } = {}) {
-  const follower = { path, receive, proves, pushes, socket: null, live: false };
+// Follows `path()` until what is returned is told to `stop`. `receive` gets every message, `opened` is
+// called each time that the socket is open. The follower that `proves` is asked for signs of life;
+// one that does not `push` is live without having said anything. `send` says whether it could.
+export function follow(path, receive, { proves = false, pushes = true, opened = () => {} } = {}) {
+  const follower = { path, receive, proves, pushes, opened, socket: null, live: false };
   followers.add(follower);
   if (retryAt === null) open(follower);
   judge();
-  return () => {
-    followers.delete(follower);
-    follower.socket?.close();
-    judge();
+  return {
+    stop() {
+      followers.delete(follower);
+      follower.socket?.close();
+      judge();
+    },
+    send(message) {
+      if (follower.socket?.readyState !== WebSocket.OPEN) return false;
+      follower.socket.send(JSON.stringify(message));
+      return true;
+    },
   };
 }
 
@@ -49,6 +57,7 @@ function open(follower) {
   follower.live = false;
   socket.onopen = () => {
     if (!follower.pushes) alive(follower);
+    follower.opened();
   };
   socket.onmessage = ({ data }) => {
     if (!followers.has(follower) || follower.socket !== socket) return;

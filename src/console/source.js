@@ -4,6 +4,7 @@ import { html, useState } from "./ui.js";
 import { call, why } from "./api.js";
 import { Confirm } from "./dialog.js";
 import { Form } from "./form.js";
+import { Pipeline } from "./pipeline.js";
 import { mayEdit, session } from "./session.js";
 import { fresh, loaded, revision, sources } from "./sources.js";
 import { Badge } from "./table.js";
@@ -55,7 +56,7 @@ async function toggle(source, isUndo) {
   return toast(`${sourceName(source)} is ${answer.body.source.status} now.`, undo);
 }
 
-export function Source({ id, children }) {
+export function Source({ id }) {
   const canEdit = mayEdit(session.use());
   const isLoaded = loaded.use();
   revision.use();
@@ -86,7 +87,7 @@ export function Source({ id, children }) {
       <dt>${label}</dt>
       <dd class=${changed(key)}>${key.endsWith("_at") ? moment(source[key]) : source[key] || html`<span class="none">–</span>`}</dd>
     </div>`)}</dl>
-    ${children}
+    <${Pipeline} id=${id} />
     ${actions.window}
   </main>`;
 }

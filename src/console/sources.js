@@ -23,11 +23,11 @@ export function fresh(id) {
 }
 
 export function start() {
-  const stops = [
+  const followed = [
     follow(() => "/ws/read_source/?mode=delta" + (version ? `&since=${version}` : ""), receive, { proves: true }),
     follow(() => "/ws/data_library/", ({ data }) => library.set(data)),
   ];
-  return () => stops.forEach((stop) => stop());
+  return () => followed.forEach(({ stop }) => stop());
 }
 
 function receive(message) {

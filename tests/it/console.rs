@@ -230,6 +230,27 @@ async fn look(ann: &mut Browser, bob: &mut Browser, database: &TestDatabase) {
     assert!(database.psql(by_hand).await.status.success());
     ann.until("document.querySelector('main h1')?.textContent === 'Noreg'")
         .await;
+    // Its steps follow what the cluster makes of them, or whoever writes it.
+    let step = |n: usize, says: &str| {
+        format!(
+            "document.querySelector('.steps li:nth-child({n}) .badge')?.textContent === '{says}'"
+        )
+    };
+    let run = "insert into pipeline_runs (source_id, step, state, reason)
+        select id, 'collection', 'COMPLETED', null from sources where country = 'Noreg'
+        union all select id, 'cleaning', 'FAILED', 'out of memory' from sources where country = 'Noreg'
+        union all select id, 'qc', 'RUNNING', null from sources where country = 'Noreg'";
+    assert!(database.psql(run).await.status.success());
+    for (n, says) in [(1, "COMPLETED"), (2, "FAILED"), (3, "RUNNING")] {
+        ann.until(&step(n, says)).await;
+    }
+    let done = "update pipeline_runs set state = 'COMPLETED' where step = 'qc'";
+    assert!(database.psql(done).await.status.success());
+    ann.until(&step(3, "COMPLETED")).await;
+    ann.click("[aria-label='Start recoding']").await;
+    ann.until("document.querySelector('.toast.bad')?.textContent.includes('EMR')")
+        .await;
+    is_accessible(ann, "a pipeline").await;
     let address = ann.evaluate("location.href").await;
     bob.go(address.as_str().unwrap()).await;
     bob.until("document.querySelector('main h1')?.textContent === 'Noreg'")
@@ -244,8 +265,10 @@ async fn look(ann: &mut Browser, bob: &mut Browser, database: &TestDatabase) {
         )
     };
     let role = "role marketplace in psql";
-    ann.until(&says(1, role, "update 1 source")).await;
-    ann.until(&says(2, "ann via marketplace", "update 1 source"))
+    ann.until(&says(1, role, "update 1 run")).await;
+    ann.until(&says(2, role, "insert 3 runs")).await;
+    ann.until(&says(3, role, "update 1 source")).await;
+    ann.until(&says(4, "ann via marketplace", "update 1 source"))
         .await;
     let three = "update sources set panel = 'three' where id in (select id from sources limit 3)";
     assert!(database.psql(three).await.status.success());

@@ -86,11 +86,11 @@ impl Browser {
     pub(crate) async fn until(&mut self, expression: &str) {
         let deadline = Instant::now() + PATIENCE;
         while self.evaluate(expression).await != true {
-            let complaints = &self.complaints;
-            assert!(
-                Instant::now() < deadline,
-                "not in time: {expression}; {complaints:?}"
-            );
+            if Instant::now() >= deadline {
+                let shown = self.evaluate("document.body.innerText").await;
+                let complaints = &self.complaints;
+                panic!("not in time: {expression}; {complaints:?}; {shown}");
+            }
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -101,9 +101,10 @@ impl Browser {
         self.click_on(&element).await;
     }
 
-    /// Clicks the element that an expression gives, once it does.
+    /// Clicks the element that an expression gives, once it is to be seen.
     pub(crate) async fn click_on(&mut self, element: &str) {
-        self.until(&format!("!!({element})")).await;
+        self.until(&format!("({element})?.getClientRects().length > 0"))
+            .await;
         let middle = format!(
             "(() => {{ const element = {element}; element.scrollIntoView({{ block: 'nearest' }});
                 const {{ x, y, width, height }} = element.getBoundingClientRect();

@@ -1,0 +1,75 @@
+// A source's way through the pipeline: its seven steps as they are, and every run there was.
+
+import { html, useEffect, useRef, useState } from "./ui.js";
+import { call, why } from "./api.js";
+import { follow } from "./live.js";
+import { mayEdit, session } from "./session.js";
+import { Badge } from "./table.js";
+import { moment } from "./text.js";
+import { toast } from "./toasts.js";
+
+const STEPS = ["collection", "cleaning", "qc", "consolidation", "referencing", "recoding", "transcoding"];
+const RUNNING = ["requested", "PENDING", "RUNNING", "CANCEL_PENDING"];
+
+export function Pipeline({ id }) {
+  const canEdit = mayEdit(session.use());
+  const [runs, setRuns] = useState(null);
+  const [error, setError] = useState("");
+  const socket = useRef(null);
+
+  const read = async () => {
+    const answer = await call("GET", `/api/pipeline-runs/?source=${id}`);
+    if (answer.ok) setRuns(answer.body);
+    setError(answer.ok ? "" : why(answer));
+  };
+  useEffect(() => {
+    // Events say what to read again; also after each time that the socket was away.
+    const receive = (message) => {
+      if ("success" in message) {
+        if (!message.success) toast(message.error, { bad: true });
+      } else if (!message.source_id || message.source_id === id) {
+        read();
+      }
+    };
+    socket.current = follow(() => "/ws/EMRConsumer/", receive, { pushes: false, opened: read });
+    return socket.current.stop;
+  }, [id]);
+
+  const send = (message) => {
+    if (!socket.current.send(message)) toast("Not connected. Nothing was started.", { bad: true });
+  };
+  return html`<section class="pipeline" aria-labelledby="pipeline">
+    <h2 id="pipeline">Pipeline</h2>
+    ${error && html`<p class="error" role="alert">${error}</p>`}
+    <ol class="steps">${STEPS.map((step) => html`<${Step} key=${step} step=${step}
+      run=${runs?.find((run) => run.step === step)} canEdit=${canEdit}
+      onStart=${() => send({ step, source_id: id })}
+      onCancel=${(run) => send({ action: "cancel", run_id: run.id })} />`)}</ol>
+    ${runs?.length > 0 && html`<${History} runs=${runs} />`}
+  </section>`;
+}
+
+// `run` is the newest of the step; there may be none.
+function Step({ step, run, canEdit, onStart, onCancel }) {
+  const isRunning = run && RUNNING.includes(run.state);
+  return html`<li>
+    <span class="step-name">${step}</span>
+    ${run ? html`<${Badge} kind=${run.state} />` : html`<span class="none">not run yet</span>`}
+    ${run?.reason && html`<span class="reason" title=${run.reason}>${run.reason}</span>`}
+    ${canEdit && (isRunning
+      ? html`<button type="button" aria-label=${"Cancel " + step} onClick=${() => onCancel(run)}>Cancel</button>`
+      : html`<button type="button" aria-label=${"Start " + step} onClick=${onStart}>${run ? "Run again" : "Start"}</button>`)}
+  </li>`;
+}
+
+const History = ({ runs }) => html`<div class="scroller plain" tabindex="0" role="region" aria-label="Table of runs">
+  <table><thead><tr>
+    <th scope="col">Requested</th><th scope="col">Step</th><th scope="col">State</th>
+    <th scope="col" class="wide">By</th><th scope="col" class="wide">Changed</th><th scope="col" class="wide">Reason</th>
+  </tr></thead>
+  <tbody>${runs.map((run) => html`<tr key=${run.id}>
+    <td>${moment(run.created_at)}</td><td>${run.step}</td><td><${Badge} kind=${run.state} /></td>
+    <td class="wide">${run.requested_by}</td><td class="wide">${moment(run.updated_at)}</td>
+    <td class="wide" title=${run.reason ?? ""}>${run.reason ?? html`<span class="none">–</span>`}</td>
+  </tr>`)}</tbody></table>
+</div>`;
