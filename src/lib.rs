@@ -33,6 +33,8 @@
 //! | consumer | what a socket's path stands for ([`live::consumer`]) |
 //! | snapshot, delta | the whole list; what leads from one version of it to the next |
 //! | version, epoch | `epoch:counter` of a snapshot; one view's life in one process |
+//! | activity | which statements changed what, and whose they were ([`db::changes`]) |
+//! | console | the page for people that this program serves itself ([`console`]) |
 //! | role | what a user may do: viewer, editor or admin ([`auth::role`]) |
 //! | peer | where a request comes from, as the connection or a trusted proxy says ([`peer`]) |
 //! | limits | how much of the server one stranger may have ([`limits`]) |

@@ -140,10 +140,12 @@ pub async fn history(client: &Client, id: Uuid) -> Result<Vec<Past>> {
         .collect())
 }
 
-/// Asks for a run under a fresh `id`; a server hands it to the cluster.
+/// Asks for a run under a fresh `id`; a server hands it to the cluster. The change is kept as that of
+/// who asked.
 pub async fn insert(client: &Client, id: Uuid, request: &Request) -> Result<()> {
     let sql = "insert into pipeline_runs (id, source_id, kind, step, deploy_mode, requested_by)
-               values ($1, $2, $3, $4, $5, $6)";
+               values ($1, $2, $3, $4, $5, $6)
+               returning set_config('marketplace.user', $6, true)";
     let values: [(&(dyn ToSql + Sync), Type); 6] = [
         (&id, Type::UUID),
         (&request.source_id, Type::UUID),

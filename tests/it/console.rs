@@ -75,8 +75,10 @@ async fn grant(database: &TestDatabase, name: &str, role: &str) {
 }
 
 async fn picture(window: &mut Browser, name: &str) {
-    // What has just changed is marked for two seconds, which is not how it looks.
-    window.until("document.getAnimations().length === 0").await;
+    // What has just changed is marked for two seconds, and messages go after six.
+    window
+        .until("document.getAnimations().length === 0 && !document.querySelector('.toast')")
+        .await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
     fs::create_dir_all(&folder).unwrap();
     let png = window.screenshot().await;
@@ -251,11 +253,11 @@ async fn look(ann: &mut Browser, bob: &mut Browser, database: &TestDatabase) {
     ann.until("document.querySelector('.toast.bad')?.textContent.includes('EMR')")
         .await;
     is_accessible(ann, "a pipeline").await;
+    picture(ann, "source").await;
     let address = ann.evaluate("location.href").await;
     bob.go(address.as_str().unwrap()).await;
     bob.until("document.querySelector('main h1')?.textContent === 'Noreg'")
         .await;
-    picture(ann, "source").await;
 
     ann.click("nav a[href='#/activity']").await;
     let says = |n: usize, who: &str, what: &str| {

@@ -19,6 +19,9 @@ async fn a_step_is_sent_once_and_answered() {
     assert_eq!(steps.len(), 1);
     assert_eq!(answer, json!({"success": true, "step_id": steps[0].id}));
     assert_eq!(steps[0].config["Name"], "qc");
+    let kept = "select username from changes where operation = 'insert'";
+    let kept: Option<String> = dba.query_one(kept, &[]).await.unwrap().get(0);
+    assert_eq!(kept.as_deref(), Some("alice"));
     let row = "select step, requested_by, source_id is null, cluster_id, deploy_mode
         from pipeline_runs";
     let row = dba.query_one(row, &[]).await.unwrap();
