@@ -563,6 +563,42 @@ COMMENT ON TABLE public.day_turns IS 'One row a local day whose turn was done. I
 COMMENT ON COLUMN public.day_turns.rederived IS 'How many sources changed their delivery status at that turn.';
 
 --
+-- Name: django_imports; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.django_imports (
+    kind text NOT NULL,
+    key text NOT NULL,
+    id uuid NOT NULL,
+    was jsonb NOT NULL,
+    CONSTRAINT django_imports_kind_known CHECK ((kind = ANY (ARRAY['source'::text, 'user'::text])))
+);
+
+--
+-- Name: TABLE django_imports; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.django_imports IS 'What `marketplace import-django` has taken from a Django backend, as it was there. The next run brings what has changed there since, and nothing else; when the backend is gone, so may these rows be.';
+
+--
+-- Name: COLUMN django_imports.key; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.django_imports.key IS 'The row''s key there.';
+
+--
+-- Name: COLUMN django_imports.id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.django_imports.id IS 'The source or user here, which may have been removed since.';
+
+--
+-- Name: COLUMN django_imports.was; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.django_imports.was IS 'The row as it was there at the last import; instead of a password''s hash, the SHA-256 of that.';
+
+--
 -- Name: pipeline_followers; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -898,7 +934,7 @@ COMMENT ON COLUMN public.users.username IS 'The name signed in with; compared ex
 -- Name: COLUMN users.password_hash; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.users.password_hash IS 'A PHC string, argon2id. Never a password.';
+COMMENT ON COLUMN public.users.password_hash IS 'A PHC string, argon2id; or what was imported from Django, until the next sign-in. Never a password.';
 
 --
 -- Name: COLUMN users.last_login_at; Type: COMMENT; Schema: public; Owner: -
@@ -931,6 +967,13 @@ ALTER TABLE ONLY public.changes
 
 ALTER TABLE ONLY public.day_turns
     ADD CONSTRAINT day_turns_pkey PRIMARY KEY (day);
+
+--
+-- Name: django_imports django_imports_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.django_imports
+    ADD CONSTRAINT django_imports_pkey PRIMARY KEY (kind, key);
 
 --
 -- Name: pipeline_followers pipeline_followers_pkey; Type: CONSTRAINT; Schema: public; Owner: -

@@ -2,6 +2,7 @@
 
 pub mod basic;
 pub mod cookies;
+mod imported;
 pub mod newcomer;
 pub mod origin;
 pub mod password;
@@ -142,11 +143,8 @@ pub async fn prove(
 ) -> Result<Option<User>, Refused> {
     // Whoever is refused is so before anything is done for them.
     app.limits.sign_ins.attempt(from, username)?.withdraw();
-    let user =
-        db::in_time(async { users::by_username(&*app.pool.client().await?, username).await })
-            .await?
-            // Who is disabled is found out about as slowly as who is not there.
-            .filter(|user| user.is_active);
+    // Who is disabled is found out about as slowly as who is not there.
+    let user = active(app, username).await?;
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
     let turn = app.hasher.turn().await;
     // Not counted before it is our turn: of a hundred who sign in at once, few count at a time. Nor
@@ -156,5 +154,44 @@ pub async fn prove(
         return Ok(None);
     }
     attempt.succeeded();
-    Ok(user)
+    match user {
+        Some(user) if imported::is_one(&user.password_hash) => renew(app, user, password).await,
+        user => Ok(user),
+    }
+}
+
+async fn active(app: &App, username: &str) -> Result<Option<User>, Error> {
+    let user =
+        db::in_time(async { users::by_username(&*app.pool.client().await?, username).await });
+    Ok(user.await?.filter(|user| user.is_active))
+}
+
+/// Gives a user whose hash came from elsewhere one of ours, now that the password is known.
+async fn renew(app: &App, user: User, password: &str) -> Result<Option<User>, Refused> {
+    let hash = app.hasher.hash(password.to_owned()).await?;
+    let renewed = db::in_time(async {
+        users::renew_password_hash(&*app.pool.client().await?, &user, &hash).await
+    });
+    match renewed.await {
+        Ok(true) => Ok(Some(User {
+            password_hash: hash,
+            ..user
+        })),
+        // Most likely they did so themselves, by another request at the same time.
+        Ok(false) => {
+            let Some(user) = active(app, &user.username).await? else {
+                return Ok(None);
+            };
+            let turn = app.hasher.turn().await;
+            let is_right = turn
+                .verify(&user.username, password, Some(&user.password_hash))
+                .await?;
+            Ok(is_right.then_some(user))
+        }
+        Err(error) => {
+            // A database that only reads still knows who is who.
+            tracing::warn!(%error, "an imported password's hash could not be replaced");
+            Ok(Some(user))
+        }
+    }
 }

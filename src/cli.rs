@@ -1,6 +1,45 @@
 //! Commands other than serving: each does its work on the database and ends. What they print is for
 //! people, or with `--json` for programs; they start no server.
 
+mod dump;
 pub mod emr;
+pub mod import;
 mod secret;
+mod target;
 pub mod users;
+
+use std::io::Write;
+
+use tokio_postgres::error::SqlState;
+
+use crate::{
+    db::users::LAST_ADMIN,
+    error::{Error, Result},
+};
+
+/// Errors that have another meaning to somebody at a terminal.
+fn explained(error: Error) -> Error {
+    match error {
+        Error::Constraint(name) if name == LAST_ADMIN => Error::Start(
+            "this is the last admin: make somebody else one first, or nobody could manage users"
+                .into(),
+        ),
+        Error::Database(error)
+            if matches!(
+                error.code(),
+                Some(&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN)
+            ) =>
+        {
+            Error::Start(
+                "the database does not have this program's schema: run `marketplace migrate`"
+                    .into(),
+            )
+        }
+        error => error,
+    }
+}
+
+fn say(text: &str) -> Result<()> {
+    // Not println, which panics when whoever reads has seen enough.
+    writeln!(std::io::stdout(), "{text}").map_err(Error::from)
+}

@@ -1,9 +1,10 @@
 //! The command line and the environment: the only reader of variables.
 
 pub mod emr;
+pub mod import;
 pub mod users;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, error::ContextKind, error::ErrorKind};
 use jiff::tz::TimeZone;
@@ -36,6 +37,8 @@ pub enum Command {
     Users(Box<users::Users>),
     /// Start, list and cancel runs on Amazon EMR.
     Emr(Box<emr::Command>),
+    /// Bring the sources and the users of a Django backend here.
+    ImportDjango(Box<import::Import>),
 }
 
 /// How to reach the database, and its calendar.
@@ -46,6 +49,17 @@ pub struct Database {
     #[arg(long, env, global = true, hide_env_values = true, value_name = "URL")]
     pub database_url: Option<Dsn>,
 
+    /// File whose first line is that URL, so that it stands in no list of processes.
+    #[arg(
+        long,
+        env,
+        global = true,
+        value_name = "FILE",
+        value_parser = from_file::<Dsn>,
+        conflicts_with = "database_url"
+    )]
+    pub database_url_file: Option<Dsn>,
+
     /// Time zone whose calendar decides what "today" is, as an IANA name.
     #[arg(
         long,
@@ -55,6 +69,44 @@ pub struct Database {
         value_name = "ZONE"
     )]
     pub time_zone: Zone,
+}
+
+impl Database {
+    /// The database that is named.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when none is.
+    pub fn url(&self) -> Result<&Dsn> {
+        let named = self
+            .database_url
+            .as_ref()
+            .or(self.database_url_file.as_ref());
+        named.ok_or_else(|| {
+            Error::Config("DATABASE_URL: is not set; name a database, or use --embedded".into())
+        })
+    }
+}
+
+/// The database that a command works on.
+#[derive(Clone, Debug, Args)]
+pub struct Target {
+    /// One that is named.
+    #[command(flatten)]
+    pub database: Database,
+
+    /// Use the private PostgreSQL cluster of `serve --embedded`, whether that runs or not.
+    #[arg(long, global = true, conflicts_with_all = ["database_url", "database_url_file"])]
+    pub embedded: bool,
+
+    /// Directory of the embedded cluster.
+    #[arg(
+        long,
+        env,
+        global = true,
+        default_value = "data/postgres",
+        value_name = "DIRECTORY"
+    )]
+    pub data_dir: PathBuf,
 }
 
 /// Everything the server can be told. Each flag has a variable of the same meaning.
@@ -68,8 +120,18 @@ pub struct Config {
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub listen_database_url: Option<Dsn>,
 
+    /// File whose first line is that URL.
+    #[arg(
+        long,
+        env,
+        value_name = "FILE",
+        value_parser = from_file::<Dsn>,
+        conflicts_with = "listen_database_url"
+    )]
+    pub listen_database_url_file: Option<Dsn>,
+
     /// Use a private PostgreSQL cluster that this program makes, starts and stops.
-    #[arg(long, conflicts_with = "database_url")]
+    #[arg(long, conflicts_with_all = ["database_url", "database_url_file"])]
     pub embedded: bool,
 
     /// Directory of the embedded cluster.
@@ -144,6 +206,14 @@ pub struct Config {
     /// Where pipeline steps run.
     #[command(flatten)]
     pub emr: Emr,
+}
+
+impl Config {
+    /// Where to listen, when that is elsewhere.
+    pub fn listen_url(&self) -> Option<&Dsn> {
+        let file = self.listen_database_url_file.as_ref();
+        self.listen_database_url.as_ref().or(file)
+    }
 }
 
 /// Whether strangers may register.
@@ -259,6 +329,13 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Cli> {
         };
         Error::Config(format!("{variable}: {why}"))
     })
+}
+
+/// What the first line of a file says.
+fn from_file<T: FromStr<Err = String>>(path: &str) -> Result<T, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let line = text.lines().next().unwrap_or_default().trim();
+    line.parse().map_err(|why| format!("{path}: {why}"))
 }
 
 fn origin(text: &str) -> Result<HeaderValue, String> {

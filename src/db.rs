@@ -6,6 +6,7 @@
 pub mod changes;
 pub mod counts;
 pub mod days;
+pub mod django;
 pub mod dsn;
 pub mod embedded;
 mod lent;

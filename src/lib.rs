@@ -106,10 +106,10 @@ pub async fn run(
     bound: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
+    let listen = config.listen_url().unwrap_or(database).clone();
     let zone = config.database.time_zone;
-    let listen = config.listen_database_url.as_ref().unwrap_or(database);
     let pool = Pool::new(&database.clone().named("marketplace"), config.pool_size)?;
-    db::tls::connector(listen)?;
+    db::tls::connector(&listen)?;
     let listener = server::bind(config.bind)?;
     let address = listener.local_addr()?;
 
@@ -160,7 +160,7 @@ pub async fn run(
         migrate_when_reachable(database, &zone.name).await?;
         migrated.send_replace(true);
         tokio::select! {
-            ended = live.run(listen, &pool, &zone.rules) => ended,
+            ended = live.run(&listen, &pool, &zone.rules) => ended,
             () = day::run(pool.clone(), zone.rules.clone()) => Ok(()),
             () = emr.run(pool.clone()) => Ok(()),
         }

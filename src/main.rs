@@ -42,7 +42,8 @@ fn start(command: Command) -> Result<()> {
         match command {
             Command::Serve(config) => {
                 log(config.log_format, LevelFilter::INFO);
-                serve(*config).await
+                // Too large for the stack of whoever waits for it.
+                Box::pin(serve(*config)).await
             }
             Command::Migrate(database) => {
                 log(LogFormat::Text, LevelFilter::INFO);
@@ -55,6 +56,10 @@ fn start(command: Command) -> Result<()> {
             Command::Emr(command) => {
                 log(LogFormat::Text, LevelFilter::WARN);
                 cli::emr::run(*command).await
+            }
+            Command::ImportDjango(import) => {
+                log(LogFormat::Text, LevelFilter::WARN);
+                cli::import::run(*import).await
             }
         }
     })
@@ -86,11 +91,7 @@ async fn serve(config: Config) -> Result<()> {
         tracing::info!("stopping");
     };
     if !config.embedded {
-        let database = config
-            .database
-            .database_url
-            .clone()
-            .ok_or_else(missing_url)?;
+        let database = config.database.url()?.clone();
         return marketplace::run(config, &database, announce, stop).await;
     }
     let options = Options {
@@ -118,8 +119,7 @@ async fn serve(config: Config) -> Result<()> {
 }
 
 async fn migrate_only(database: Database) -> Result<()> {
-    let dsn = database.database_url.ok_or_else(missing_url)?;
-    let done = migrate::run(&dsn, &database.time_zone.name).await?;
+    let done = migrate::run(database.url()?, &database.time_zone.name).await?;
     println!("applied {} migrations", done.applied);
     Ok(())
 }
@@ -129,8 +129,4 @@ fn announce(address: std::net::SocketAddr) {
     println!("listening on http://{address}");
     // A pipe is not flushed by a line's end.
     let _ = std::io::stdout().flush();
-}
-
-fn missing_url() -> Error {
-    Error::Config("DATABASE_URL: is not set; name a database, or use --embedded".into())
 }

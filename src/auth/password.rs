@@ -1,5 +1,5 @@
-//! Passwords: argon2id, hashed and verified off the async threads, a few at a time. Passwords are
-//! kept nowhere.
+//! Passwords: argon2id, hashed and verified off the async threads, a few at a time. Hashes of other
+//! kinds are verified, never made. Passwords are kept nowhere.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -15,7 +15,7 @@ use tokio::{
     task,
 };
 
-use super::recent::Recent;
+use super::{imported, recent::Recent};
 use crate::error::{Error, Result};
 
 /// Hashes and verifies passwords.
@@ -100,6 +100,9 @@ impl Turn<'_> {
         let stored = stored.map(ToOwned::to_owned);
         self.work(move || {
             let hash = stored.as_deref().unwrap_or_else(|| nobodys());
+            if imported::is_one(hash) {
+                return imported::verify(password.as_bytes(), hash);
+            }
             let is_right = Argon2::default()
                 .verify_password(password.as_bytes(), hash)
                 .is_ok();

@@ -26,9 +26,7 @@ const LOOKUP: Duration = Duration::from_secs(10);
 /// [`Error::Config`] when no database is named, [`Error::Start`] with a sentence when what was asked
 /// for was not done.
 pub async fn run(command: Command) -> Result<()> {
-    let url = command.database.database_url.ok_or_else(|| {
-        Error::Config("DATABASE_URL: is not set; name the database of the runs".into())
-    })?;
+    let url = command.database.url()?.clone();
     let pool = Pool::new(&url.named("marketplace emr"), 4)?;
     let emr = Emr::new(command.emr);
     let act = async {

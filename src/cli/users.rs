@@ -1,21 +1,17 @@
 //! `marketplace users`: people and what they may do, from the command line. What open sockets and
 //! sessions make of it they learn from the table, on every node; nothing here tells them.
 
-use std::io::Write;
-
 use jiff::tz::TimeZone;
-use tokio_postgres::error::SqlState;
 
-use super::secret;
+use super::{explained, say, secret, target};
 use crate::{
     auth::password::Hasher,
     config::users::{Action, PasswordFrom, Users},
     db::{
         Client, Pool,
         dsn::Dsn,
-        embedded::{Options, Visit},
-        migrate, sessions,
-        users::{self, Account, Change, LAST_ADMIN, Role, User},
+        sessions,
+        users::{self, Account, Change, Role, User},
     },
     error::{Error, Result},
     forms::{Errors, registration},
@@ -28,30 +24,9 @@ use crate::{
 /// [`Error::Config`] when no database is named, [`Error::Unavailable`] when it does not answer,
 /// [`Error::Start`] with a sentence when what was asked for cannot be done.
 pub async fn run(command: Users) -> Result<()> {
-    let zone = &command.database.time_zone;
-    if !command.embedded {
-        let url = command.database.database_url.ok_or_else(|| {
-            Error::Config("DATABASE_URL: is not set; name a database, or use --embedded".into())
-        })?;
-        return act(&url, command.action, &zone.rules).await;
-    }
-    let options = Options {
-        data_dir: command.data_dir,
-        port: None,
-        settings: Vec::new(),
-    };
-    let fail = |error: crate::db::embedded::EmbeddedError| Error::Start(error.to_string());
-    let visit = Visit::begin(options).await.map_err(fail)?;
-    let url: Dsn = visit.url().parse().map_err(Error::Start)?;
-    let done = async {
-        if visit.is_alone() {
-            migrate::run(&url, &zone.name).await?;
-        }
-        act(&url, command.action, &zone.rules).await
-    }
-    .await;
-    visit.end().await.map_err(fail)?;
-    done
+    let Users { target, action } = command;
+    let zone = &target.database.time_zone.rules;
+    target::visit(&target, async |url: &Dsn| act(url, action, zone).await).await
 }
 
 async fn act(database: &Dsn, action: Action, zone: &TimeZone) -> Result<()> {
@@ -183,31 +158,4 @@ fn nobody(name: &str) -> Error {
 fn refused(errors: &Errors) -> Error {
     let (field, message) = errors.first().unwrap_or(("", "not accepted"));
     Error::Start(format!("{field}: {message}"))
-}
-
-/// Errors that have another meaning to somebody at a terminal.
-fn explained(error: Error) -> Error {
-    match error {
-        Error::Constraint(name) if name == LAST_ADMIN => Error::Start(
-            "this is the last admin: make somebody else one first, or nobody could manage users"
-                .into(),
-        ),
-        Error::Database(error)
-            if matches!(
-                error.code(),
-                Some(&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN)
-            ) =>
-        {
-            Error::Start(
-                "the database does not have this program's schema: run `marketplace migrate`"
-                    .into(),
-            )
-        }
-        error => error,
-    }
-}
-
-fn say(text: &str) -> Result<()> {
-    // Not println, which panics when whoever reads has seen enough.
-    writeln!(std::io::stdout(), "{text}").map_err(Error::from)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Database;
+use super::Target;
 use crate::db::users::Role;
 
 /// Which database, and what to do there.
@@ -19,21 +19,7 @@ use crate::db::users::Role;
 pub struct Users {
     /// Where the users are.
     #[command(flatten)]
-    pub database: Database,
-
-    /// Use the private PostgreSQL cluster of `serve --embedded`, whether that runs or not.
-    #[arg(long, global = true, conflicts_with = "database_url")]
-    pub embedded: bool,
-
-    /// Directory of the embedded cluster.
-    #[arg(
-        long,
-        env,
-        global = true,
-        default_value = "data/postgres",
-        value_name = "DIRECTORY"
-    )]
-    pub data_dir: PathBuf,
+    pub target: Target,
 
     /// What to do.
     #[command(subcommand)]

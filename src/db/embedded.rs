@@ -24,6 +24,7 @@ mod visit;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::NoTls;
@@ -128,6 +129,20 @@ impl Cluster {
             quoted(&self.home.socket_dir),
             self.port
         )
+    }
+
+    /// One of PostgreSQL's client programs, to be run as the server's user; it finds the database by
+    /// itself.
+    pub fn program(&self, name: &str) -> Command {
+        let mut program = self.home.owner.command(self.binaries.path(name));
+        program
+            .env_remove("PGSERVICE")
+            .env_remove("PGOPTIONS")
+            .env("PGHOST", &self.home.socket_dir)
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", NAME)
+            .env("PGDATABASE", NAME);
+        program
     }
 
     /// The loopback port, which stays the same over a [`Cluster::restart`].

@@ -16,7 +16,7 @@ pub struct User {
     pub id: Uuid,
     /// What is typed to sign in.
     pub username: String,
-    /// A PHC string.
+    /// A PHC string, or what was imported from elsewhere.
     pub password_hash: String,
     /// What they may do.
     pub role: Role,
@@ -134,6 +134,18 @@ pub async fn set_password_hash(client: &Client, id: Uuid, hash: &str) -> Result<
         .execute_typed(sql, &[(&id, Type::UUID), (&hash, Type::TEXT)])
         .await?;
     Ok(())
+}
+
+/// Replaces the hash that `user` was read with by another of the same password, and ends no session;
+/// false when the user is gone or has another hash by now.
+pub async fn renew_password_hash(client: &Client, user: &User, hash: &str) -> Result<bool> {
+    let sql = "update users set password_hash = $3 where id = $1 and password_hash = $2";
+    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
+        (&user.id, Type::UUID),
+        (&user.password_hash, Type::TEXT),
+        (&hash, Type::TEXT),
+    ];
+    Ok(client.execute_typed(sql, &values).await? == 1)
 }
 
 /// Replaces the hash that `user` was read with by that of a new password, and ends all sessions but

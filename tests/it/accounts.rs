@@ -33,7 +33,7 @@ async fn read_with_password(base: &str, name: &str, password: &str) -> u16 {
     call.header("Authorization", &basic).send().await.status
 }
 
-fn basic(name: &str, password: &str) -> String {
+pub fn basic(name: &str, password: &str) -> String {
     use base64::{Engine, prelude::BASE64_STANDARD};
     format!(
         "Basic {}",

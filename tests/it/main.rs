@@ -25,6 +25,7 @@ mod exhaustion;
 mod failover;
 mod faults;
 mod headers;
+mod import;
 mod limits;
 mod metrics;
 mod nodes;

@@ -1,0 +1,76 @@
+//! Hashes of passwords that were imported from a Django backend: `pbkdf2_sha256$ROUNDS$SALT$HASH`
+//! (<https://docs.djangoproject.com/en/stable/topics/auth/passwords/>). They are verified until their
+//! user's next sign-in, and never made.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use pbkdf2::{Algorithm, Params, pbkdf2_hmac_with_params};
+
+const PREFIX: &str = "pbkdf2_sha256$";
+
+/// Whether a stored hash is of this kind.
+pub(super) fn is_one(stored: &str) -> bool {
+    stored.starts_with(PREFIX)
+}
+
+/// Whether `stored` is a hash of `password`; what cannot be read is of none.
+pub(super) fn verify(password: &[u8], stored: &str) -> bool {
+    let Some((params, salt, expected)) = parse(stored) else {
+        return false;
+    };
+    let mut found = [0; 32];
+    pbkdf2_hmac_with_params(
+        password,
+        salt.as_bytes(),
+        Algorithm::Pbkdf2Sha256,
+        params,
+        &mut found,
+    );
+    // All bytes are looked at, however early two differ.
+    let difference = found
+        .iter()
+        .zip(expected)
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
+    difference == 0
+}
+
+/// The salt is the text itself, not what it would decode to.
+fn parse(stored: &str) -> Option<(Params, &str, [u8; 32])> {
+    let (rounds, rest) = stored.strip_prefix(PREFIX)?.split_once('$')?;
+    let (salt, hash) = rest.split_once('$')?;
+    let hash = BASE64_STANDARD.decode(hash).ok()?;
+    let params = Params::new(rounds.parse().ok()?).ok()?;
+    Some((params, salt, hash.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made by Django 4.2 for the password `Anna-pass-2024!`.
+    const ANNAS: &str =
+        "pbkdf2_sha256$600000$HgX8XEbiSyIphtuD8pceIr$qYA1X4WIB2oX59pFrsdIC83YgHqMSQj8aYzRpWI5mlU=";
+
+    #[test]
+    fn a_hash_of_djangos_is_known_by_its_password_alone() {
+        assert!(is_one(ANNAS));
+        assert!(verify(b"Anna-pass-2024!", ANNAS));
+        assert!(!verify(b"anna-pass-2024!", ANNAS));
+        assert!(!verify(b"", ANNAS));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_nobodys() {
+        for stored in [
+            "pbkdf2_sha256$",
+            "pbkdf2_sha256$1000$salt",
+            "pbkdf2_sha256$many$salt$qYA1X4WIB2oX59pFrsdIC83YgHqMSQj8aYzRpWI5mlU=",
+            "pbkdf2_sha256$-1$salt$qYA1X4WIB2oX59pFrsdIC83YgHqMSQj8aYzRpWI5mlU=",
+            "pbkdf2_sha256$1000$salt$",
+            "pbkdf2_sha256$1000$salt$qYA1",
+            "pbkdf2_sha256$1000$salt$not base64",
+        ] {
+            assert!(is_one(stored) && !verify(b"", stored), "{stored}");
+        }
+        assert!(!is_one("!unusable") && !is_one("$argon2id$v=19$"));
+    }
+}

@@ -1,0 +1,43 @@
+//! The database that a command works on: one that is named, or the private cluster, visited whether
+//! its server runs or not.
+
+use crate::{
+    config::Target,
+    db::{
+        dsn::Dsn,
+        embedded::{EmbeddedError, Options, Visit},
+        migrate,
+    },
+    error::{Error, Result},
+};
+
+/// Does `work` on the database of `target`.
+///
+/// # Errors
+/// [`Error::Config`] when none is named, [`Error::Start`] when the cluster cannot be visited;
+/// otherwise what `work` says.
+pub(super) async fn visit<T>(
+    target: &Target,
+    work: impl AsyncFnOnce(&Dsn) -> Result<T>,
+) -> Result<T> {
+    if !target.embedded {
+        return work(target.database.url()?).await;
+    }
+    let options = Options {
+        data_dir: target.data_dir.clone(),
+        port: None,
+        settings: Vec::new(),
+    };
+    let fail = |error: EmbeddedError| Error::Start(error.to_string());
+    let visit = Visit::begin(options).await.map_err(fail)?;
+    let url: Dsn = visit.url().parse().map_err(Error::Start)?;
+    let done = async {
+        if visit.is_alone() {
+            migrate::run(&url, &target.database.time_zone.name).await?;
+        }
+        work(&url).await
+    }
+    .await;
+    visit.end().await.map_err(fail)?;
+    done
+}
