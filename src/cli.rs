@@ -1,6 +1,8 @@
 //! Commands other than serving: each does its work on the database and ends. What they print is for
 //! people, or with `--json` for programs; they start no server.
 
+pub mod demo;
+pub mod doctor;
 mod dump;
 pub mod emr;
 pub mod import;
@@ -12,6 +14,7 @@ use std::io::Write;
 
 use tokio_postgres::error::SqlState;
 
+pub use self::target::visit;
 use crate::{
     db::users::LAST_ADMIN,
     error::{Error, Result},

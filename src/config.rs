@@ -6,7 +6,9 @@ pub mod users;
 
 use std::{fs, net::SocketAddr, path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, error::ContextKind, error::ErrorKind};
+use clap::{
+    Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ContextKind, error::ErrorKind,
+};
 use jiff::tz::TimeZone;
 use warp::http::HeaderValue;
 
@@ -39,6 +41,17 @@ pub enum Command {
     Emr(Box<emr::Command>),
     /// Bring the sources and the users of a Django backend here.
     ImportDjango(Box<import::Import>),
+    /// Look whether a database is fit for the server, and say what to do where it is not.
+    Doctor(Box<Doctor>),
+    /// Print what the database announces, as it happens.
+    Tail(Box<Tail>),
+    /// Add a few sample sources; those that are there stay as they are.
+    Demo(Box<Target>),
+    /// Print what makes a shell complete this program's arguments.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// How to reach the database, and its calendar.
@@ -109,13 +122,41 @@ pub struct Target {
     pub data_dir: PathBuf,
 }
 
-/// Everything the server can be told. Each flag has a variable of the same meaning.
-#[derive(Clone, Debug, Args)]
-pub struct Config {
+/// Which database to look at, as the server would use it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 when nothing is wrong (a warn is not), 1 when the server would not work \
+        or would miss changes, 2 for a mistake in the command line."
+)]
+pub struct Doctor {
     /// Where the data is.
     #[command(flatten)]
-    pub database: Database,
+    pub target: Target,
+    /// Where to listen.
+    #[command(flatten)]
+    pub listen: Listen,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
 
+/// Whose announcements to print.
+#[derive(Debug, Args)]
+pub struct Tail {
+    /// Where the data is.
+    #[command(flatten)]
+    pub target: Target,
+    /// Where to listen.
+    #[command(flatten)]
+    pub listen: Listen,
+    /// A JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The connection that listens.
+#[derive(Clone, Debug, Args)]
+pub struct Listen {
     /// Direct connection for LISTEN, when the database's URL goes through a transaction pooler.
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub listen_database_url: Option<Dsn>,
@@ -129,6 +170,26 @@ pub struct Config {
         conflicts_with = "listen_database_url"
     )]
     pub listen_database_url_file: Option<Dsn>,
+}
+
+impl Listen {
+    /// Where to listen, when that is elsewhere.
+    pub fn url(&self) -> Option<&Dsn> {
+        let file = self.listen_database_url_file.as_ref();
+        self.listen_database_url.as_ref().or(file)
+    }
+}
+
+/// Everything the server can be told. Each flag has a variable of the same meaning.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    /// Where the data is.
+    #[command(flatten)]
+    pub database: Database,
+
+    /// Where to listen.
+    #[command(flatten)]
+    pub listen: Listen,
 
     /// Use a private PostgreSQL cluster that this program makes, starts and stops.
     #[arg(long, conflicts_with_all = ["database_url", "database_url_file"])]
@@ -206,14 +267,6 @@ pub struct Config {
     /// Where pipeline steps run.
     #[command(flatten)]
     pub emr: Emr,
-}
-
-impl Config {
-    /// Where to listen, when that is elsewhere.
-    pub fn listen_url(&self) -> Option<&Dsn> {
-        let file = self.listen_database_url_file.as_ref();
-        self.listen_database_url.as_ref().or(file)
-    }
 }
 
 /// Whether strangers may register.
@@ -329,6 +382,13 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Cli> {
         };
         Error::Config(format!("{variable}: {why}"))
     })
+}
+
+/// What makes `shell` complete the arguments.
+pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "marketplace", &mut script);
+    script
 }
 
 /// What the first line of a file says.

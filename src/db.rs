@@ -4,6 +4,7 @@
 //! server's side, and so fit for a transaction pooler in front of it.
 
 pub mod changes;
+pub mod checkup;
 pub mod counts;
 pub mod days;
 pub mod django;

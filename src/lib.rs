@@ -106,7 +106,7 @@ pub async fn run(
     bound: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
-    let listen = config.listen_url().unwrap_or(database).clone();
+    let listen = config.listen.url().unwrap_or(database).clone();
     let zone = config.database.time_zone;
     let pool = Pool::new(&database.clone().named("marketplace"), config.pool_size)?;
     db::tls::connector(&listen)?;

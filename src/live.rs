@@ -11,6 +11,7 @@ pub mod heartbeat;
 pub mod listener;
 pub mod signal;
 pub mod socket;
+pub mod tail;
 pub mod tally;
 pub mod view;
 pub mod writes;

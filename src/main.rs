@@ -9,13 +9,14 @@ use std::{
 use marketplace::{
     auth::newcomer,
     cli,
-    config::{self, Command, Config, Database, LogFormat},
+    config::{self, Command, Config, Database, LogFormat, Tail},
     db::{
         dsn::Dsn,
         embedded::{Cluster, Options},
         migrate,
     },
     error::{Error, Result},
+    live,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -60,6 +61,22 @@ fn start(command: Command) -> Result<()> {
             Command::ImportDjango(import) => {
                 log(LogFormat::Text, LevelFilter::WARN);
                 cli::import::run(*import).await
+            }
+            Command::Doctor(doctor) => {
+                log(LogFormat::Text, LevelFilter::WARN);
+                cli::doctor::run(*doctor).await
+            }
+            Command::Tail(tail) => {
+                log(LogFormat::Text, LevelFilter::INFO);
+                follow(*tail).await
+            }
+            Command::Demo(target) => {
+                log(LogFormat::Text, LevelFilter::WARN);
+                cli::demo::run(*target).await
+            }
+            Command::Completions { shell } => {
+                std::io::stdout().write_all(&config::completions(shell))?;
+                Ok(())
             }
         }
     })
@@ -122,6 +139,22 @@ async fn migrate_only(database: Database) -> Result<()> {
     let done = migrate::run(database.url()?, &database.time_zone.name).await?;
     println!("applied {} migrations", done.applied);
     Ok(())
+}
+
+/// Prints announcements until it is interrupted, or until nobody reads them any more.
+async fn follow(command: Tail) -> Result<()> {
+    let Tail {
+        target,
+        listen,
+        json,
+    } = command;
+    cli::visit(&target, async |url: &Dsn| {
+        tokio::select! {
+            ended = live::tail::run(listen.url().unwrap_or(url), json) => ended,
+            interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        }
+    })
+    .await
 }
 
 /// The line that people and scripts wait for.

@@ -16,10 +16,7 @@ use crate::{
 /// # Errors
 /// [`Error::Config`] when none is named, [`Error::Start`] when the cluster cannot be visited;
 /// otherwise what `work` says.
-pub(super) async fn visit<T>(
-    target: &Target,
-    work: impl AsyncFnOnce(&Dsn) -> Result<T>,
-) -> Result<T> {
+pub async fn visit<T>(target: &Target, work: impl AsyncFnOnce(&Dsn) -> Result<T>) -> Result<T> {
     if !target.embedded {
         return work(target.database.url()?).await;
     }

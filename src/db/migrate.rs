@@ -64,6 +64,16 @@ async fn lock(gate: &Client) -> Result<()> {
     }
 }
 
+/// The version of the schema that this program makes.
+pub fn newest() -> i32 {
+    let runner = embedded::migrations::runner();
+    let versions = runner.get_migrations().iter();
+    versions
+        .map(refinery::Migration::version)
+        .max()
+        .unwrap_or_default()
+}
+
 /// A connection of its own: migrations must not run through a pool that others wait for.
 async fn connect(dsn: &Dsn) -> Result<Client> {
     let (client, connection) = Primary::new(dsn)?.connect().await?;

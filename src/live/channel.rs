@@ -1,7 +1,7 @@
 //! Channels and their payloads: the only place where a channel is spelt. A payload is a hint about
 //! what to read again; it is neither secret nor authenticated, so it is checked and never forwarded.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A channel that the database's triggers notify.
@@ -63,7 +63,7 @@ impl Channel {
 }
 
 /// What a statement did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "each is the SQL command of that name")]
 pub enum Op {
@@ -74,7 +74,7 @@ pub enum Op {
 }
 
 /// A notification's payload: `{"op":"update","ids":["..."]}`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Payload {
     /// What happened to the rows.
     pub op: Op,

@@ -154,6 +154,8 @@ async fn help_names_every_variable() {
     for variable in [
         "DATABASE_URL",
         "LISTEN_DATABASE_URL",
+        "DATABASE_URL_FILE",
+        "LISTEN_DATABASE_URL_FILE",
         "BIND",
         "ALLOWED_ORIGINS",
         "TIME_ZONE",

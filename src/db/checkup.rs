@@ -1,0 +1,425 @@
+//! Whether a database is fit for the server, as far as a connection can tell. It changes nothing.
+
+use std::{
+    cmp::Ordering,
+    fmt::Display,
+    future::poll_fn,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time;
+use tokio_postgres::{AsyncMessage, Client};
+
+use super::{
+    dsn::{Dsn, Verify},
+    migrate,
+    primary::{Primary, Wire},
+};
+use crate::error::{Error, Result};
+
+/// What the migrations make, a statement a line.
+const SCHEMA: &str = include_str!("../../sql/schema.sql");
+/// How long a notification may take.
+const ROUND_TRIP: Duration = Duration::from_secs(3);
+/// What two clocks may differ by.
+const SKEW: Duration = Duration::from_secs(2);
+/// Beyond this somebody keeps PostgreSQL from emptying its queue of notifications.
+const QUEUE: f64 = 0.01;
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What was looked at.
+    pub about: &'static str,
+    /// What was found.
+    pub found: String,
+    /// What to do about it.
+    pub advice: Option<String>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// The server works, but somebody should look.
+    Warn,
+    /// The server does not work, or misses changes.
+    Fail,
+}
+
+impl Finding {
+    fn ok(about: &'static str, found: impl Display) -> Self {
+        Self {
+            level: Level::Ok,
+            about,
+            found: found.to_string(),
+            advice: None,
+        }
+    }
+
+    fn of(level: Level, about: &'static str, found: impl Display, advice: &str) -> Self {
+        Self {
+            level,
+            advice: Some(advice.into()),
+            ..Self::ok(about, found)
+        }
+    }
+}
+
+/// Looks at everything; of a database that cannot be reached, at nothing else.
+pub async fn run(dsn: &Dsn, listen: Option<&Dsn>, zone: &str) -> Vec<Finding> {
+    const CONNECTION: &str = "connection";
+    let client = match connect(dsn).await {
+        Ok((client, wire)) => {
+            tokio::spawn(wire);
+            client
+        }
+        Err(error) => {
+            let advice = "check DATABASE_URL, and that the server runs and lets this machine in";
+            return vec![Finding::of(Level::Fail, CONNECTION, error, advice)];
+        }
+    };
+    let mut findings = Vec::new();
+    let looks: [(&'static str, Result<Vec<Finding>>); 8] = [
+        (CONNECTION, connection(&client).await),
+        ("encryption", encryption(&client, dsn).await),
+        ("standby", standby(&client).await),
+        ("schema", schema(&client).await),
+        ("triggers", triggers(&client).await),
+        ("time zone", time_zone(&client, zone).await),
+        ("clock", clock(&client).await),
+        ("queue", queue(&client).await),
+    ];
+    for (about, found) in looks {
+        findings.extend(found.unwrap_or_else(|error| {
+            let advice = "the server could not ask this either";
+            vec![Finding::of(Level::Fail, about, error, advice)]
+        }));
+    }
+    findings.extend(pooler(dsn, listen).await);
+    findings.push(round_trip(&client, listen.unwrap_or(dsn)).await);
+    findings
+}
+
+async fn connect(dsn: &Dsn) -> Result<(Client, Wire)> {
+    let dsn = dsn.clone().named("marketplace doctor");
+    Ok(Primary::new(&dsn)?.connect().await?)
+}
+
+async fn connection(client: &Client) -> Result<Vec<Finding>> {
+    let sql = "select format('PostgreSQL %s, database %s as %s', current_setting('server_version'), current_database(), current_user),
+                      current_setting('server_version_num')::int";
+    let row = &client.query_typed(sql, &[]).await?[0];
+    let (found, version): (&str, i32) = (row.get(0), row.get(1));
+    Ok(vec![if version < 150_000 {
+        let advice = "use PostgreSQL 15 or newer";
+        Finding::of(Level::Fail, "connection", found, advice)
+    } else {
+        Finding::ok("connection", found)
+    }])
+}
+
+async fn encryption(client: &Client, dsn: &Dsn) -> Result<Vec<Finding>> {
+    const ABOUT: &str = "encryption";
+    let sql = "select coalesce((select version from pg_stat_ssl where pid = pg_backend_pid() and ssl), ''),
+                      coalesce(host(inet_server_addr()) in ('127.0.0.1', '::1'), true)";
+    let row = &client.query_typed(sql, &[]).await?[0];
+    let (tls, is_local): (&str, bool) = (row.get(0), row.get(1));
+    Ok(vec![match (tls, is_local, dsn.verify) {
+        ("", true, _) => Finding::ok(ABOUT, "none, and none needed on the same machine"),
+        ("", false, _) => {
+            let advice = "set sslmode=verify-full in DATABASE_URL";
+            Finding::of(Level::Warn, ABOUT, "none", advice)
+        }
+        (tls, false, Verify::Nothing) => {
+            let found = format!("{tls}, but the server's certificate is not checked");
+            let advice = "set sslmode=verify-full in DATABASE_URL";
+            Finding::of(Level::Warn, ABOUT, found, advice)
+        }
+        (tls, ..) => Finding::ok(ABOUT, tls),
+    }])
+}
+
+async fn standby(client: &Client) -> Result<Vec<Finding>> {
+    const ABOUT: &str = "standby";
+    let sql = "select pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
+    let row = &client.query_typed(sql, &[]).await?[0];
+    Ok(vec![match (row.get(0), row.get(1)) {
+        (true, _) => {
+            let advice = "name the primary, or all hosts with commas: DATABASE_URL";
+            Finding::of(
+                Level::Fail,
+                ABOUT,
+                "this is one: it cannot be written or listened to",
+                advice,
+            )
+        }
+        (false, true) => {
+            let advice = "look at default_transaction_read_only of role and database";
+            Finding::of(
+                Level::Fail,
+                ABOUT,
+                "the primary, but transactions only read",
+                advice,
+            )
+        }
+        (false, false) => Finding::ok(ABOUT, "no, this takes writes"),
+    }])
+}
+
+async fn schema(client: &Client) -> Result<Vec<Finding>> {
+    const ABOUT: &str = "schema";
+    let migrate = "run `marketplace migrate`";
+    let there = "select to_regclass('refinery_schema_history') is not null";
+    if !client.query_typed(there, &[]).await?[0].get::<_, bool>(0) {
+        return Ok(vec![Finding::of(Level::Fail, ABOUT, "missing", migrate)]);
+    }
+    let sql = "select coalesce(max(version), 0)::int from refinery_schema_history";
+    let found: i32 = client.query_typed(sql, &[]).await?[0].get(0);
+    let newest = migrate::newest();
+    let version = format!("version {found}");
+    let mut findings = vec![match found.cmp(&newest) {
+        Ordering::Less => {
+            let found = format!("{version}, of {newest}");
+            Finding::of(Level::Fail, ABOUT, found, migrate)
+        }
+        Ordering::Equal => Finding::ok(ABOUT, version),
+        Ordering::Greater => {
+            let found = format!("{version}; this program knows up to {newest}");
+            Finding::of(Level::Warn, ABOUT, found, "use the newer program")
+        }
+    }];
+    let sql = "select coalesce(string_agg(p || ' on ' || t, ', '), '')
+                 from unnest(array['sources', 'users', 'sessions', 'pipeline_runs']) t,
+                      unnest(array['select', 'insert', 'update', 'delete']) p
+                where to_regclass(t) is not null and not has_table_privilege(t, p)";
+    let missing: String = client.query_typed(sql, &[]).await?[0].get(0);
+    findings.push(if missing.is_empty() {
+        Finding::ok("privileges", "enough")
+    } else {
+        let advice = "grant them, or let the server use the role that owns the tables";
+        let found = format!("missing: {missing}");
+        Finding::of(Level::Fail, "privileges", found, advice)
+    });
+    Ok(findings)
+}
+
+/// Those that the schema has, as `(table, trigger)`.
+fn expected_triggers() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SCHEMA.lines().filter_map(|line| {
+        let mut words = line.strip_prefix("CREATE TRIGGER ")?.split(' ');
+        let name = words.next()?;
+        words.find(|word| *word == "ON")?;
+        Some((words.next()?.strip_prefix("public.")?, name))
+    })
+}
+
+async fn triggers(client: &Client) -> Result<Vec<Finding>> {
+    const ABOUT: &str = "triggers";
+    let sql = "select c.relname::text, t.tgname::text, t.tgenabled::text
+                 from pg_trigger t join pg_class c on c.oid = t.tgrelid
+                where not t.tgisinternal and c.relnamespace = to_regnamespace('public')";
+    let rows = client.query_typed(sql, &[]).await?;
+    let state = |wanted: (&str, &str)| {
+        let row = rows.iter().find(|row| (row.get(0), row.get(1)) == wanted);
+        row.map(|row| row.get::<_, &str>(2))
+    };
+    let mut findings = Vec::new();
+    for (table, name) in expected_triggers() {
+        let enable = format!("alter table {table} enable always trigger {name}");
+        findings.extend(match state((table, name)) {
+            Some("A") => None,
+            Some("D") => {
+                let found = format!("{name} of {table} is off: its changes reach nobody");
+                Some(Finding::of(Level::Fail, ABOUT, found, &enable))
+            }
+            Some(_) => {
+                let found = format!("{name} of {table} does not fire in every session");
+                Some(Finding::of(Level::Warn, ABOUT, found, &enable))
+            }
+            None => {
+                let found = format!("{name} of {table} is missing: its changes reach nobody");
+                let advice = "make it again as sql/schema.sql has it, or run `marketplace migrate`";
+                Some(Finding::of(Level::Fail, ABOUT, found, advice))
+            }
+        });
+    }
+    if findings.is_empty() {
+        let found = format!(
+            "all {} are there and always fire",
+            expected_triggers().count()
+        );
+        findings.push(Finding::ok(ABOUT, found));
+    }
+    Ok(findings)
+}
+
+async fn time_zone(client: &Client, zone: &str) -> Result<Vec<Finding>> {
+    const ABOUT: &str = "time zone";
+    let there = "select to_regproc('public.local_time_zone') is not null";
+    if !client.query_typed(there, &[]).await?[0].get::<_, bool>(0) {
+        return Ok(Vec::new());
+    }
+    let found: String = client
+        .query_typed("select public.local_time_zone()", &[])
+        .await?[0]
+        .get(0);
+    Ok(vec![if found == zone {
+        Finding::ok(ABOUT, found)
+    } else {
+        let found = format!("{found} in the database, {zone} in the settings");
+        let advice = "set TIME_ZONE alike on every node; a server sets the database's at its start";
+        Finding::of(Level::Warn, ABOUT, found, advice)
+    }])
+}
+
+async fn clock(client: &Client) -> Result<Vec<Finding>> {
+    const ABOUT: &str = "clock";
+    let (asked, at) = (Instant::now(), Timestamp::now());
+    let there: Timestamp = client.query_typed("select clock_timestamp()", &[]).await?[0].get(0);
+    // It was read somewhere in between.
+    let skew = there.duration_since(at).unsigned_abs();
+    let skew = skew.saturating_sub(asked.elapsed());
+    Ok(vec![if skew > SKEW {
+        let found = format!("{skew:.1?} from the database's");
+        let advice = "let both machines follow a time server: sessions end by the database's clock";
+        Finding::of(Level::Warn, ABOUT, found, advice)
+    } else {
+        Finding::ok(ABOUT, "as the database's")
+    }])
+}
+
+async fn queue(client: &Client) -> Result<Vec<Finding>> {
+    const ABOUT: &str = "queue";
+    let sql = "select pg_notification_queue_usage()";
+    let usage: f64 = client.query_typed(sql, &[]).await?[0].get(0);
+    let found = format!("{:.1} % of the notifications' queue is used", usage * 100.0);
+    Ok(vec![if usage < QUEUE {
+        Finding::ok(ABOUT, found)
+    } else {
+        let level = if usage < 0.5 {
+            Level::Warn
+        } else {
+            Level::Fail
+        };
+        let advice = "end the session that listens inside an old transaction: select pid, xact_start, query from pg_stat_activity order by xact_start";
+        Finding::of(level, ABOUT, found, advice)
+    }])
+}
+
+/// Two connections that are open at once and share one of the server's are a pooler's.
+async fn pooler(dsn: &Dsn, listen: Option<&Dsn>) -> Vec<Finding> {
+    const ABOUT: &str = "pooler";
+    let mut findings = Vec::new();
+    for (variable, dsn) in [("DATABASE_URL", Some(dsn)), ("LISTEN_DATABASE_URL", listen)] {
+        let Some(dsn) = dsn else { continue };
+        let shares = match shares(dsn).await {
+            Ok(shares) => shares,
+            Err(error) => {
+                let advice = "check it as DATABASE_URL";
+                findings.push(Finding::of(
+                    Level::Fail,
+                    ABOUT,
+                    format!("{variable}: {error}"),
+                    advice,
+                ));
+                continue;
+            }
+        };
+        let found = format!("{variable} goes through one");
+        findings.push(match (shares, variable) {
+            (false, _) => Finding::ok(ABOUT, format!("none seen behind {variable}")),
+            (true, "DATABASE_URL") if listen.is_some() => {
+                Finding::ok(ABOUT, format!("{found}, which is well for reading and writing"))
+            }
+            (true, _) => {
+                let advice = "set LISTEN_DATABASE_URL to the server itself: LISTEN does not work through a pooler in transaction mode";
+                Finding::of(Level::Fail, ABOUT, found, advice)
+            }
+        });
+    }
+    findings
+}
+
+async fn shares(dsn: &Dsn) -> Result<bool> {
+    let sql = "select pg_backend_pid()";
+    let mut pids = Vec::new();
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let (client, wire) = connect(dsn).await?;
+        tokio::spawn(wire);
+        pids.push(client.query_typed(sql, &[]).await?[0].get::<_, i32>(0));
+        kept.push(client);
+    }
+    let all = pids.len();
+    pids.sort_unstable();
+    pids.dedup();
+    Ok(pids.len() < all)
+}
+
+/// Listens as a server would, and notifies by another connection.
+async fn round_trip(client: &Client, listen: &Dsn) -> Finding {
+    const ABOUT: &str = "notifications";
+    let advice = "set LISTEN_DATABASE_URL to the primary itself, not a pooler or a standby";
+    let channel = format!("doctor_{:016x}", rand::random::<u64>());
+    let trip = async {
+        let (listener, mut wire) = connect(listen).await?;
+        let statement = format!("listen {channel}");
+        let listening = listener.batch_execute(&statement);
+        tokio::select! {
+            done = listening => done?,
+            _ = arrival(&mut wire) => {}
+        }
+        let sent = Instant::now();
+        client.batch_execute(&format!("notify {channel}")).await?;
+        arrival(&mut wire).await?;
+        Ok::<_, Error>(sent.elapsed())
+    };
+    match time::timeout(ROUND_TRIP, trip).await {
+        Ok(Ok(took)) => Finding::ok(ABOUT, format!("arrive, after {took:.1?}")),
+        Ok(Err(error)) => Finding::of(Level::Fail, ABOUT, error, advice),
+        Err(_) => {
+            let found = format!("none arrived within {ROUND_TRIP:?}");
+            Finding::of(Level::Fail, ABOUT, found, advice)
+        }
+    }
+}
+
+/// Waits for a notification.
+async fn arrival(wire: &mut Wire) -> Result<()> {
+    loop {
+        match poll_fn(|cx| wire.poll_message(cx)).await {
+            Some(Ok(AsyncMessage::Notification(_))) => return Ok(()),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(error.into()),
+            None => {
+                let why = "the connection was closed".into();
+                return Err(Error::Unavailable(why));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_triggers_are_read_from_the_schema() {
+        let found: Vec<_> = expected_triggers().collect();
+        for wanted in [
+            ("sources", "sources_truncated"),
+            ("users", "users_updated"),
+            ("pipeline_runs", "pipeline_runs_inserted"),
+        ] {
+            assert!(found.contains(&wanted), "{wanted:?}");
+        }
+        assert_eq!(found.len(), SCHEMA.matches("CREATE TRIGGER").count());
+    }
+}

@@ -1,0 +1,114 @@
+//! What the triggers announce, printed as it happens: for a DBA at a terminal. It reads no table.
+
+use std::{future::poll_fn, io::Write, pin::pin, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio_postgres::{AsyncMessage, Notification};
+
+use super::channel::{Channel, Payload};
+use crate::{
+    backoff::Backoff,
+    db::{
+        dsn::Dsn,
+        primary::{Primary, Wire},
+    },
+    error::{Error, Result},
+};
+
+/// Between attempts to connect again.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+
+/// How many ids a person is shown.
+const SHOWN: usize = 3;
+
+/// Prints one line an announcement, until nobody reads them. A connection that breaks is made anew,
+/// with a line in the log: what was announced meanwhile is not known.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the first connection fails.
+pub async fn run(dsn: &Dsn, json: bool) -> Result<()> {
+    let primary = Primary::new(&dsn.clone().named("marketplace tail").read_write())?;
+    let mut retry = RETRY;
+    let mut was_connected = false;
+    loop {
+        match listen(&primary, json, &mut was_connected).await {
+            Ok(()) => return Ok(()),
+            Err(error) if !was_connected => return Err(error),
+            Err(error) => tracing::warn!(%error, "not listening; connecting again"),
+        }
+        retry.pause().await;
+    }
+}
+
+/// Ends well when nobody reads any more.
+async fn listen(primary: &Primary, json: bool, was_connected: &mut bool) -> Result<()> {
+    let (client, mut wire) = primary.connect().await?;
+    let statements = Channel::ALL
+        .map(|channel| format!("listen {};", channel.name()))
+        .concat();
+    {
+        let mut listening = pin!(client.batch_execute(&statements));
+        loop {
+            tokio::select! {
+                done = &mut listening => break done?,
+                printed = next(&mut wire, json) => if !printed? { return Ok(()) },
+            }
+        }
+    }
+    tracing::info!("listening");
+    *was_connected = true;
+    while next(&mut wire, json).await? {}
+    Ok(())
+}
+
+/// Prints the next message, if it is an announcement; false when nobody reads.
+async fn next(wire: &mut Wire, json: bool) -> Result<bool> {
+    match poll_fn(|cx| wire.poll_message(cx)).await {
+        Some(Ok(AsyncMessage::Notification(notification))) => {
+            let line = line(&notification, json, Timestamp::now());
+            let mut output = std::io::stdout().lock();
+            Ok(writeln!(output, "{line}")
+                .and_then(|()| output.flush())
+                .is_ok())
+        }
+        Some(Ok(_)) => Ok(true),
+        Some(Err(error)) => Err(error.into()),
+        None => Err(Error::Unavailable("the connection was closed".into())),
+    }
+}
+
+fn line(notification: &Notification, json: bool, now: Timestamp) -> String {
+    let (channel, text) = (notification.channel(), notification.payload());
+    let payload = serde_json::from_str::<Payload>(text).ok();
+    if json {
+        return match payload {
+            Some(Payload { op, ids }) => {
+                json!({ "at": now, "channel": channel, "op": op, "ids": ids })
+            }
+            None => json!({ "at": now, "channel": channel, "payload": text }),
+        }
+        .to_string();
+    }
+    let what = match payload {
+        // Anybody may notify anything: a terminal is not to obey it.
+        None => format!("{text:?}, which no trigger sends"),
+        Some(Payload { op, ids }) => {
+            let op = json!(op);
+            let op = op.as_str().unwrap_or_default();
+            match ids {
+                None => format!("{op} of many rows"),
+                Some(ids) => {
+                    let shown: Vec<String> =
+                        ids.iter().take(SHOWN).map(ToString::to_string).collect();
+                    let more = match ids.len().saturating_sub(SHOWN) {
+                        0 => String::new(),
+                        more => format!(" and {more} more"),
+                    };
+                    format!("{op} {}{more}", shown.join(" "))
+                }
+            }
+        }
+    };
+    format!("{now:.3} {channel:10} {what}")
+}

@@ -1,0 +1,144 @@
+//! `marketplace doctor` on databases that are well and on others.
+
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::{
+    pgbouncer::PgBouncer,
+    postgres::{self, standby::standby_of},
+    program::program,
+    server::{SOON, database},
+};
+
+/// What is found, as `(level, about, found, advice)`, and the exit code.
+async fn doctor(url: &str, arguments: &[&str]) -> (i32, Vec<[String; 4]>) {
+    let mut command = program(&["doctor", "--json"]);
+    command.args(arguments).env("DATABASE_URL", url);
+    let output = timeout(SOON * 4, command.output()).await;
+    let output = output.expect("it ends").unwrap();
+    let findings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |one: &Value, key| one[key].as_str().unwrap_or_default().to_owned();
+    let findings = findings
+        .iter()
+        .map(|one| ["level", "about", "found", "advice"].map(|key| text(one, key)))
+        .collect();
+    (output.status.code().expect("it was not killed"), findings)
+}
+
+/// Those that are not ok.
+fn bad(findings: &[[String; 4]]) -> Vec<[&str; 4]> {
+    let bad = findings.iter().filter(|one| one[0] != "ok");
+    bad.map(|one| one.each_ref().map(String::as_str)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_database_has_nothing_wrong() {
+    let database = database().await;
+    let (code, findings) = doctor(&database.url, &[]).await;
+    assert_eq!((code, bad(&findings)), (0, vec![]), "{findings:#?}");
+    for about in [
+        "connection",
+        "encryption",
+        "standby",
+        "schema",
+        "privileges",
+        "triggers",
+        "time zone",
+        "clock",
+        "queue",
+        "pooler",
+        "notifications",
+    ] {
+        assert!(findings.iter().any(|one| one[1] == about), "{about}");
+    }
+    let mut command = program(&["doctor"]);
+    command.env("DATABASE_URL", &database.url);
+    let text = String::from_utf8(command.output().await.unwrap().stdout).unwrap();
+    assert_eq!(text.lines().count(), findings.len());
+    assert!(
+        text.lines().all(|line| line.starts_with("ok    ")),
+        "{text}"
+    );
+
+    let (code, findings) = doctor(&database.url, &["--time-zone", "Asia/Tokyo"]).await;
+    assert_eq!(code, 0);
+    assert_eq!(bad(&findings)[0][..2], ["warn", "time zone"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn triggers_that_are_off_or_gone_are_named_with_what_to_do() {
+    let database = database().await;
+    let dba = database.connect().await;
+    dba.batch_execute(
+        "alter table sources disable trigger sources_updated;
+         alter table sources enable trigger sources_deleted;
+         drop trigger users_updated on users",
+    )
+    .await
+    .unwrap();
+    let (code, findings) = doctor(&database.url, &[]).await;
+    assert_eq!(code, 1);
+    let found = bad(&findings);
+    assert_eq!(found.len(), 3, "{found:#?}");
+    for (level, trigger) in [
+        ("fail", "sources_updated of sources is off"),
+        (
+            "warn",
+            "sources_deleted of sources does not fire in every session",
+        ),
+        ("fail", "users_updated of users is missing"),
+    ] {
+        assert!(
+            found
+                .iter()
+                .any(|one| one[0] == level && one[2].starts_with(trigger)),
+            "{trigger}: {found:#?}"
+        );
+    }
+    // What is advised helps.
+    for advice in found.iter().filter(|one| one[3].starts_with("alter")) {
+        dba.batch_execute(advice[3]).await.unwrap();
+    }
+    assert_eq!(bad(&doctor(&database.url, &[]).await.1).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_needs_another_way_to_listen() {
+    let database = database().await;
+    let pooler = PgBouncer::before(&database.url, 2).await;
+    let (code, findings) = doctor(&pooler.url, &[]).await;
+    assert_eq!(code, 1);
+    let abouts: Vec<_> = bad(&findings).iter().map(|one| one[1]).collect();
+    assert_eq!(abouts, ["pooler", "notifications"], "{findings:#?}");
+    assert!(bad(&findings)[0][3].contains("LISTEN_DATABASE_URL"));
+    let arguments = ["--listen-database-url", database.url.as_str()];
+    let (code, findings) = doctor(&pooler.url, &arguments).await;
+    assert_eq!((code, bad(&findings)), (0, vec![]), "{findings:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_an_empty_database_and_none_are_told_apart() {
+    let primary = postgres::private_cluster(&[]).await;
+    let url = primary.url().parse().unwrap();
+    marketplace::db::migrate::run(&url, "Europe/Paris")
+        .await
+        .unwrap();
+    let standby = standby_of(&primary).await;
+    let (code, findings) = doctor(&standby.url(), &[]).await;
+    assert_eq!(code, 1);
+    let abouts: Vec<_> = bad(&findings).iter().map(|one| one[1]).collect();
+    assert_eq!(abouts, ["standby", "notifications"], "{findings:#?}");
+
+    let empty = postgres::cluster().await.database(None).await;
+    let (code, findings) = doctor(&empty.url, &[]).await;
+    assert_eq!(code, 1);
+    assert_eq!(
+        bad(&findings)[0][1..],
+        ["schema", "missing", "run `marketplace migrate`"]
+    );
+
+    let (code, findings) = doctor("postgres://me:geheim@127.0.0.1:1/x", &[]).await;
+    assert_eq!((code, findings.len()), (1, 1), "{findings:#?}");
+    assert_eq!(findings[0][..2], ["fail", "connection"]);
+    assert!(!format!("{findings:?}").contains("geheim"));
+}
