@@ -32,7 +32,7 @@ async fn what_is_announced_is_printed_as_it_happens() {
             .await
             .unwrap();
         let mut lines = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..4 {
             lines.push(tail.line("").await);
         }
         if json {
@@ -40,25 +40,26 @@ async fn what_is_announced_is_printed_as_it_happens() {
                 .iter()
                 .map(|line| serde_json::from_str(line).unwrap())
                 .collect();
-            for (line, channel) in lines.iter().zip(["source_lib", "crud"]) {
+            assert_eq!(lines[0]["channel"], "activity");
+            for (line, channel) in lines[1..].iter().zip(["source_lib", "crud"]) {
                 assert_eq!(line["channel"], channel);
                 assert_eq!(
                     (&line["op"], &line["ids"]),
                     (&json!("insert"), &json!([id]))
                 );
             }
-            assert_eq!(lines[2]["payload"], "hello\x1b[2J");
+            assert_eq!(lines[3]["payload"], "hello\x1b[2J");
         } else {
             assert!(
-                lines[0].ends_with(&format!(" source_lib insert {id}")),
+                lines[1].ends_with(&format!(" source_lib insert {id}")),
                 "{lines:?}"
             );
             assert!(
-                lines[1].ends_with(&format!(" crud       insert {id}")),
+                lines[2].ends_with(&format!(" crud       insert {id}")),
                 "{lines:?}"
             );
             assert!(
-                !lines[2].contains('\x1b') && lines[2].contains("hello"),
+                !lines[3].contains('\x1b') && lines[3].contains("hello"),
                 "{lines:?}"
             );
         }
