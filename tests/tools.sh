@@ -9,6 +9,7 @@ programs=(
 	chromium:chromium
 	nginx:nginx
 	pgbouncer:pgbouncer
+	promtool:prometheus
 	python3:python3
 )
 
