@@ -9,11 +9,11 @@ use warp::http::HeaderValue;
 
 use crate::{
     auth::{password::Hasher, role::Role},
-    config::{Anonymous, CookieSecure, Registration},
+    config::{Anonymous, CookieSecure, MetricsToken, Registration},
     db::Pool,
     emr::Emr,
     limits::Limits,
-    live::{Groups, listener, tally::Tally},
+    live::{Groups, announced::Announced, listener, tally::Tally},
     metrics::Metrics,
     peer::Network,
     server::Shortage,
@@ -40,12 +40,16 @@ pub struct Parts {
     pub listener: watch::Receiver<listener::Status>,
     /// Whether clients are turned away.
     pub shortage: Shortage,
+    /// How much was announced.
+    pub announced: Arc<Announced>,
     /// How full the queue of notifications is, from 0 to 1.
     pub queue_usage: watch::Receiver<f64>,
     /// What is counted.
     pub metrics: Metrics,
-    /// Who may read it.
+    /// From where it may be read.
     pub metrics_allow: Vec<Network>,
+    /// With what it may be read from anywhere.
+    pub metrics_token: Option<MetricsToken>,
     /// Whether the database has this program's schema.
     pub migrated: watch::Receiver<bool>,
     /// Cancelled when the server is about to stop.

@@ -2,6 +2,7 @@
 
 pub mod emr;
 pub mod import;
+mod token;
 pub mod users;
 
 use std::{fs, net::SocketAddr, path::PathBuf, str::FromStr};
@@ -12,7 +13,7 @@ use clap::{
 use jiff::tz::TimeZone;
 use warp::http::HeaderValue;
 
-pub use self::emr::Emr;
+pub use self::{emr::Emr, token::MetricsToken};
 use crate::{
     db::{dsn::Dsn, users::Role},
     error::{Error, Result},
@@ -255,6 +256,20 @@ pub struct Config {
         value_name = "NETWORK,..."
     )]
     pub metrics_allow: Vec<Network>,
+
+    /// Token by which /metrics may also be read from elsewhere: Authorization: Bearer TOKEN.
+    #[arg(long, env, hide_env_values = true, value_name = "TOKEN")]
+    pub metrics_token: Option<MetricsToken>,
+
+    /// File whose first line is that token.
+    #[arg(
+        long,
+        env,
+        value_name = "FILE",
+        value_parser = from_file::<MetricsToken>,
+        conflicts_with = "metrics_token"
+    )]
+    pub metrics_token_file: Option<MetricsToken>,
 
     /// From how full on, in percent, PostgreSQL's queue of notifications is warned of in the log.
     #[arg(long, env, default_value_t = 10.0, value_name = "PERCENT", value_parser = percent)]

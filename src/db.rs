@@ -26,7 +26,10 @@ pub mod vitals;
 use std::{
     cell::Cell,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -84,6 +87,20 @@ pub struct Pool {
     trouble: Arc<Mutex<Option<Arc<Failures>>>>,
     /// When the database had no space left, and what it said; until it writes again.
     full: Arc<Mutex<Option<(Instant, String)>>>,
+    /// How often all connections were busy for too long.
+    timeouts: Arc<AtomicU64>,
+}
+
+/// How busy a pool is.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "each is what its name says")]
+pub struct Load {
+    pub max: usize,
+    pub connections: usize,
+    pub idle: usize,
+    pub waiting: usize,
+    /// How often somebody has waited in vain because all were busy.
+    pub timeouts: u64,
 }
 
 impl Pool {
@@ -115,6 +132,7 @@ impl Pool {
             primary,
             trouble,
             full: Arc::default(),
+            timeouts: Arc::default(),
         })
     }
 
@@ -141,12 +159,25 @@ impl Pool {
                 }
                 (PoolError::Backend(_), Some(failures)) => failures.to_string(),
                 (PoolError::Timeout(TimeoutType::Wait), _) => {
+                    self.timeouts.fetch_add(1, Relaxed);
                     format!("all {} connections of the pool are busy", status.max_size)
                 }
                 (PoolError::Timeout(_), _) => "no connection in time".into(),
                 (other, _) => other.to_string(),
             };
             return Err(Error::Unavailable(why));
+        }
+    }
+
+    /// How busy it is.
+    pub fn load(&self) -> Load {
+        let status = self.connections.status();
+        Load {
+            max: status.max_size,
+            connections: status.size,
+            idle: status.available,
+            waiting: status.waiting,
+            timeouts: self.timeouts.load(Relaxed),
         }
     }
 

@@ -21,7 +21,7 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
-    client::{Client, Failure},
+    client::{Calls, Client, Failure},
     submitter::Submitter,
     tracker::Tracker,
 };
@@ -33,6 +33,7 @@ use crate::{
         sources,
     },
     error::{Error, Result},
+    metrics::Metrics,
 };
 
 /// How long somebody who asked for a run waits for the cluster to take it; the run waits on.
@@ -51,6 +52,8 @@ pub struct Emr(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     settings: config::Emr,
+    /// How the calls of the cluster go.
+    calls: Calls,
     /// The way to the cluster, or what is missing for it.
     ready: watch::Sender<Result<Client, String>>,
     /// Names this process in claims.
@@ -128,13 +131,14 @@ impl fmt::Display for Refusal {
 
 impl Emr {
     /// With these settings. Nothing is asked of AWS before [`run`](Self::run).
-    pub fn new(settings: config::Emr) -> Self {
+    pub fn new(settings: config::Emr, metrics: &Metrics) -> Self {
         let first = match missing(&settings) {
             Some(missing) => missing,
             None => "EMR is not ready: the AWS region and credentials are being looked up".into(),
         };
         Self(Arc::new(Shared {
             settings,
+            calls: Calls::new(metrics),
             ready: watch::Sender::new(Err(first)),
             node: Uuid::new_v4(),
             bell: Notify::new(),
@@ -306,7 +310,7 @@ impl Emr {
 
     async fn find_way(&self) {
         loop {
-            let found = Box::pin(Client::connect(&self.0.settings)).await;
+            let found = Box::pin(Client::connect(&self.0.settings, &self.0.calls)).await;
             let is_found = found.is_ok();
             match &found {
                 Ok(_) => tracing::info!("EMR is configured"),

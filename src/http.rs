@@ -4,6 +4,7 @@
 mod accounts;
 pub mod body;
 pub mod cors;
+mod exchange;
 mod headers;
 mod health;
 mod metrics;
@@ -16,6 +17,8 @@ mod users;
 
 use std::convert::Infallible;
 
+use hyper::{body::Incoming, service::Service};
+use hyper_util::service::TowerToHyperService;
 use uuid::Uuid;
 use warp::{
     Filter,
@@ -35,6 +38,7 @@ use crate::{
     },
     db,
     live::handshake,
+    metrics::Metrics,
     peer::Peer,
 };
 
@@ -51,6 +55,20 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify();
     let routes = listed().and(routes).or(not_found()).unify();
     headers::around(cors::around(app, routes.boxed()))
+}
+
+/// `routes` as the accept loop serves them, each answer with its id, logged and counted.
+pub fn service(
+    routes: BoxedFilter<(Response,)>,
+    metrics: Metrics,
+) -> impl Service<
+    hyper::Request<Incoming>,
+    Response = Response,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response, Infallible>> + Send,
+> + Clone {
+    let routes = TowerToHyperService::new(warp::service(routes));
+    exchange::around(routes, metrics)
 }
 
 /// Rejects every path that is not listed.

@@ -37,6 +37,7 @@
 //! | console | the page for people that this program serves itself ([`console`]) |
 //! | role | what a user may do: viewer, editor or admin ([`auth::role`]) |
 //! | peer | where a request comes from, as the connection or a trusted proxy says ([`peer`]) |
+//! | request id | what the lines of one request and its socket have in common in the log ([`request`]) |
 //! | limits | how much of the server one stranger may have ([`limits`]) |
 //! | session | a signed-in browser; source, run: rows of the catalogue and of the pipeline |
 //!
@@ -68,6 +69,7 @@ pub mod limits;
 pub mod live;
 pub mod metrics;
 pub mod peer;
+pub mod request;
 pub mod server;
 pub mod wire;
 pub mod ws;
@@ -119,7 +121,7 @@ pub async fn run(
         f64::from(config.notify_queue_warning) / 100.0,
     );
     let shortage = Shortage::default();
-    let emr = Emr::new(config.emr);
+    let emr = Emr::new(config.emr, &metrics);
     let (migrated, is_migrated) = watch::channel(false);
     let stopping = CancellationToken::new();
     let app = App::new(Parts {
@@ -130,9 +132,11 @@ pub async fn run(
         tally: Tally::default(),
         listener: live.status.clone(),
         shortage: shortage.clone(),
+        announced: live.announced.clone(),
         queue_usage: live.queue_usage.clone(),
         metrics,
         metrics_allow: config.metrics_allow,
+        metrics_token: config.metrics_token.or(config.metrics_token_file),
         migrated: is_migrated,
         stopping: stopping.clone(),
         allowed_origins: config.allowed_origins,
@@ -148,7 +152,7 @@ pub async fn run(
     });
     let serving = tokio::spawn(server::serve(
         listener,
-        http::routes(&app),
+        http::service(http::routes(&app), app.metrics.clone()),
         config.trusted_proxies,
         config.max_connections,
         shortage,

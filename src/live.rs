@@ -22,10 +22,12 @@ use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 
 use self::{
+    announced::Announced,
     audit::Queue,
     expected::Expected,
     group::{Events, Group, keyed::Keyed},
     listener::{Signals, Status},
+    signal::Signal,
     view::{
         Reader, Snapshot,
         activity::Activity,
@@ -73,6 +75,31 @@ pub struct Groups {
     pub expected: Arc<Expected>,
 }
 
+const LIBRARY: &str = "DataLibrary";
+const LISTS: &str = "DataSource";
+const DELTAS: &str = "DataSource (deltas)";
+const FILTER: &str = "FilterDataSource";
+const CHANGES: &str = "CRUDSource";
+const TOGGLES: &str = "ToggleVisibility";
+const RUNS: &str = "EMR";
+const ACTIVITY: &str = "Activity";
+
+impl Groups {
+    /// How many members each group has, by the group's name.
+    pub fn members(&self) -> [(&'static str, usize); 8] {
+        [
+            (LIBRARY, self.library.members()),
+            (LISTS, self.lists.members()),
+            (DELTAS, self.deltas.members()),
+            (FILTER, self.filter.members()),
+            (CHANGES, self.changes.members()),
+            (TOGGLES, self.toggles.members()),
+            (RUNS, self.runs.members()),
+            (ACTIVITY, self.activity.members()),
+        ]
+    }
+}
+
 /// The live part of the server before it runs: signals, and the groups their views will feed.
 #[derive(Debug)]
 pub struct Live {
@@ -82,6 +109,8 @@ pub struct Live {
     pub status: watch::Receiver<Status>,
     /// How full the queue of notifications is, from 0 to 1.
     pub queue_usage: watch::Receiver<f64>,
+    /// How much was announced.
+    pub announced: Arc<Announced>,
     signals: Signals,
     sender: watch::Sender<Status>,
     queue: Queue,
@@ -94,15 +123,19 @@ impl Live {
     pub fn new(metrics: Metrics, queue_warning: f64) -> Self {
         let signals = Signals::default();
         let expected = signals.expected.clone();
+        let traffic = |name| metrics.traffic(name);
+        let group = |signal: &Arc<Signal>, name| {
+            Group::new(signal.clone(), expected.clone(), traffic(name))
+        };
         let groups = Groups {
-            library: Group::new(signals.library.clone(), expected.clone()),
-            lists: Group::new(signals.list.clone(), expected.clone()),
-            deltas: Group::new(signals.list.clone(), expected.clone()),
-            filter: Keyed::new(signals.filter.clone()),
-            changes: Events::new(Changes::lagged()),
-            toggles: Events::new(Toggles::lagged()),
-            runs: Events::new(Runs::lagged()),
-            activity: Group::new(signals.activity.clone(), expected.clone()),
+            library: group(&signals.library, LIBRARY),
+            lists: group(&signals.list, LISTS),
+            deltas: Group::new(signals.list.clone(), expected.clone(), traffic(DELTAS)),
+            filter: Keyed::new(signals.filter.clone(), traffic(FILTER)),
+            changes: Events::new(Changes::lagged(), traffic(CHANGES)),
+            toggles: Events::new(Toggles::lagged(), traffic(TOGGLES)),
+            runs: Events::new(Runs::lagged(), traffic(RUNS)),
+            activity: group(&signals.activity, ACTIVITY),
             sessions: OpenSessions::new(signals.sessions.clone()),
             users: OpenUsers::new(signals.users.clone()),
             expected,
@@ -114,6 +147,7 @@ impl Live {
             groups,
             status,
             queue_usage,
+            announced: signals.announced.clone(),
             signals,
             sender,
             queue,

@@ -1,13 +1,24 @@
 //! The metrics: every name that `/metrics` shows, with its sentence, and the handles by which the
 //! rest of the server counts. One registry a server, not one a process. It knows no other module.
 //!
-//! A handle is one atomic number. What is counted for every frame and socket is kept elsewhere and
-//! only read here when somebody asks.
+//! A handle is one atomic number, and is asked for once: nothing is looked up by name for a frame or
+//! a socket. What is counted elsewhere is read when somebody asks.
 
-use std::{fmt, sync::Arc};
+mod histogram;
+mod process;
+mod traffic;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use metrics::{Counter, Gauge, counter, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use self::histogram::line;
+pub use self::{histogram::Histogram, traffic::Traffic};
 
 macro_rules! names {
     ($($kind:ident $constant:ident = $name:literal: $says:literal;)*) => {
@@ -23,9 +34,11 @@ names! {
     describe_gauge LISTENER_UP = "listener_up":
         "1 while the listener is known to hear what the database notifies, else 0.";
     describe_counter LISTENER_CONNECTIONS = "listener_connections_total":
-        "Connections on which the listener has heard something; all but the first replaced a lost one.";
+        "Connections on which the listener has heard something; all but the first are reconnects, each after a lost one.";
     describe_gauge HEARTBEAT_AGE = "listener_heartbeat_age_seconds":
         "Seconds since the listener heard a heartbeat; -1 while it hears nothing.";
+    describe_counter NOTIFICATIONS = "notifications_total":
+        "Notifications that the listener has heard, by channel: one a statement.";
     describe_gauge QUEUE_USAGE = "notification_queue_usage_ratio":
         "How full the database cluster's queue of notifications is, from 0 to 1. When it is full, writes fail.";
     describe_counter SILENT_EDITS = "silent_edits_total":
@@ -44,7 +57,73 @@ names! {
         "Rows that a view has read.";
     describe_counter VIEW_FAILURES = "view_failures_total":
         "Times that a view could not read and had to try again.";
+    describe_counter MERGED = "view_merged_notifications_total":
+        "Notifications that made no read of their own, because the view was busy and read what several of them named at once.";
+    describe_gauge GROUP_MEMBERS = "group_members":
+        "WebSockets that are told of changes now, by group.";
+    describe_counter FRAMES = "frames_sent_total":
+        "WebSocket messages handed to the kernel for members of a group, answers to their own messages included, pings not.";
+    describe_counter FRAME_BYTES = "frame_bytes_sent_total":
+        "Bytes of these messages with their headers, compressed where the client had it so.";
+    describe_counter SKIPPED = "frames_skipped_total":
+        "States and events that were published and not sent to a member, because it was busy taking an older one. It got a newer state instead, or was told to read everything.";
+    describe_counter HTTP_REQUESTS = "http_requests_total":
+        "Requests that were answered, by the pattern of their path (other: no such path) and the status. A WebSocket counts once, as 101.";
+    describe_gauge SESSIONS = "sessions":
+        "Sessions in the database that are valid; NaN while it does not answer.";
+    describe_gauge DATABASE_UP = "database_up":
+        "1 if the database answered when these numbers were asked for, else 0.";
+    describe_gauge POOL_MAX = "pool_connections_max":
+        "Connections to the database that the pool may have (POOL_SIZE).";
+    describe_gauge POOL_SIZE = "pool_connections":
+        "Connections to the database that the pool has.";
+    describe_gauge POOL_IDLE = "pool_connections_idle":
+        "Those of them that nobody uses now.";
+    describe_gauge POOL_WAITING = "pool_waiting":
+        "Requests and views that wait for a connection now.";
+    describe_counter POOL_TIMEOUTS = "pool_timeouts_total":
+        "Times that nobody gave a connection back within 1.5 s: requests were answered with 503.";
+    describe_gauge RUNS = "pipeline_runs":
+        "Pipeline runs asked for within 30 days, by state; NaN while the database does not answer.";
+    describe_gauge RUN_AGE = "pipeline_runs_unchanged_seconds":
+        "How long the run that has been in this state longest has been in it, by the database's clock; 0 without one. Only states that are not the last.";
+    describe_counter EMR_CALLS = "emr_calls_total":
+        "Calls of the EMR API by operation and outcome: ok, refused (it said no), throttled (not now), doubtful (no answer, or none that can be understood).";
+    describe_gauge BUILD = "build_info":
+        "Always 1; the label names the version.";
 }
+
+/// A family of histograms, told apart by one label.
+struct Family {
+    name: &'static str,
+    label: &'static str,
+    says: &'static str,
+}
+
+static CHANGE_TO_SEND: Family = Family {
+    name: "marketplace_change_to_send_seconds",
+    label: "group",
+    says: "From a change to the frame that shows it being handed to the kernel for one member, counted once a member. \
+        The change's time is updated_at of the newest row in the frame, which the database's clock sets while the \
+        statement runs: before the commit, so a long transaction counts in full, and a difference between the two \
+        machines' clocks counts too (a negative time counts as 0). Not counted: deleted rows, counts and events, which \
+        have no such time, and changes from before the member came.",
+};
+static NOTIFICATION_TO_PUBLISH: Family = Family {
+    name: "marketplace_notification_to_publish_seconds",
+    label: "view",
+    says: "From the listener hearing the oldest notification that a read answers to the frame being published to its \
+        group. By this machine's clock alone; without commit and network before, and sending after.",
+};
+static HTTP_SECONDS: Family = Family {
+    name: "marketplace_http_request_duration_seconds",
+    label: "route",
+    says: "From a request's head being read to its answer's head being ready, by the pattern of its path.",
+};
+static FAMILIES: [&Family; 3] = [&CHANGE_TO_SEND, &NOTIFICATION_TO_PUBLISH, &HTTP_SECONDS];
+
+/// By the family's name and the label's value.
+type Histograms = BTreeMap<(&'static str, &'static str), Arc<Histogram>>;
 
 /// The server's metrics; cheap to clone.
 #[derive(Clone)]
@@ -53,21 +132,39 @@ pub struct Metrics(Arc<Registry>);
 struct Registry {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    histograms: Mutex<Histograms>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
-        with_local_recorder(&recorder, describe);
+        with_local_recorder(&recorder, || {
+            describe();
+            gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        });
         let handle = recorder.handle();
-        Self(Arc::new(Registry { recorder, handle }))
+        Self(Arc::new(Registry {
+            recorder,
+            handle,
+            histograms: Mutex::default(),
+        }))
     }
 }
 
 impl Metrics {
     /// Everything, as Prometheus reads it.
     pub fn render(&self) -> String {
-        self.0.handle.render()
+        let mut text = self.0.handle.render();
+        let histograms = self.histograms();
+        for Family { name, label, says } in FAMILIES {
+            line(&mut text, format_args!("# HELP {name} {says}"));
+            line(&mut text, format_args!("# TYPE {name} histogram"));
+            for ((_, value), histogram) in histograms.iter().filter(|((of, _), _)| of == name) {
+                histogram.write(&mut text, name, label, value);
+            }
+        }
+        process::write(&mut text);
+        text
     }
 
     /// What a view counts.
@@ -76,6 +173,8 @@ impl Metrics {
             reads: counter!(VIEW_READS, "view" => name),
             rows: counter!(VIEW_ROWS, "view" => name),
             failures: counter!(VIEW_FAILURES, "view" => name),
+            merged: counter!(MERGED, "view" => name),
+            published: self.histogram(&NOTIFICATION_TO_PUBLISH, name),
         })
     }
 
@@ -86,6 +185,53 @@ impl Metrics {
             doubts: counter!(DOUBTS, "table" => *table),
         };
         self.register(|| tables.iter().map(audited).collect())
+    }
+
+    /// What goes out to a group.
+    pub fn traffic(&self, group: &'static str) -> Arc<Traffic> {
+        self.register(|| {
+            Arc::new(Traffic {
+                frames: counter!(FRAMES, "group" => group),
+                bytes: counter!(FRAME_BYTES, "group" => group),
+                skipped: counter!(SKIPPED, "group" => group),
+                delays: self.histogram(&CHANGE_TO_SEND, group),
+            })
+        })
+    }
+
+    /// How many are in a group.
+    pub fn group_members(&self, group: &'static str) -> Gauge {
+        self.register(|| gauge!(GROUP_MEMBERS, "group" => group))
+    }
+
+    /// Notifications on a channel.
+    pub fn notifications(&self, channel: &'static str) -> Counter {
+        self.register(|| counter!(NOTIFICATIONS, "channel" => channel))
+    }
+
+    /// Requests that were answered so.
+    pub fn http_requests(&self, route: &'static str, status: u16) -> Counter {
+        self.register(|| counter!(HTTP_REQUESTS, "route" => route, "status" => status.to_string()))
+    }
+
+    /// How long requests of this route take.
+    pub fn http_seconds(&self, route: &'static str) -> Arc<Histogram> {
+        self.histogram(&HTTP_SECONDS, route)
+    }
+
+    /// Pipeline runs in a state, and how long one of them has been in it.
+    pub fn runs(&self, state: &'static str) -> (Gauge, Gauge) {
+        self.register(|| {
+            (
+                gauge!(RUNS, "state" => state),
+                gauge!(RUN_AGE, "state" => state),
+            )
+        })
+    }
+
+    /// Calls of the EMR API.
+    pub fn emr_calls(&self, operation: &'static str, outcome: &'static str) -> Counter {
+        self.register(|| counter!(EMR_CALLS, "operation" => operation, "outcome" => outcome))
     }
 
     /// How full the queue of notifications is.
@@ -101,12 +247,30 @@ impl Metrics {
             heartbeat_age: gauge!(HEARTBEAT_AGE),
             sockets_open: gauge!(SOCKETS_OPEN),
             sockets_opened: counter!(SOCKETS_OPENED),
+            sessions: gauge!(SESSIONS),
+            database_up: gauge!(DATABASE_UP),
+            pool_max: gauge!(POOL_MAX),
+            pool_size: gauge!(POOL_SIZE),
+            pool_idle: gauge!(POOL_IDLE),
+            pool_waiting: gauge!(POOL_WAITING),
+            pool_timeouts: counter!(POOL_TIMEOUTS),
         })
     }
 
     /// Sockets that have ended for `reason`.
     pub fn sockets_ended(&self, reason: &'static str) -> Counter {
         self.register(|| counter!(SOCKETS_ENDED, "reason" => reason))
+    }
+
+    fn histogram(&self, family: &Family, value: &'static str) -> Arc<Histogram> {
+        let mut histograms = self.histograms();
+        Arc::clone(histograms.entry((family.name, value)).or_default())
+    }
+
+    fn histograms(&self) -> MutexGuard<'_, Histograms> {
+        // Entries are only added, and whole.
+        let histograms = self.0.histograms.lock();
+        histograms.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn register<T>(&self, handles: impl FnOnce() -> T) -> T {
@@ -129,6 +293,10 @@ pub struct Reads {
     pub rows: Counter,
     /// Reads that failed.
     pub failures: Counter,
+    /// Hints that were followed together with an earlier one.
+    pub merged: Counter,
+    /// How long it took from the oldest of them.
+    pub published: Arc<Histogram>,
 }
 
 /// What the audit counts of a table.
@@ -149,4 +317,11 @@ pub struct OnDemand {
     pub heartbeat_age: Gauge,
     pub sockets_open: Gauge,
     pub sockets_opened: Counter,
+    pub sessions: Gauge,
+    pub database_up: Gauge,
+    pub pool_max: Gauge,
+    pub pool_size: Gauge,
+    pub pool_idle: Gauge,
+    pub pool_waiting: Gauge,
+    pub pool_timeouts: Counter,
 }

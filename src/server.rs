@@ -11,10 +11,7 @@ use std::{
 };
 
 use hyper::{Request, body::Incoming, server::conn::http1, service::Service};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::AsyncWriteExt,
@@ -23,7 +20,6 @@ use tokio::{
     time,
 };
 use tokio_util::sync::CancellationToken;
-use warp::{Reply, filters::BoxedFilter};
 
 use self::descriptors::Reserve;
 pub use self::descriptors::Shortage;
@@ -75,21 +71,25 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
     open().map_err(|e: std::io::Error| Error::Config(format!("BIND: {address}: {e}")))
 }
 
-/// Serves `routes` until `stopping`, then finishes what is being answered. What `proxies` say of
+/// Serves by `service` until `stopping`, then finishes what is being answered. What `proxies` say of
 /// their clients is believed.
-pub async fn serve<R: Reply + Send + 'static>(
+pub async fn serve<S>(
     listener: TcpListener,
-    routes: BoxedFilter<(R,)>,
+    service: S,
     proxies: Vec<Network>,
     max_connections: usize,
     shortage: Shortage,
     stopping: CancellationToken,
-) {
+) where
+    S: Service<Request<Incoming>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Response: Into<warp::reply::Response>,
+{
     shortage.compare_with(max_connections);
     let mut reserve = Reserve::new();
     let proxies: Arc<[Network]> = proxies.into();
     let places = Arc::new(Semaphore::new(max_connections));
-    let service = TowerToHyperService::new(warp::service(routes));
     loop {
         let (stream, address) = tokio::select! {
             accepted = listener.accept() => match accepted {

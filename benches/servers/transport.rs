@@ -40,18 +40,23 @@ pub(crate) fn main() -> Result<()> {
             pool,
             hasher: Hasher::new(),
             groups: live.groups.clone(),
-            emr: Emr::new(config::Emr {
-                emr_cluster_id: None,
-                s3_path: None,
-                pipeline_steps: Vec::new(),
-                emr_poll: Duration::from_secs(5),
-            }),
+            emr: Emr::new(
+                config::Emr {
+                    emr_cluster_id: None,
+                    s3_path: None,
+                    pipeline_steps: Vec::new(),
+                    emr_poll: Duration::from_secs(5),
+                },
+                &metrics,
+            ),
             tally: Tally::default(),
             listener: live.status.clone(),
             shortage: server::Shortage::default(),
+            announced: live.announced.clone(),
             queue_usage: live.queue_usage.clone(),
             metrics,
             metrics_allow: Vec::new(),
+            metrics_token: None,
             migrated: watch::channel(true).1,
             stopping: stopping.clone(),
             allowed_origins: Vec::new(),
@@ -64,11 +69,17 @@ pub(crate) fn main() -> Result<()> {
         });
         let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         role::announce(&listener)?;
-        role::obey(move |counter, frame| lists.publish(Snapshot { counter, frame }));
+        role::obey(move |counter, frame| {
+            lists.publish(Snapshot {
+                counter,
+                frame,
+                changed: Some(std::time::Instant::now()),
+            });
+        });
         let shortage = app.shortage.clone();
         server::serve(
             listener,
-            http::routes(&app),
+            http::service(http::routes(&app), app.metrics.clone()),
             Vec::new(),
             MAX_CONNECTIONS,
             shortage,

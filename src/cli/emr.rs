@@ -13,6 +13,7 @@ use crate::{
     },
     emr::{Emr, Kind, Order, Refusal},
     error::{Error, Result},
+    metrics::Metrics,
 };
 
 /// How long a server may take to hand over a run.
@@ -28,7 +29,7 @@ const LOOKUP: Duration = Duration::from_secs(10);
 pub async fn run(command: Command) -> Result<()> {
     let url = command.database.url()?.clone();
     let pool = Pool::new(&url.named("marketplace emr"), 4)?;
-    let emr = Emr::new(command.emr);
+    let emr = Emr::new(command.emr, &Metrics::default());
     let act = async {
         match command.action {
             Action::Start { job, deploy_mode } => start(&emr, &pool, job, deploy_mode).await,

@@ -124,6 +124,38 @@ pub async fn list(client: &Client, source: Option<Uuid>, state: Option<&str>) ->
     Ok(rows.iter().map(run).collect())
 }
 
+/// The runs that are in one state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Total {
+    /// See `pipeline_runs.state`.
+    pub state: String,
+    /// How many there are.
+    pub count: i64,
+    /// For how many seconds the one that has been in it longest has been so.
+    pub unchanged: f64,
+    /// Whether they stay in it.
+    pub is_final: bool,
+}
+
+/// The runs asked for within 30 days, by state.
+pub async fn totals(client: &Client) -> Result<Vec<Total>> {
+    let sql =
+        "select state, count(*), extract(epoch from clock_timestamp() - min(updated_at))::float8,
+                      pipeline_state_is_final(state)
+                 from pipeline_runs where created_at > clock_timestamp() - interval '30 days'
+                group by state";
+    let rows = client.query_typed(sql, &[]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Total {
+            state: row.get(0),
+            count: row.get(1),
+            unchanged: row.get(2),
+            is_final: row.get(3),
+        })
+        .collect())
+}
+
 /// What a run went through, oldest first.
 pub async fn history(client: &Client, id: Uuid) -> Result<Vec<Past>> {
     let sql =

@@ -54,6 +54,13 @@ pub async fn insert(
     Ok(rows.first().map(|row| row.get(0)))
 }
 
+/// How many sessions are valid.
+pub async fn count(client: &Client) -> Result<i64> {
+    let sql = "select count(*) from sessions where expires_at > clock_timestamp()";
+    let rows = client.query_typed(sql, &[]).await?;
+    Ok(rows.first().map_or(0, |row| row.get(0)))
+}
+
 /// The valid session of this token.
 pub async fn by_token(client: &Client, token: &TokenHash) -> Result<Option<Session>> {
     let sql = format!("{SELECT} and s.token_hash = $1");

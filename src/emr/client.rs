@@ -2,7 +2,7 @@
 //! caller can do. Never retries: whether a step may be sent again is known only to who keeps the
 //! books.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use aws_config::{
     BehaviorVersion, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
@@ -22,8 +22,9 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use jiff::Timestamp;
+use metrics::Counter;
 
-use crate::config;
+use crate::{config, metrics::Metrics};
 
 /// To a host that does not answer at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -38,6 +39,7 @@ const THROTTLED: [&str; 3] = ["Throttl", "TooManyRequests", "RequestLimitExceede
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     sdk: Sdk,
+    calls: Calls,
     /// Where new runs go.
     pub(super) cluster_id: String,
 }
@@ -71,8 +73,22 @@ pub(super) struct Page {
 }
 
 impl Client {
+    /// Waits for what a call answers, and counts it.
+    async fn answer<T, E>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T, SdkError<E>>>,
+    ) -> Result<T, Failure>
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        let answer = call.await.map_err(|error| failure(&error));
+        self.calls.count(operation, &answer);
+        answer
+    }
+
     /// Finds region and credentials along the SDK's usual chain; says what is missing.
-    pub(super) async fn connect(settings: &config::Emr) -> Result<Self, String> {
+    pub(super) async fn connect(settings: &config::Emr, calls: &Calls) -> Result<Self, String> {
         let http = Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
@@ -106,6 +122,7 @@ impl Client {
         if missing.is_empty() {
             Ok(Self {
                 sdk: Sdk::new(&found),
+                calls: calls.clone(),
                 cluster_id: settings.emr_cluster_id.clone().unwrap_or_default(),
             })
         } else {
@@ -129,9 +146,8 @@ impl Client {
             .add_job_flow_steps()
             .job_flow_id(&self.cluster_id)
             .steps(step)
-            .send()
-            .await
-            .map_err(|error| failure(&error))?;
+            .send();
+        let added = self.answer(Operation::Add, added).await?;
         let id = added.step_ids().first().cloned();
         id.ok_or_else(|| Failure::Doubtful("EMR has answered without a step".into()))
     }
@@ -150,9 +166,8 @@ impl Client {
             .cluster_id(cluster_id)
             .set_step_ids((!ids.is_empty()).then_some(ids))
             .set_marker(marker)
-            .send()
-            .await
-            .map_err(|error| failure(&error))?;
+            .send();
+        let listed = self.answer(Operation::List, listed).await?;
         // An empty list is a list; an answer without one is not the answer to this question.
         let steps = listed
             .steps
@@ -170,9 +185,8 @@ impl Client {
             .describe_step()
             .cluster_id(cluster_id)
             .step_id(id)
-            .send()
-            .await
-            .map_err(|error| failure(&error))?;
+            .send();
+        let described = self.answer(Operation::Describe, described).await?;
         let step = described
             .step
             .ok_or_else(|| Failure::Doubtful("EMR has answered without a step".into()))?;
@@ -192,9 +206,8 @@ impl Client {
             .cancel_steps()
             .cluster_id(cluster_id.unwrap_or(&self.cluster_id))
             .step_ids(id)
-            .send()
-            .await
-            .map_err(|error| failure(&error))?;
+            .send();
+        let cancelled = self.answer(Operation::Cancel, cancelled).await?;
         match cancelled.cancel_steps_info_list().first() {
             Some(info) if info.status() == Some(&CancelStepsRequestStatus::Failed) => {
                 let why = info.reason().unwrap_or("EMR does not say why");
@@ -205,6 +218,55 @@ impl Client {
                 "EMR has not said whether it cancels the step".into(),
             )),
         }
+    }
+}
+
+/// What is asked of EMR.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Add,
+    List,
+    Describe,
+    Cancel,
+}
+
+impl Operation {
+    const ALL: [Self; 4] = [Self::Add, Self::List, Self::Describe, Self::Cancel];
+
+    /// The API's name.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Add => "AddJobFlowSteps",
+            Self::List => "ListSteps",
+            Self::Describe => "DescribeStep",
+            Self::Cancel => "CancelSteps",
+        }
+    }
+}
+
+/// Counters of the calls, by operation and outcome.
+#[derive(Clone, Debug)]
+pub(super) struct Calls(Arc<[[Counter; OUTCOMES.len()]; Operation::ALL.len()]>);
+
+/// How a call can go.
+const OUTCOMES: [&str; 4] = ["ok", "refused", "throttled", "doubtful"];
+
+impl Calls {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        let counters = |operation: Operation| {
+            OUTCOMES.map(|outcome| metrics.emr_calls(operation.name(), outcome))
+        };
+        Self(Arc::new(Operation::ALL.map(counters)))
+    }
+
+    fn count<T>(&self, operation: Operation, answer: &Result<T, Failure>) {
+        let outcome = match answer {
+            Ok(_) => 0,
+            Err(Failure::Refused(_)) => 1,
+            Err(Failure::Throttled(_)) => 2,
+            Err(Failure::Doubtful(_)) => 3,
+        };
+        self.0[operation as usize][outcome].increment(1);
     }
 }
 

@@ -59,6 +59,7 @@ pub(super) async fn register(app: &App, request: Request) -> Result<Response, Pr
     if user.is_none() {
         return Err(Problem::Form(registration::taken()));
     }
+    tracing::info!(user = form.username, "an account was made");
     Ok(reply::json(
         StatusCode::CREATED,
         &json!({"message": "User registered successfully"}),
@@ -76,12 +77,15 @@ pub(super) async fn login(app: &App, request: Request) -> Result<Response, Probl
         return Err(WRONG);
     };
     let Some(user) = auth::prove(app, &request.peer, username, password).await? else {
+        // Not the name: people type passwords there.
+        tracing::info!(address = %request.peer.address, "a sign-in was refused");
         return Err(WRONG);
     };
     // Whatever session the request came with is neither taken over nor ended.
     let Some(token) = db::in_time(sessions::open(app, &user)).await? else {
         return Err(WRONG);
     };
+    tracing::info!(user = user.username, address = %request.peer.address, "signed in");
     let secure = app.cookie_secure.applies(&request.peer);
     let mut response = reply::json(
         StatusCode::OK,

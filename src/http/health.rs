@@ -1,6 +1,8 @@
 //! `/healthz`: the process answers. `/readyz`: it can do its work, or a sentence why not.
 //! `/api/health/`: the same in numbers, for people who have signed in.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::json;
 use warp::{Filter, filters::BoxedFilter, http::StatusCode};
@@ -41,7 +43,7 @@ pub(super) async fn report(app: &App) -> Result<Response, Problem> {
     let vitals = db::in_time(async { vitals::read(&*app.pool.client().await?).await });
     let vitals = vitals.await.ok();
     let listener = app.listener.borrow().clone();
-    let (groups, tally) = (&app.groups, &app.tally);
+    let tally = &app.tally;
     let body = json!({
         "troubles": troubles,
         "listener": {
@@ -49,15 +51,7 @@ pub(super) async fn report(app: &App) -> Result<Response, Problem> {
             "connections": listener.connections,
             "trouble": listener.trouble,
         },
-        "groups": {
-            "DataLibrary": groups.library.members(),
-            "DataSource": groups.lists.members(),
-            "DataSource (deltas)": groups.deltas.members(),
-            "CRUDSource": groups.changes.members(),
-            "ToggleVisibility": groups.toggles.members(),
-            "EMR": groups.runs.members(),
-            "Activity": groups.activity.members(),
-        },
+        "groups": app.groups.members().into_iter().collect::<BTreeMap<_, _>>(),
         "sockets": {
             "open": tally.open(),
             "slow": tally.ended_by(Reason::Slow),

@@ -1,14 +1,27 @@
-//! `/metrics`: what is counted, as Prometheus reads it, for the addresses that may know. Whoever was
-//! sent on by a proxy may not: the address is then the proxy's.
+//! `/metrics`: what is counted, as Prometheus reads it, for the addresses that may know and for who
+//! has the token. Who was sent on by a proxy needs the token: the address is then the proxy's.
 
 use warp::{
     Filter,
     filters::BoxedFilter,
-    http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{AUTHORIZATION, CONTENT_TYPE},
+    },
 };
 
 use super::reply::{self, Response};
-use crate::{app::App, peer::Peer};
+use crate::{
+    app::App,
+    db::{
+        self,
+        runs::{self, Total},
+        sessions,
+    },
+    error::Result,
+    live::channel::Channel,
+    peer::Peer,
+};
 
 /// Headers by which a proxy says for whom it asks.
 const FORWARDED: [&str; 2] = ["forwarded", "x-forwarded-for"];
@@ -20,24 +33,39 @@ pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .and(warp::get())
         .and(warp::ext::optional::<Peer>())
         .and(warp::header::headers_cloned())
-        .map(move |peer, headers| answer(&app, peer, &headers))
+        .then(move |peer, headers| answer(app.clone(), peer, headers))
         .boxed()
 }
 
-fn answer(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Response {
-    let may_read = |peer: Peer| app.metrics_allow.iter().any(|n| n.contains(peer.address));
-    let was_forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
-    if was_forwarded || !peer.is_some_and(may_read) {
+async fn answer(app: App, peer: Option<Peer>, headers: HeaderMap) -> Response {
+    if !has_token(&app, &headers) && !is_near(&app, peer, &headers) {
         return reply::detail(
             StatusCode::FORBIDDEN,
-            "This address may not read the metrics.",
+            "The metrics are for addresses of METRICS_ALLOW and for who has METRICS_TOKEN.",
         );
     }
-    look_up(app);
+    look_up(&app);
+    look_into_database(&app).await;
     let mut response = Response::new(app.metrics.render().into());
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
     response
+}
+
+/// Whether it comes from an address that may read, and on behalf of nobody else.
+fn is_near(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> bool {
+    let may_read = |peer: Peer| app.metrics_allow.iter().any(|n| n.contains(peer.address));
+    let was_forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
+    !was_forwarded && peer.is_some_and(may_read)
+}
+
+fn has_token(app: &App, headers: &HeaderMap) -> bool {
+    let sent = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let sent = sent.and_then(|value| value.strip_prefix("Bearer "));
+    let token = app.metrics_token.as_ref();
+    token.is_some_and(|token| sent.is_some_and(|sent| token.is(sent)))
 }
 
 /// Brings the numbers that are kept elsewhere up to date.
@@ -53,11 +81,92 @@ fn look_up(app: &App) {
         metrics.heartbeat_age.set(age);
         metrics.listener_connections.absolute(listener.connections);
     }
-    // Precise far beyond any number of sockets.
-    #[expect(clippy::cast_precision_loss, reason = "see above")]
-    metrics.sockets_open.set(app.tally.open() as f64);
+    metrics.sockets_open.set(number(app.tally.open()));
     metrics.sockets_opened.absolute(app.tally.opened_so_far());
     for (reason, ended) in app.tally.ended_so_far() {
         app.metrics.sockets_ended(reason).absolute(ended);
     }
+    for (group, members) in app.groups.members() {
+        let gauge = app.metrics.group_members(group);
+        gauge.set(number(members as u64));
+    }
+    for channel in Channel::ALL {
+        let counter = app.metrics.notifications(channel.name());
+        counter.absolute(app.announced.on(channel).statements);
+    }
+    let pool = app.pool.load();
+    metrics.pool_max.set(number(pool.max as u64));
+    metrics.pool_size.set(number(pool.connections as u64));
+    metrics.pool_idle.set(number(pool.idle as u64));
+    metrics.pool_waiting.set(number(pool.waiting as u64));
+    metrics.pool_timeouts.absolute(pool.timeouts);
+}
+
+/// The states that runs are known to have; all others count as one, lest whoever can write to the
+/// table can make as many series as they like.
+const STATES: [&str; 11] = [
+    runs::REQUESTED,
+    runs::REFUSED,
+    runs::LOST,
+    "PENDING",
+    "CANCEL_PENDING",
+    "RUNNING",
+    "COMPLETED",
+    "CANCELLED",
+    "FAILED",
+    "INTERRUPTED",
+    "other",
+];
+
+/// The numbers that only the database has.
+async fn look_into_database(app: &App) {
+    let asked: Result<_> = db::in_time(async {
+        let client = app.pool.client().await?;
+        Ok((
+            sessions::count(&client).await?,
+            runs::totals(&client).await?,
+        ))
+    })
+    .await;
+    let metrics = app.metrics.on_demand();
+    metrics.database_up.set(f64::from(u8::from(asked.is_ok())));
+    let sessions = asked
+        .as_ref()
+        .map_or(f64::NAN, |asked| number(asked.0.unsigned_abs()));
+    metrics.sessions.set(sessions);
+    for state in STATES {
+        let (count, unchanged) = app.metrics.runs(state);
+        let (runs, longest) = match &asked {
+            Ok((_, totals)) => of_state(totals, state),
+            Err(_) => (f64::NAN, f64::NAN),
+        };
+        count.set(runs);
+        unchanged.set(longest);
+    }
+}
+
+/// How many runs are in a state, and for how many seconds one of them has been, if it can leave it.
+fn of_state(totals: &[Total], state: &str) -> (f64, f64) {
+    let (mut runs, mut longest) = (0.0, 0.0_f64);
+    for total in totals.iter().filter(|total| named(total) == state) {
+        runs += number(total.count.unsigned_abs());
+        if !total.is_final {
+            longest = longest.max(total.unchanged);
+        }
+    }
+    (runs, longest)
+}
+
+fn named(total: &Total) -> &str {
+    let known = STATES.into_iter().find(|state| *state == total.state);
+    known.unwrap_or("other")
+}
+
+/// A count as a metric has it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "precise far beyond anything that is counted here"
+)]
+fn number(count: u64) -> f64 {
+    count as f64
 }

@@ -42,8 +42,13 @@ pub const PATHS: &[&str] = &[
 
 /// Whether a path is listed, with or without its last slash.
 pub(super) fn is_listed(path: &str) -> bool {
+    listed(path).is_some()
+}
+
+/// Where in the list a path is.
+pub(super) fn listed(path: &str) -> Option<usize> {
     let path = without_last_slash(path);
-    PATHS.iter().any(|listed| {
+    PATHS.iter().position(|listed| {
         let mut parts = path.split('/');
         let matches = without_last_slash(listed).split('/').all(|listed| {
             let part = parts.next();

@@ -12,7 +12,7 @@ use warp::{
     },
 };
 
-use crate::{auth::Refused, error::Error, forms::Errors, limits::TooMany};
+use crate::{auth::Refused, error::Error, forms::Errors, limits::TooMany, request};
 
 pub use warp::reply::Response;
 
@@ -111,14 +111,29 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
-/// `{"detail": ...}` for people.
+/// `{"detail": ...}` for people; with the request's id where it is not their doing, or not theirs
+/// alone, so that they can tell whom they ask. Other answers have it in the header only, because
+/// frontends know their bodies as they are.
 pub fn detail(status: StatusCode, text: &str) -> Response {
-    json(status, &json!({ "detail": text }))
+    if status.is_server_error() || HAVE_ID.contains(&status) {
+        let id = request::Id::current().to_string();
+        json(status, &json!({ "detail": text, "request_id": id }))
+    } else {
+        json(status, &json!({ "detail": text }))
+    }
 }
+
+/// Refusals whose bodies have the request's id.
+const HAVE_ID: [StatusCode; 3] = [
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::CONFLICT,
+    StatusCode::PAYLOAD_TOO_LARGE,
+];
 
 /// Not now. `error` beside `detail` is what the frontend's pages show.
 pub fn too_many(text: &str, many: TooMany) -> Response {
-    let body = json!({ "detail": text, "error": text });
+    let id = request::Id::current().to_string();
+    let body = json!({ "detail": text, "error": text, "request_id": id });
     let mut response = json(StatusCode::TOO_MANY_REQUESTS, &body);
     response
         .headers_mut()

@@ -7,7 +7,7 @@ mod message;
 mod pulse;
 pub mod source;
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Instant};
 
 use crate::{
     app::App,
@@ -17,6 +17,8 @@ use crate::{
         group::{EventMember, Member, keyed::KeyedMember},
         view::{Snapshot, json_frame, list::Deltas},
     },
+    metrics::Traffic,
+    request,
     ws::Frame,
 };
 
@@ -70,6 +72,20 @@ impl Consumer {
         }
     }
 
+    /// What goes out to the sockets of its group.
+    pub fn traffic(&self, groups: &Groups) -> Arc<Traffic> {
+        Arc::clone(match self {
+            Self::DataLibrary => groups.library.traffic(),
+            Self::ReadSource => groups.lists.traffic(),
+            Self::ReadSourceDeltas { .. } => groups.deltas.traffic(),
+            Self::FilterSource => groups.filter.traffic(),
+            Self::Source => groups.changes.traffic(),
+            Self::DataSourceActivation => groups.toggles.traffic(),
+            Self::Emr => groups.runs.traffic(),
+            Self::Activity => groups.activity.traffic(),
+        })
+    }
+
     /// Joins the group that feeds it.
     pub fn join(&self, groups: &Groups, deflate: bool) -> Feed {
         match self {
@@ -103,17 +119,24 @@ pub enum Feed {
     Events(EventMember),
 }
 
+/// A frame, and when the newest change in it was made, where that is known.
+pub type Fed = (Frame, Option<Instant>);
+
 impl Feed {
     /// Waits for the next frame. Cancel-safe.
-    pub async fn next(&mut self, groups: &Groups) -> Frame {
+    pub async fn next(&mut self, groups: &Groups) -> Fed {
         match self {
-            Self::Snapshots(member) => member.next().await.frame,
+            Self::Snapshots(member) => fed(member.next().await),
             Self::Deltas(deltas) => deltas.next(groups).await,
             Self::Filter(Some(member)) => member.next().await,
             Self::Filter(None) => std::future::pending().await,
-            Self::Events(member) => member.next().await,
+            Self::Events(member) => (member.next().await, None),
         }
     }
+}
+
+fn fed(snapshot: Snapshot) -> Fed {
+    (snapshot.frame, snapshot.changed)
 }
 
 /// A member that follows by deltas, with the version it stands at.
@@ -127,7 +150,7 @@ pub struct DeltaFeed {
 }
 
 impl DeltaFeed {
-    async fn next(&mut self, groups: &Groups) -> Frame {
+    async fn next(&mut self, groups: &Groups) -> Fed {
         loop {
             if let Some(at) = self.at {
                 let deltas = self.deltas.next().await;
@@ -136,7 +159,7 @@ impl DeltaFeed {
                 }
                 if let Some(frame) = deltas.since(at) {
                     self.at = Some(deltas.counter());
-                    return frame;
+                    return (frame, deltas.changed);
                 }
                 self.at = None;
             } else if self.since.is_some() {
@@ -147,13 +170,13 @@ impl DeltaFeed {
                     .and_then(|since| deltas.counter_of(&since));
                 if let Some(frame) = counter.and_then(|counter| deltas.since(counter)) {
                     self.at = Some(deltas.counter());
-                    return frame;
+                    return (frame, deltas.changed);
                 }
             }
             // No version, or one too old: a snapshot, the same frame that list members get.
             let snapshot = groups.lists.join(self.deflate).next().await;
             self.at = Some(snapshot.counter);
-            return snapshot.frame;
+            return fed(snapshot);
         }
     }
 }
@@ -172,15 +195,17 @@ pub enum Answer {
 /// The work of answering one message.
 pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-/// Answers a text message. Somebody unknown only reads, so the writing sockets owe them nothing.
+/// Answers a text message, on behalf of the request that opened the socket. Somebody unknown only
+/// reads, so the writing sockets owe them nothing.
 pub fn answer(
     consumer: &Consumer,
     app: &App,
     who: Option<Arc<Identity>>,
+    request: request::Id,
     text: String,
 ) -> Answering {
     let app = app.clone();
-    match (consumer, who) {
+    let answering: Answering = match (consumer, who) {
         (Consumer::FilterSource, _) => Box::pin(std::future::ready(filter::answer(&text))),
         (Consumer::ReadSourceDeltas { .. }, _) => {
             Box::pin(std::future::ready(pulse::answer(&app, &text)))
@@ -195,7 +220,8 @@ pub fn answer(
             Box::pin(async move { frame(&emr::answer(&app, &who, &text).await) })
         }
         _ => Box::pin(std::future::ready(Answer::Nothing)),
-    }
+    };
+    Box::pin(request.around(answering))
 }
 
 /// What a message gets that is not taken: the error, where the socket's page can show one.

@@ -11,7 +11,7 @@ use std::sync::{
 use tokio::sync::{broadcast, watch};
 
 use super::{expected::Expected, signal::Signal};
-use crate::ws::Frame;
+use crate::{metrics::Traffic, ws::Frame};
 
 /// How many events a member may fall behind before it is told to read everything again.
 const EVENTS_KEPT: usize = 64;
@@ -19,29 +19,46 @@ const EVENTS_KEPT: usize = 64;
 /// A group whose members want the newest state; what they were too slow for is skipped.
 #[derive(Debug)]
 pub struct Group<T> {
-    newest: watch::Sender<Option<T>>,
+    newest: watch::Sender<Newest<T>>,
     members: AtomicUsize,
     deflating: AtomicUsize,
     signal: Arc<Signal>,
     expected: Arc<Expected>,
+    traffic: Arc<Traffic>,
+}
+
+/// What was published last, and how much was published so far.
+#[derive(Clone, Debug)]
+struct Newest<T> {
+    state: Option<T>,
+    published: u64,
 }
 
 impl<T: Clone> Group<T> {
     /// An empty group. `signal` wakes the view when somebody joins who has to wait for a frame.
     /// Nor is anybody shown a state from before what is `expected`.
-    pub fn new(signal: Arc<Signal>, expected: Arc<Expected>) -> Arc<Self> {
+    pub fn new(signal: Arc<Signal>, expected: Arc<Expected>, traffic: Arc<Traffic>) -> Arc<Self> {
         Arc::new(Self {
-            newest: watch::Sender::new(None),
+            newest: watch::Sender::new(Newest {
+                state: None,
+                published: 0,
+            }),
             members: AtomicUsize::new(0),
             deflating: AtomicUsize::new(0),
             signal,
             expected,
+            traffic,
         })
     }
 
     /// How many there are to be told.
     pub fn members(&self) -> usize {
         self.members.load(SeqCst)
+    }
+
+    /// What goes out to them.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     /// How many of them asked for compressed frames.
@@ -51,18 +68,21 @@ impl<T: Clone> Group<T> {
 
     /// Whether a member that joins now gets its first frame at once.
     pub fn is_current(&self) -> bool {
-        self.newest.borrow().is_some()
+        self.newest.borrow().state.is_some()
     }
 
     /// Gives every member the newest state.
     pub fn publish(&self, newest: T) {
-        self.newest.send_replace(Some(newest));
+        self.newest.send_modify(|kept| {
+            kept.state = Some(newest);
+            kept.published += 1;
+        });
     }
 
     /// What was published is out of date, and nobody is there to be told: whoever joins waits.
     pub fn forget(&self) {
         self.newest
-            .send_if_modified(|newest| newest.take().is_some());
+            .send_if_modified(|newest| newest.state.take().is_some());
     }
 
     /// Joins. The first [`next`](Member::next) gives the newest state, made for the occasion when
@@ -77,6 +97,7 @@ impl<T: Clone> Group<T> {
         Member {
             newest,
             behind,
+            seen: None,
             deflate,
             group: Arc::clone(self),
         }
@@ -86,9 +107,11 @@ impl<T: Clone> Group<T> {
 /// Membership of a group; leaves when dropped.
 #[derive(Debug)]
 pub struct Member<T> {
-    newest: watch::Receiver<Option<T>>,
+    newest: watch::Receiver<Newest<T>>,
     /// When it joined, what was published was known to be out of date.
     behind: bool,
+    /// How much had been published when it was given the last state.
+    seen: Option<u64>,
     deflate: bool,
     group: Arc<Group<T>>,
 }
@@ -110,8 +133,12 @@ impl<T: Clone> Member<T> {
                 // The group is held by ourselves, so its sender lives.
                 std::future::pending::<()>().await;
             }
-            if let Some(newest) = self.newest.borrow_and_update().clone() {
-                return newest;
+            let Newest { state, published } = self.newest.borrow_and_update().clone();
+            if let Some(state) = state {
+                let seen = self.seen.replace(published).unwrap_or(published);
+                let skipped = published.saturating_sub(seen + 1);
+                self.group.traffic.skipped(skipped);
+                return state;
             }
             self.group.signal.demand();
         }
@@ -132,20 +159,27 @@ impl<T> Drop for Member<T> {
 pub struct Events {
     sender: broadcast::Sender<Frame>,
     lagged: Frame,
+    traffic: Arc<Traffic>,
 }
 
 impl Events {
     /// An empty group; `lagged` tells a member that it missed events and must read everything.
-    pub fn new(lagged: Frame) -> Arc<Self> {
+    pub fn new(lagged: Frame, traffic: Arc<Traffic>) -> Arc<Self> {
         Arc::new(Self {
             sender: broadcast::Sender::new(EVENTS_KEPT),
             lagged,
+            traffic,
         })
     }
 
     /// How many there are to be told.
     pub fn members(&self) -> usize {
         self.sender.receiver_count()
+    }
+
+    /// What goes out to them.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     /// Tells every member.
@@ -180,8 +214,10 @@ impl EventMember {
     pub async fn next(&mut self) -> Frame {
         match self.receiver.recv().await {
             Ok(frame) => frame,
-            Err(broadcast::error::RecvError::Lagged(_)) => {
+            Err(broadcast::error::RecvError::Lagged(lost)) => {
                 // Skips what is still there: it is older than what the member now reads.
+                let left = self.receiver.len() as u64;
+                self.group.traffic.skipped(lost + left);
                 self.receiver = self.receiver.resubscribe();
                 self.group.lagged.clone()
             }

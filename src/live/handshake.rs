@@ -24,6 +24,7 @@ use crate::{
     http::reply,
     limits::TooMany,
     peer::Peer,
+    request,
     ws::handshake,
 };
 
@@ -126,7 +127,8 @@ async fn open(
         );
     };
     let deflate = accept.deflate();
-    tokio::spawn(async move {
+    let request = request::Id::current();
+    let opened = request.clone().around(async move {
         let parts = match upgrade
             .await
             .map(hyper::upgrade::Upgraded::downcast::<TokioIo<TcpStream>>)
@@ -141,12 +143,14 @@ async fn open(
             deflate,
             consumer,
             who,
+            request,
             seat,
             permit,
         };
         // Boxed by the runtime on its own: this task's future stays as small as the socket's.
         tokio::spawn(socket::serve(app, client));
     });
+    tokio::spawn(opened);
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     *response.headers_mut() = accept.headers();
     response

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use tokio::sync::{Notify, watch};
@@ -132,6 +133,8 @@ struct Pending {
     hint: Hint,
     /// How often the signal was raised.
     raised: u64,
+    /// When it was first, of what has gathered.
+    first: Option<Instant>,
 }
 
 /// What a view is to read again.
@@ -140,7 +143,9 @@ pub struct Task {
     /// See [`Hint`].
     pub hint: Hint,
     /// How often the signal had been raised by then.
-    raised: u64,
+    pub raised: u64,
+    /// When it was raised first for what is named here; none when it was only demanded.
+    pub first: Option<Instant>,
 }
 
 impl Signal {
@@ -150,6 +155,7 @@ impl Signal {
             let mut pending = self.lock();
             pending.hint.merge(hint);
             pending.raised += 1;
+            pending.first.get_or_insert_with(Instant::now);
         }
         self.wake.notify_one();
     }
@@ -161,7 +167,11 @@ impl Signal {
 
     /// Keeps what could not be followed for the next time.
     pub fn put_back(&self, task: Task) {
-        self.lock().hint.merge(task.hint);
+        {
+            let mut pending = self.lock();
+            pending.hint.merge(task.hint);
+            pending.first = task.first.or(pending.first);
+        }
         self.wake.notify_one();
     }
 
@@ -195,6 +205,7 @@ impl Signal {
         Task {
             hint: std::mem::take(&mut pending.hint),
             raised: pending.raised,
+            first: pending.first.take(),
         }
     }
 

@@ -4,20 +4,23 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, LazyLock},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
 
 use super::{
-    consumer::{self, Answer, Answering, Consumer, Feed},
+    consumer::{self, Answer, Answering, Consumer, Fed, Feed},
     view::{sessions::SessionMember, users::UserMember},
 };
 use crate::{
     app::App,
     auth::Identity,
     limits::{Seat, TooMany},
-    ws::{Connection, Event, Frame, Limits, Message, deflate::Params},
+    metrics::Traffic,
+    request,
+    ws::{Connection, Event, Limits, Message, deflate::Params},
 };
 
 /// RFC 6455, section 7.4.1: the server is going down.
@@ -44,6 +47,8 @@ pub struct Client {
     pub consumer: Consumer,
     /// Who it is; nobody when strangers may look.
     pub who: Option<Arc<Identity>>,
+    /// The request that opened it.
+    pub request: request::Id,
     /// What it counts for among those of its user and its address.
     pub seat: Seat,
     /// Its place among the connections that are served at once.
@@ -58,6 +63,7 @@ pub async fn serve(app: App, client: Client) {
         deflate,
         consumer,
         who,
+        request,
         seat,
         permit,
     } = client;
@@ -71,11 +77,14 @@ pub async fn serve(app: App, client: Client) {
     let mut socket = Socket {
         connection: Connection::new(stream, unread, deflate, limits()),
         feed: consumer.join(&app.groups, deflate.is_some()),
+        traffic: consumer.traffic(&app.groups),
+        joined: Instant::now(),
         consumer,
         replies: VecDeque::new(),
         answering: None,
         who,
         user,
+        request,
         seat,
         refused: 0,
         app,
@@ -93,11 +102,14 @@ fn limits() -> Arc<Limits> {
 struct Socket {
     connection: Connection,
     feed: Feed,
+    traffic: Arc<Traffic>,
+    joined: Instant,
     consumer: Consumer,
-    replies: VecDeque<Frame>,
+    replies: VecDeque<Fed>,
     answering: Option<Answering>,
     who: Option<Arc<Identity>>,
     user: Option<UserMember>,
+    request: request::Id,
     seat: Seat,
     /// Messages that were too many.
     refused: u8,
@@ -110,9 +122,14 @@ impl Socket {
         let mut closing = false;
         loop {
             while self.connection.can_send()
-                && let Some(reply) = self.replies.pop_front()
+                && let Some((frame, changed)) = self.replies.pop_front()
             {
-                self.connection.send(reply.wire(self.connection.deflate()));
+                let bytes = frame.wire(self.connection.deflate());
+                let len = bytes.len();
+                self.connection.send(bytes);
+                // What was there before it came was not waited for.
+                let changed = changed.filter(|changed| *changed > self.joined);
+                self.traffic.sent(len, changed);
             }
             let can_follow = self.connection.can_send() && self.connection.keeps_up();
             // One message at a time: while one is answered, the next waits in the kernel.
@@ -122,14 +139,15 @@ impl Socket {
                     Event::Message(message) => self.take(message),
                     Event::Flushed => {}
                     Event::Closed(reason) => {
+                        let _logging = self.request.span().entered();
                         tracing::debug!(consumer = ?self.consumer, ?reason, "socket closed");
                         app.tally.ended(reason);
                         return;
                     }
                 },
-                frame = self.feed.next(&app.groups), if can_follow => {
+                fed = self.feed.next(&app.groups), if can_follow => {
                     // A pong or a close may have become due while this was waited for.
-                    self.replies.push_front(frame);
+                    self.replies.push_front(fed);
                 }
                 answer = answered(&mut self.answering) => self.give(answer),
                 () = ended(&mut session), if !closing => {
@@ -155,7 +173,9 @@ impl Socket {
         match message {
             Message::Text(text) => {
                 let who = self.who_by_now();
-                self.answering = Some(consumer::answer(&self.consumer, &self.app, who, text));
+                let request = self.request.clone();
+                let answering = consumer::answer(&self.consumer, &self.app, who, request, text);
+                self.answering = Some(answering);
             }
             Message::Binary(_) => self.give(consumer::refuse(
                 &self.consumer,
@@ -187,7 +207,7 @@ impl Socket {
         self.answering = None;
         match answer {
             Answer::Nothing => {}
-            Answer::Frame(frame) => self.replies.push_back(frame),
+            Answer::Frame(frame) => self.replies.push_back((frame, None)),
             Answer::Show(id) => match &mut self.feed {
                 Feed::Filter(Some(member)) if member.id() == id => member.ask(),
                 feed => *feed = Feed::Filter(Some(self.app.groups.filter.join(id))),

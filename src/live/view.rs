@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use tokio::time;
 
 use super::signal::{Hint, Rows, Signal};
@@ -76,9 +77,12 @@ pub async fn follow<V: View>(mut view: V, signal: Arc<Signal>, reader: Reader) {
     let counters = reader.metrics.view(V::NAME);
     let mut retry = RETRY;
     let mut patience = Patience::default();
+    let mut followed = 0;
+    let mut was_watched = false;
     loop {
         signal.raised().await;
         if !view.is_watched() {
+            was_watched = false;
             if !view.forget() {
                 signal.done(&signal.take());
             }
@@ -91,6 +95,14 @@ pub async fn follow<V: View>(mut view: V, signal: Arc<Signal>, reader: Reader) {
                 if let Some(rows) = rows {
                     counters.reads.increment(1);
                     counters.rows.increment(rows as u64);
+                }
+                let raised = task.raised - std::mem::replace(&mut followed, task.raised);
+                // What had gathered before somebody came was not waited for.
+                if std::mem::replace(&mut was_watched, true) {
+                    counters.merged.increment(raised.saturating_sub(1));
+                    if let Some(first) = task.first {
+                        counters.published.note(first.elapsed());
+                    }
                 }
                 signal.done(&task);
                 patience.succeeded(started.elapsed());
@@ -196,6 +208,15 @@ pub struct Snapshot {
     pub counter: u64,
     /// What is sent.
     pub frame: Frame,
+    /// When the newest of the rows was changed that are new in it; none without such a time.
+    pub changed: Option<Instant>,
+}
+
+/// The moment of a change that the database has dated so, by this machine's clock; one in the future
+/// is now.
+fn moment(updated_at: Timestamp) -> Option<Instant> {
+    let age = Timestamp::now().duration_since(updated_at);
+    Instant::now().checked_sub(age.try_into().unwrap_or_default())
 }
 
 /// Compresses a frame that most members want compressed, away from the async threads.

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::message::{action, failure, object, source_id};
+use super::message::{action, failure, object, request_id, source_id};
 use crate::{
     app::App,
     auth::{Identity, role::FORBIDDEN},
@@ -45,7 +45,7 @@ pub async fn answer(app: &App, who: &Identity, text: &str) -> Value {
         Ok(None) => not_found(),
         Err(error) => {
             tracing::error!(%error, "toggling a source failed");
-            json!({ "error": failure(&error) })
+            json!({ "error": failure(&error), "request_id": request_id() })
         }
     }
 }

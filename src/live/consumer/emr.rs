@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::message::{action, failure, is_nothing, object};
+use super::message::{action, failure, is_nothing, object, request_id};
 use crate::{
     app::App,
     auth::{Identity, role::FORBIDDEN},
@@ -27,7 +27,8 @@ pub async fn answer(app: &App, who: &Identity, text: &str) -> Value {
     done.unwrap_or_else(|refusal| match &refusal {
         Refusal::Failed(error) => {
             tracing::error!(%error, "a run could not be started or cancelled");
-            failed(failure(error))
+            let error = failure(error);
+            json!({"success": false, "error": error, "request_id": request_id()})
         }
         Refusal::Cluster {
             why,

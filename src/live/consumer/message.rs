@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{error::Error, forms::json};
+use crate::{error::Error, forms::json, request};
 
 /// The object that a message is.
 ///
@@ -36,6 +36,11 @@ pub(super) fn failure(error: &Error) -> &'static str {
         Error::Full(_) => "The database has no space left. Nothing was saved.",
         _ => "The database is not available at the moment. Please try again.",
     }
+}
+
+/// The id to name when asking somebody about a failure.
+pub(super) fn request_id() -> String {
+    request::Id::current().to_string()
 }
 
 /// Whether a value says that there is none, in any of the ways scripts have for that.

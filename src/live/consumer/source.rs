@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::message::{action, failure, object, source_id};
+use super::message::{action, failure, object, request_id, source_id};
 use crate::{
     app::App,
     auth::{Identity, role::FORBIDDEN},
@@ -34,7 +34,12 @@ pub async fn answer(app: &App, who: &Identity, text: &str) -> Value {
         Err(Problem::Fields(errors)) => json!({"status": "error", "errors": errors}),
         Err(Problem::Failed(error)) => {
             tracing::error!(%error, "saving a source failed");
-            json!({"status": "error", "message": failure(&error), "errors": {}})
+            json!({
+                "status": "error",
+                "message": failure(&error),
+                "errors": {},
+                "request_id": request_id(),
+            })
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
+    time::Instant,
 };
 
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     live::signal::{Hint, Rows, Signal},
+    metrics::Traffic,
     ws::Frame,
 };
 
@@ -22,6 +24,7 @@ pub struct Keyed {
     rows: Mutex<HashMap<Uuid, Row>>,
     reads: AtomicU64,
     signal: Arc<Signal>,
+    traffic: Arc<Traffic>,
 }
 
 #[derive(Debug)]
@@ -35,16 +38,29 @@ struct Row {
 struct Found {
     read: u64,
     frame: Frame,
+    /// When it was changed last, if it is there.
+    changed: Option<Instant>,
 }
 
 impl Keyed {
     /// An empty group; asking raises `signal`.
-    pub fn new(signal: Arc<Signal>) -> Arc<Self> {
+    pub fn new(signal: Arc<Signal>, traffic: Arc<Traffic>) -> Arc<Self> {
         Arc::new(Self {
             rows: Mutex::default(),
             reads: AtomicU64::new(0),
             signal,
+            traffic,
         })
+    }
+
+    /// How many asked for a row.
+    pub fn members(&self) -> usize {
+        self.lock().values().map(|row| row.members).sum()
+    }
+
+    /// What goes out to them.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     /// Whether anybody asked for a row.
@@ -71,10 +87,14 @@ impl Keyed {
         self.reads.fetch_add(1, SeqCst) + 1
     }
 
-    /// Gives a row's members what read number `read` found.
-    pub fn publish(&self, id: Uuid, read: u64, frame: Frame) {
+    /// Gives a row's members what read number `read` found; `changed` is when the row was changed.
+    pub fn publish(&self, id: Uuid, read: u64, frame: Frame, changed: Option<Instant>) {
         if let Some(row) = self.lock().get(&id) {
-            row.newest.send_replace(Some(Found { read, frame }));
+            row.newest.send_replace(Some(Found {
+                read,
+                frame,
+                changed,
+            }));
         }
     }
 
@@ -133,8 +153,9 @@ impl KeyedMember {
         });
     }
 
-    /// Waits for the answer to what was asked, or for the row to change. Cancel-safe.
-    pub async fn next(&mut self) -> Frame {
+    /// Waits for the answer to what was asked, or for the row to change; then also tells when that
+    /// was. Cancel-safe.
+    pub async fn next(&mut self) -> (Frame, Option<Instant>) {
         loop {
             if self.newest.changed().await.is_err() {
                 // The row is kept while it has members, so its sender lives.
@@ -151,9 +172,9 @@ impl KeyedMember {
                     .is_none_or(|f| f.payload() != found.frame.payload()),
             };
             if wanted {
-                self.asked_after = None;
+                let was_asked = self.asked_after.take().is_some();
                 self.shown = Some(found.frame.clone());
-                return found.frame;
+                return (found.frame, found.changed.filter(|_| !was_asked));
             }
         }
     }

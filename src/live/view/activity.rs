@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::{Snapshot, Version, View, compress, json_frame};
+use super::{Snapshot, Version, View, compress, json_frame, moment};
 use crate::{
     db::{Client, changes},
     error::Result,
@@ -69,6 +69,7 @@ impl View for Activity {
         self.group.publish(Snapshot {
             counter: self.version.counter,
             frame,
+            changed: newest.first().and_then(|change| moment(change.at)),
         });
         Ok(newest.len())
     }

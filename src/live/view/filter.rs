@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{View, json_frame};
+use super::{View, json_frame, moment};
 use crate::{
     db::{Client, sources},
     error::Result,
@@ -50,14 +50,16 @@ impl View for Filter {
         let found = sources::by_ids(client, &ids).await?;
         let found: HashMap<Uuid, _> = found.iter().map(|source| (source.id, source)).collect();
         for id in ids {
-            let frame = match found.get(&id) {
+            let source = found.get(&id);
+            let frame = match source {
                 Some(source) => json_frame(&Found {
                     status: "success",
                     data: SourceBody::new(source, &self.zone),
                 }),
                 None => json_frame(&NotFound::default()),
             };
-            self.group.publish(id, read, frame);
+            let changed = source.and_then(|source| moment(source.updated_at));
+            self.group.publish(id, read, frame, changed);
         }
         Ok(found.len())
     }

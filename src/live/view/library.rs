@@ -75,6 +75,7 @@ impl View for Library {
         self.group.publish(Snapshot {
             counter: self.version.counter,
             frame,
+            changed: None,
         });
         Ok(read)
     }

@@ -9,6 +9,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
+    time::Instant,
 };
 
 use bytes::{BufMut, Bytes};
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 pub use self::deltas::Deltas;
 use self::deltas::{Rows as StepRows, Step, join, put_version};
-use super::{Snapshot, Version, View, compress, named};
+use super::{Snapshot, Version, View, compress, moment, named};
 use crate::{
     db::{
         Client,
@@ -49,6 +50,8 @@ pub struct List {
     /// Where each row stands.
     places: HashMap<Uuid, Place>,
     steps: VecDeque<Arc<Step>>,
+    /// When the newest of the rows was changed that the last step brought.
+    changed: Option<Instant>,
 }
 
 /// Newest first; the id decides between equals.
@@ -70,12 +73,14 @@ impl List {
             rows: BTreeMap::new(),
             places: HashMap::new(),
             steps: VecDeque::new(),
+            changed: None,
         }
     }
 
     /// Takes over what was read: `named` rows (all when `None`) as they are now.
     fn apply(&mut self, read: &[Source], named: Option<&[Uuid]>) -> StepRows {
         let mut changed = Vec::new();
+        let mut newest = None;
         let gone: Vec<Uuid> = {
             let found: HashSet<Uuid> = read.iter().map(|s| s.id).collect();
             match named {
@@ -113,7 +118,11 @@ impl List {
             }
             let json = Bytes::from(json);
             self.rows.insert(place, json.clone());
+            newest = newest.max(Some(source.updated_at));
             changed.push((source.id, Some(json)));
+        }
+        if !changed.is_empty() {
+            self.changed = newest.and_then(moment);
         }
         changed
     }
@@ -189,6 +198,7 @@ impl View for List {
             self.deltas.publish(Arc::new(Deltas::new(
                 self.version.clone(),
                 self.steps.clone(),
+                self.changed,
             )));
         }
         if self.lists.members() == 0 {
@@ -202,6 +212,7 @@ impl View for List {
             self.lists.publish(Snapshot {
                 counter: self.version.counter,
                 frame,
+                changed: self.changed,
             });
         }
         Ok(read)

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -26,14 +27,21 @@ pub(super) struct Step {
 pub struct Deltas {
     version: Version,
     steps: VecDeque<Arc<Step>>,
+    /// When the newest of the rows was changed that the last step brought.
+    pub changed: Option<Instant>,
     made: Mutex<HashMap<u64, Frame>>,
 }
 
 impl Deltas {
-    pub(super) fn new(version: Version, steps: VecDeque<Arc<Step>>) -> Self {
+    pub(super) fn new(
+        version: Version,
+        steps: VecDeque<Arc<Step>>,
+        changed: Option<Instant>,
+    ) -> Self {
         Self {
             version,
             steps,
+            changed,
             made: Mutex::default(),
         }
     }

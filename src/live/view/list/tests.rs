@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::live::signal::Signal;
+use crate::{live::signal::Signal, metrics::Metrics};
 
 /// A change of the table: which row, and its country and age, or that it went.
 type Edit = (u8, Option<(u8, u8)>);
@@ -37,9 +37,10 @@ fn source(id: u8, country: u8, age: u8) -> Source {
 
 fn list() -> List {
     let signal = Arc::new(Signal::default());
-    let group = || Group::new(signal.clone(), Arc::default());
-    let deltas = Group::new(signal.clone(), Arc::default());
-    let mut list = List::new(group(), deltas, TimeZone::UTC);
+    let traffic = Metrics::default().traffic("DataSource");
+    let group = Group::new(signal.clone(), Arc::default(), traffic.clone());
+    let deltas = Group::new(signal, Arc::default(), traffic);
+    let mut list = List::new(group, deltas, TimeZone::UTC);
     list.loaded = true;
     list
 }
@@ -64,7 +65,7 @@ fn read(list: &mut List, table: &BTreeMap<u8, (u8, u8)>, named: Option<&[u8]>) {
 }
 
 fn deltas(list: &List) -> Deltas {
-    Deltas::new(list.version.clone(), list.steps.clone())
+    Deltas::new(list.version.clone(), list.steps.clone(), None)
 }
 
 fn json(frame: &Frame) -> Value {
