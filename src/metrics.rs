@@ -58,7 +58,7 @@ names! {
     describe_counter VIEW_FAILURES = "view_failures_total":
         "Times that a view could not read and had to try again.";
     describe_counter MERGED = "view_merged_notifications_total":
-        "Notifications that made no read of their own, because the view was busy and read what several of them named at once.";
+        "Notifications that made no read of their own, because the view was busy and read what several of them named at once. For filter, sessions and users also what sockets asked.";
     describe_gauge GROUP_MEMBERS = "group_members":
         "WebSockets that are told of changes now, by group.";
     describe_counter FRAMES = "frames_sent_total":
@@ -113,7 +113,8 @@ static NOTIFICATION_TO_PUBLISH: Family = Family {
     name: "marketplace_notification_to_publish_seconds",
     label: "view",
     says: "From the listener hearing the oldest notification that a read answers to the frame being published to its \
-        group. By this machine's clock alone; without commit and network before, and sending after.",
+        group; for filter, sessions and users also from a socket's asking. By this machine's clock alone; without \
+        commit and network before, and sending after.",
 };
 static HTTP_SECONDS: Family = Family {
     name: "marketplace_http_request_duration_seconds",
