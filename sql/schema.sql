@@ -893,13 +893,61 @@ COMMENT ON COLUMN public.sources.datadelivery_status IS 'Derived from current_up
 -- Name: COLUMN sources.data_upload; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.sources.data_upload IS 'Object key of the uploaded file; null when there is none.';
+COMMENT ON COLUMN public.sources.data_upload IS 'The uploaded file as key/name of its row in uploads; null when there is none. Other texts are shown as they are.';
 
 --
 -- Name: COLUMN sources.status; Type: COMMENT; Schema: public; Owner: -
 --
 
 COMMENT ON COLUMN public.sources.status IS '"active" and "inactive" are toggled and counted; any other text is kept and counted nowhere.';
+
+--
+-- Name: uploads; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.uploads (
+    key uuid NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    attached boolean DEFAULT false NOT NULL,
+    claimed_until timestamp with time zone
+);
+
+--
+-- Name: TABLE uploads; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.uploads IS 'Objects in the store of uploads, noted before the first byte is stored. One that no source names is an orphan: servers remove it and its row.';
+
+--
+-- Name: COLUMN uploads.key; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.uploads.key IS 'Name of the object.';
+
+--
+-- Name: COLUMN uploads.name; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.uploads.name IS 'The name that the file is given when it is fetched: the sent one, cleaned.';
+
+--
+-- Name: COLUMN uploads.created_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.uploads.created_at IS 'When it began to arrive.';
+
+--
+-- Name: COLUMN uploads.attached; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.uploads.attached IS 'Whether a source has named it. Until then, and for some hours, it may be on its way.';
+
+--
+-- Name: COLUMN uploads.claimed_until; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.uploads.claimed_until IS 'Until when one server is removing it; null when none is.';
 
 --
 -- Name: users; Type: TABLE; Schema: public; Owner: -
@@ -1018,6 +1066,13 @@ ALTER TABLE ONLY public.sources
     ADD CONSTRAINT sources_pkey PRIMARY KEY (id);
 
 --
+-- Name: uploads uploads_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.uploads
+    ADD CONSTRAINT uploads_pkey PRIMARY KEY (key);
+
+--
 -- Name: users users_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -1102,6 +1157,12 @@ CREATE INDEX sessions_user_id_idx ON public.sessions USING btree (user_id);
 --
 
 CREATE INDEX sources_created_at_idx ON public.sources USING btree (created_at DESC, id);
+
+--
+-- Name: sources_data_upload_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX sources_data_upload_idx ON public.sources USING hash (data_upload);
 
 --
 -- Name: pipeline_runs pipeline_runs_activity_deleted; Type: TRIGGER; Schema: public; Owner: -

@@ -17,6 +17,7 @@ use crate::{
     metrics::Metrics,
     peer::Network,
     server::Shortage,
+    uploads::Uploads,
 };
 
 /// The server's parts that handlers use.
@@ -34,6 +35,8 @@ pub struct Parts {
     pub groups: Groups,
     /// The pipeline on Amazon EMR.
     pub emr: Emr,
+    /// The files that came with sources.
+    pub uploads: Uploads,
     /// How many sockets there are, and why others ended.
     pub tally: Tally,
     /// How the listener is.

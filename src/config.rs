@@ -3,6 +3,7 @@
 pub mod emr;
 pub mod import;
 mod token;
+mod uploads;
 pub mod users;
 
 use std::{fs, net::SocketAddr, path::PathBuf, str::FromStr};
@@ -13,7 +14,11 @@ use clap::{
 use jiff::tz::TimeZone;
 use warp::http::HeaderValue;
 
-pub use self::{emr::Emr, token::MetricsToken};
+pub use self::{
+    emr::Emr,
+    token::MetricsToken,
+    uploads::{Uploads, UploadsUrl},
+};
 use crate::{
     db::{dsn::Dsn, users::Role},
     error::{Error, Result},
@@ -282,6 +287,10 @@ pub struct Config {
     /// Where pipeline steps run.
     #[command(flatten)]
     pub emr: Emr,
+
+    /// Where files are kept.
+    #[command(flatten)]
+    pub uploads: Uploads,
 }
 
 /// Whether strangers may register.

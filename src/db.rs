@@ -20,6 +20,7 @@ pub mod sources;
 pub mod statistics;
 pub mod submissions;
 pub mod tls;
+pub mod uploads;
 pub mod users;
 pub mod vitals;
 

@@ -13,6 +13,7 @@ pub mod paths;
 pub mod reply;
 mod runs;
 mod sources;
+mod uploads;
 mod users;
 
 use std::convert::Infallible;
@@ -155,6 +156,7 @@ enum Endpoint {
     Run(Uuid),
     CancelRun(Uuid),
     StartJob,
+    Upload(Uuid),
     Health,
 }
 
@@ -186,6 +188,11 @@ impl Endpoint {
                 Some(id) => Self::CancelRun(canonical(id)?),
                 None => Self::Run(canonical(run)?),
             },
+            Some(("uploads", file)) => {
+                // The name that follows is for people and programs that save by it.
+                let key = file.split_once('/').map_or(file, |(key, _)| key);
+                Self::Upload(canonical(key)?)
+            }
             Some((name, id)) => {
                 let to = match name {
                     "update-source" => Self::Update,
@@ -226,6 +233,7 @@ impl Endpoint {
             | Self::Users
             | Self::Runs
             | Self::Run(_)
+            | Self::Upload(_)
             | Self::Health => &[Method::GET, Method::HEAD, Method::OPTIONS],
             Self::Update(_) => &[Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT],
             Self::Delete(_) => &[Method::DELETE, Method::OPTIONS, Method::POST],
@@ -249,6 +257,7 @@ impl Endpoint {
             | Self::Me
             | Self::Runs
             | Self::Run(_)
+            | Self::Upload(_)
             | Self::Health => true,
             Self::Add
             | Self::Update(_)
@@ -381,6 +390,7 @@ async fn answer(
         Endpoint::Runs => runs::list(app, &request.query).await,
         Endpoint::Run(id) => runs::one(app, id).await,
         Endpoint::CancelRun(id) => runs::cancel(app, id).await,
+        Endpoint::Upload(key) => uploads::fetch(app, key).await,
         Endpoint::StartJob => runs::start(app, who, request).await,
     }
 }

@@ -35,6 +35,7 @@
 //! | version, epoch | `epoch:counter` of a snapshot; one view's life in one process |
 //! | activity | which statements changed what, and whose they were ([`db::changes`]) |
 //! | console | the page for people that this program serves itself ([`console`]) |
+//! | upload | a file that came with a source ([`uploads`]) |
 //! | role | what a user may do: viewer, editor or admin ([`auth::role`]) |
 //! | peer | where a request comes from, as the connection or a trusted proxy says ([`peer`]) |
 //! | request id | what the lines of one request and its socket have in common in the log ([`request`]) |
@@ -71,6 +72,7 @@ pub mod metrics;
 pub mod peer;
 pub mod request;
 pub mod server;
+pub mod uploads;
 pub mod wire;
 pub mod ws;
 
@@ -91,6 +93,7 @@ use self::{
     live::{Live, tally::Tally},
     metrics::Metrics,
     server::Shortage,
+    uploads::Uploads,
 };
 
 /// Between attempts to reach a database that is down at start.
@@ -122,6 +125,7 @@ pub async fn run(
     );
     let shortage = Shortage::default();
     let emr = Emr::new(config.emr, &metrics);
+    let uploads = Uploads::new(&config.uploads, &config.data_dir, pool.clone())?;
     let (migrated, is_migrated) = watch::channel(false);
     let stopping = CancellationToken::new();
     let app = App::new(Parts {
@@ -129,6 +133,7 @@ pub async fn run(
         hasher: Hasher::new(),
         groups: live.groups.clone(),
         emr: emr.clone(),
+        uploads: uploads.clone(),
         tally: Tally::default(),
         listener: live.status.clone(),
         shortage: shortage.clone(),
@@ -167,6 +172,7 @@ pub async fn run(
             ended = live.run(&listen, &pool, &zone.rules) => ended,
             () = day::run(pool.clone(), zone.rules.clone()) => Ok(()),
             () = emr.run(pool.clone()) => Ok(()),
+            () = uploads.run() => Ok(()),
         }
     };
     let mut work = pin!(work);

@@ -9,6 +9,7 @@ use crate::db::{
     counts::Counts,
     runs::{Past, Run},
     sources::Source,
+    uploads,
     users::{Account, Role},
 };
 
@@ -31,7 +32,7 @@ pub struct SourceBody<'a> {
     current_update: Option<Date>,
     next_update: Option<Date>,
     datadelivery_status: &'a str,
-    data_upload: Option<&'a str>,
+    data_upload: Option<UploadPath<'a>>,
     status: &'a str,
 }
 
@@ -55,7 +56,7 @@ impl<'a> SourceBody<'a> {
             current_update: source.current_update,
             next_update: source.next_update,
             datadelivery_status: &source.datadelivery_status,
-            data_upload: source.data_upload.as_deref(),
+            data_upload: source.data_upload.as_deref().map(UploadPath),
             status: &source.status,
         }
     }
@@ -269,6 +270,19 @@ impl<'a> RunBody<'a> {
         Self {
             history: Some(history.iter().map(past).collect()),
             ..Self::new(run, zone)
+        }
+    }
+}
+
+/// Where the file of a source is to be had, with its name; texts that name no object as they are.
+struct UploadPath<'a>(&'a str);
+
+impl Serialize for UploadPath<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if uploads::is_reference(self.0) {
+            serializer.collect_str(&format_args!("/api/uploads/{}", self.0))
+        } else {
+            serializer.serialize_str(self.0)
         }
     }
 }

@@ -55,6 +55,14 @@ pub fn parse(input: &Input, mode: Mode) -> Result<Change, Errors> {
     }
 }
 
+/// The field of the file.
+pub const UPLOAD: &str = "data_upload";
+
+/// What is said of a file that contains nothing.
+pub fn empty_file() -> Errors {
+    Errors::of(UPLOAD, "The submitted file is empty.")
+}
+
 const AUTHOR: &str = "created_by";
 
 fn texts(fields: &Fields<'_>, mode: Mode, change: &mut Change, errors: &mut Errors) {
@@ -157,20 +165,19 @@ fn date(value: &Value) -> Result<Date, Vec<String>> {
 
 /// A file travels beside the fields; what stands in the field itself can only say "none".
 fn upload(fields: &Fields<'_>, mode: Mode, change: &mut Change, errors: &mut Errors) {
-    const NAME: &str = "data_upload";
     let empty = Emptiness {
         required: false,
         nullable: true,
         blank: false,
     };
-    match fields.value(NAME, empty).as_deref() {
+    match fields.value(UPLOAD, empty).as_deref() {
         None => {}
         // A browser writes a chosen file, which no socket message can carry, as an empty object.
         Some(Value::Object(file)) if mode.is_socket() && file.is_empty() => {}
         Some(Value::Null) if mode.is_socket() => {}
         Some(Value::Null) => change.data_upload = Some(None),
         Some(_) => errors.add(
-            NAME,
+            UPLOAD,
             vec!["The submitted data was not a file. Check the encoding type on the form.".into()],
         ),
     }

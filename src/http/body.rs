@@ -1,5 +1,5 @@
 //! Bodies: read up to a limit and within a time, then parsed by their type. What a file contains is
-//! read past and kept nowhere.
+//! stored while it arrives, where it is wanted, and else read past.
 
 mod multipart;
 
@@ -7,10 +7,16 @@ use std::{pin::Pin, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
-use warp::http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use warp::http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 
 use super::reply::Problem;
-use crate::forms::{self, Input};
+use crate::{
+    forms::{self, Input},
+    uploads::{self, Failure, Received, Uploads},
+};
 
 /// Longest body that is kept, and longest sum of the names and texts in a form.
 const MAX_BYTES: usize = 1 << 20;
@@ -46,12 +52,8 @@ impl Body {
             let Some(chunks) = self.unless_empty().await else {
                 return Ok(Input::form([]));
             };
-            let sent = headers
-                .get(CONTENT_TYPE)
-                .map(|value| String::from_utf8_lossy(value.as_bytes()))
-                .unwrap_or_default();
-            let kind = sent.split(';').next().unwrap_or_default();
-            match kind.trim().to_ascii_lowercase().as_str() {
+            let (sent, kind) = content_type(headers);
+            match kind.as_str() {
                 "application/json" => parse_json(&collect(chunks).await?),
                 "application/x-www-form-urlencoded" => {
                     Ok(parse_urlencoded(&collect(chunks).await?))
@@ -64,6 +66,40 @@ impl Body {
                         format!("Unsupported media type \"{sent}\" in request."),
                     ))
                 }
+            }
+        })
+        .await
+    }
+
+    /// The same with a file in the form's field of that name, which is in `uploads` then. A file takes
+    /// as long as it needs, while it keeps coming.
+    ///
+    /// # Errors
+    /// Also those of the store.
+    pub async fn with_file(
+        self,
+        headers: &HeaderMap,
+        field: &str,
+        uploads: &Uploads,
+    ) -> Result<(Input, Option<Received>), Problem> {
+        let (sent, kind) = content_type(headers);
+        if kind != "multipart/form-data" {
+            return Ok((self.input(headers).await?, None));
+        }
+        let length = headers.get(CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        if length.is_some_and(|length: u64| length > uploads.max_bytes() + MAX_BYTES as u64) {
+            in_time(async {
+                skip(self.0).await;
+                Ok(())
+            })
+            .await?;
+            return Err(Failure::TooLarge.into());
+        }
+        within(uploads::LONGEST, async {
+            match in_time(async { Ok(self.unless_empty().await) }).await? {
+                Some(chunks) => multipart::read_file(chunks, &sent, field, uploads).await,
+                None => Ok((Input::form([]), None)),
             }
         })
         .await
@@ -87,15 +123,31 @@ impl Body {
     }
 }
 
+/// What is sent, in its own words and in short.
+fn content_type(headers: &HeaderMap) -> (String, String) {
+    let sent = headers
+        .get(CONTENT_TYPE)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        .unwrap_or_default();
+    let kind = sent.split(';').next().unwrap_or_default();
+    let kind = kind.trim().to_ascii_lowercase();
+    (sent, kind)
+}
+
 async fn in_time<T>(read: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-    tokio::time::timeout(PATIENCE, read)
-        .await
-        .unwrap_or_else(|_| {
-            Err(Problem::detail(
-                StatusCode::REQUEST_TIMEOUT,
-                "The body did not arrive in time.",
-            ))
-        })
+    within(PATIENCE, read).await
+}
+
+async fn within<T>(
+    limit: Duration,
+    read: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    tokio::time::timeout(limit, read).await.unwrap_or_else(|_| {
+        Err(Problem::detail(
+            StatusCode::REQUEST_TIMEOUT,
+            "The body did not arrive in time.",
+        ))
+    })
 }
 
 async fn collect(mut chunks: Chunks) -> Result<Bytes, Problem> {

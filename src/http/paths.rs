@@ -27,6 +27,8 @@ pub const PATHS: &[&str] = &[
     "/api/activate-source/<id>/",
     "/api/deactivate-source/<id>/",
     "/api/reactivate-source/<id>/",
+    "/api/uploads/<id>/",
+    "/api/uploads/<id>/<id>/",
     "/api/pipeline-runs/",
     "/api/pipeline-runs/<id>/",
     "/api/pipeline-runs/<id>/cancel/",

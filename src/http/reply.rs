@@ -12,7 +12,9 @@ use warp::{
     },
 };
 
-use crate::{auth::Refused, error::Error, forms::Errors, limits::TooMany, request};
+use crate::{
+    auth::Refused, error::Error, forms::Errors, limits::TooMany, request, uploads::Failure,
+};
 
 pub use warp::reply::Response;
 
@@ -36,8 +38,19 @@ pub enum Problem {
     },
     /// Not now: there was too much of it.
     TooMany(TooMany),
+    /// A file could not be stored or fetched.
+    Upload(Failure),
     /// Not the client's fault.
     Failed(Error),
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Database(error) => Self::Failed(error),
+            other => Self::Upload(other),
+        }
+    }
 }
 
 impl From<TooMany> for Problem {
@@ -95,6 +108,7 @@ impl Problem {
                 response
             }
             Self::TooMany(many) => too_many(&many.to_string(), many),
+            Self::Upload(failure) => upload(&failure),
             Self::Failed(error) => failed(&error),
         }
     }
@@ -182,6 +196,37 @@ fn failed(error: &Error) -> Response {
         tracing::error!(%error, %status, "request failed");
     } else {
         tracing::debug!(%error, %status, "request refused");
+    }
+    let mut response = detail(status, text);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, RETRY.as_secs().into());
+    }
+    response
+}
+
+/// Every failure of an upload, once.
+fn upload(failure: &Failure) -> Response {
+    let (status, text) = match failure {
+        Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The file is too large."),
+        Failure::NotFound => (StatusCode::NOT_FOUND, "Not found."),
+        Failure::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many files are being uploaded at the moment.",
+        ),
+        Failure::Unavailable(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The store of uploaded files is not available at the moment.",
+        ),
+        Failure::Full(_) => (
+            StatusCode::INSUFFICIENT_STORAGE,
+            "The store of uploaded files has no space left.",
+        ),
+        Failure::Database(error) => return failed(error),
+    };
+    if status.is_server_error() {
+        tracing::error!(%failure, %status, "an upload failed");
     }
     let mut response = detail(status, text);
     if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -19,6 +19,7 @@ use crate::{
     },
     forms::source::{self, Mode},
     live::writes,
+    uploads::Received,
     wire::{self, CardBody, SourceBody},
 };
 
@@ -37,9 +38,13 @@ pub(super) async fn library(app: &App) -> Result<Response, Problem> {
 
 /// Adds a source. Here and below, `by` is the name of who asks for it.
 pub(super) async fn add(app: &App, by: &str, request: Request) -> Result<Response, Problem> {
-    let input = request.body.input(&request.headers).await?;
-    let change = source::parse(&input, Mode::Add)?;
-    let added = writes::insert(app, &change, by).await?;
+    let (change, file) = asked(app, request, Mode::Add).await?;
+    let file = file.map(Received::keep);
+    let added = writes::insert(app, &change, by).await.map(Some);
+    if let Some(file) = &file {
+        app.uploads.settle(file, &added).await;
+    }
+    let added = added?.expect("an insert that succeeds has a row");
     Ok(reply::json(StatusCode::CREATED, &body(app, &added)))
 }
 
@@ -54,12 +59,8 @@ pub(super) async fn update(
         Method::PATCH => Mode::Patch,
         _ => Mode::Replace,
     };
-    let change = match request.body.input(&request.headers).await {
-        Ok(input) => source::parse(&input, mode).map_err(Problem::from),
-        Err(problem) => Err(problem),
-    };
-    let change = match change {
-        Ok(change) => change,
+    let (change, file) = match asked(app, request, mode).await {
+        Ok(asked) => asked,
         // That there is nothing to change matters more than what is wrong with the change.
         Err(problem) => {
             let found =
@@ -67,13 +68,21 @@ pub(super) async fn update(
             return Err(if found.is_some() { problem } else { NOT_FOUND });
         }
     };
-    let updated = change_one(app, by, id, &change).await?;
+    let file = file.map(Received::keep);
+    let updated = writes::update(app, id, &change, by).await;
+    match &file {
+        Some(file) => app.uploads.settle(file, &updated).await,
+        None if change.data_upload.is_some() => app.uploads.nudge(),
+        None => {}
+    }
+    let updated = updated?.ok_or(NOT_FOUND)?;
     Ok(reply::json(StatusCode::OK, &body(app, &updated)))
 }
 
 /// Removes a source.
 pub(super) async fn delete(app: &App, by: &str, id: Uuid) -> Result<Response, Problem> {
     if writes::delete(app, id, by).await? {
+        app.uploads.nudge();
         Ok(reply::empty())
     } else {
         Err(Problem::detail(
@@ -106,6 +115,26 @@ pub(super) async fn set_status(
 }
 
 const NOT_FOUND: Problem = Problem::Error(StatusCode::NOT_FOUND, "Source not found");
+
+/// The change that a request asks for, and the file that came with it.
+async fn asked(
+    app: &App,
+    request: Request,
+    mode: Mode,
+) -> Result<(Change, Option<Received>), Problem> {
+    let (input, file) = request
+        .body
+        .with_file(&request.headers, source::UPLOAD, &app.uploads)
+        .await?;
+    let mut change = source::parse(&input, mode)?;
+    if let Some(file) = &file {
+        if file.is_empty() {
+            return Err(source::empty_file().into());
+        }
+        change.data_upload = Some(Some(file.reference()));
+    }
+    Ok((change, file))
+}
 
 async fn change_one(app: &App, by: &str, id: Uuid, change: &Change) -> Result<Source, Problem> {
     writes::update(app, id, change, by).await?.ok_or(NOT_FOUND)

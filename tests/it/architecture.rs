@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// A module, and what of the crate its files must not name.
-const FORBIDDEN: [(&str, &[&str]); 20] = [
+const FORBIDDEN: [(&str, &[&str]); 21] = [
     (
         "metrics",
         &[
@@ -154,6 +154,12 @@ const FORBIDDEN: [(&str, &[&str]); 20] = [
         "emr",
         &[
             "app", "auth", "http", "live", "ws", "wire", "server", "forms", "cli",
+        ],
+    ),
+    (
+        "uploads",
+        &[
+            "emr", "app", "auth", "http", "live", "ws", "wire", "server", "forms", "cli",
         ],
     ),
     ("cli", &["app", "http", "live", "ws", "server"]),

@@ -5,7 +5,7 @@ mod fake;
 mod following;
 mod interface;
 mod missing;
-mod moto;
+pub mod moto;
 mod submitting;
 
 use serde_json::{Value, json};

@@ -50,4 +50,5 @@ mod sockets;
 mod sql;
 mod strangers;
 mod tls;
+mod uploads;
 mod users;

@@ -124,6 +124,8 @@ async fn bad_settings_stop_the_start_with_one_line_that_names_the_variable() {
         ("PIPELINE_STEPS", "qc,$(id)"),
         ("S3_PATH", "s3://bucket; id"),
         ("EMR_POLL", "now"),
+        ("UPLOADS_URL", "ftp://user:geheim@files"),
+        ("MAX_UPLOAD_MIB", "0"),
     ] {
         let mut command = program(&["serve"]);
         command.env(good.0, good.1).env(variable, value);

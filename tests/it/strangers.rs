@@ -53,6 +53,8 @@ const DOORS: &[(&str, Door)] = &[
     ("/api/activate-source/<id>/", Door::SignedIn),
     ("/api/deactivate-source/<id>/", Door::SignedIn),
     ("/api/reactivate-source/<id>/", Door::SignedIn),
+    ("/api/uploads/<id>/", Door::SignedIn),
+    ("/api/uploads/<id>/<id>/", Door::SignedIn),
     ("/api/pipeline-runs/", Door::SignedIn),
     ("/api/pipeline-runs/<id>/", Door::SignedIn),
     ("/api/pipeline-runs/<id>/cancel/", Door::SignedIn),

@@ -1,4 +1,5 @@
-//! Forms with files (RFC 7578). The texts are kept, within limits; what a file contains is read past.
+//! Forms with files (RFC 7578). The texts are kept, within limits; a file that is wanted goes on into
+//! the store piece by piece, and what others contain is read past.
 
 use std::{
     fmt,
@@ -13,10 +14,17 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
-use multer::{Constraints, Multipart, SizeLimit};
+use multer::{Constraints, Field, Multipart, SizeLimit};
 
-use super::{Chunks, MAX_BYTES, broken_off, collect, malformed, too_large};
-use crate::{forms::Input, http::reply::Problem};
+use super::{
+    Chunks, MAX_BYTES, MAX_SKIPPED_BYTES, MIN_SKIPPED_BYTES, broken_off, collect, in_time,
+    malformed, too_large,
+};
+use crate::{
+    forms::Input,
+    http::reply::Problem,
+    uploads::{Received, Uploads},
+};
 
 /// Longest form with files.
 const MAX_UPLOAD_BYTES: u64 = 64 << 20;
@@ -28,6 +36,30 @@ const MAX_FIELDS: usize = 1000;
 
 /// The fields of a form.
 pub(super) async fn read(chunks: Chunks, content_type: &str) -> Result<Input, Problem> {
+    let (input, _) = read_parts(chunks, content_type, MAX_UPLOAD_BYTES, None).await?;
+    Ok(input)
+}
+
+/// The fields of a form, and the file in the field of that name.
+pub(super) async fn read_file(
+    chunks: Chunks,
+    content_type: &str,
+    field: &str,
+    uploads: &Uploads,
+) -> Result<(Input, Option<Received>), Problem> {
+    let longest = uploads.max_bytes() + MAX_UPLOAD_BYTES;
+    read_parts(chunks, content_type, longest, Some((field, uploads))).await
+}
+
+/// The field of a file that is wanted, and where it goes.
+type Wanted<'a> = Option<(&'a str, &'a Uploads)>;
+
+async fn read_parts(
+    chunks: Chunks,
+    content_type: &str,
+    longest: u64,
+    wanted: Wanted<'_>,
+) -> Result<(Input, Option<Received>), Problem> {
     let boundary = match multer::parse_boundary(content_type) {
         Ok(boundary) => boundary,
         Err(why) => {
@@ -36,48 +68,97 @@ pub(super) async fn read(chunks: Chunks, content_type: &str) -> Result<Input, Pr
         }
     };
     let pace = Arc::new(Pace::default());
-    let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(MAX_UPLOAD_BYTES));
+    let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(longest));
     let paced = Paced {
         chunks,
         pace: Arc::clone(&pace),
     };
     let parts = Multipart::with_constraints(paced, boundary, limits);
-    let mut fields = pin!(fields(parts, &pace));
+    let mut fields = pin!(fields(parts, &pace, wanted));
     let fields = poll_fn(|cx| {
         pace.may_take.store(true, Relaxed);
         fields.as_mut().poll(cx)
     });
-    Ok(Input::form(fields.await.map_err(problem)?))
+    let (fields, file) = fields.await?;
+    Ok((Input::form(fields), file))
 }
 
 async fn fields(
     mut parts: Multipart<'_>,
     pace: &Pace,
-) -> Result<Vec<(String, String)>, multer::Error> {
+    wanted: Wanted<'_>,
+) -> Result<(Vec<(String, String)>, Option<Received>), Problem> {
     let mut fields = Vec::new();
+    let mut file = None;
     let mut kept = 0;
-    while let Some(mut part) = parts.next_field().await? {
+    while let Some(mut part) = in_time(async { parts.next_field().await.map_err(problem) }).await? {
         pace.parsed();
+        if let Some((field, uploads)) = wanted
+            && part.name() == Some(field)
+            && let Some(name) = part.file_name()
+        {
+            // A form says so where no file was chosen.
+            if !name.is_empty() {
+                let name = name.to_owned();
+                file = Some(store(&mut part, &name, pace, uploads).await?);
+            }
+            continue;
+        }
         let mut text = part.file_name().is_none().then(BytesMut::new);
         let name = part.name().map(ToOwned::to_owned);
         kept += name.as_ref().map_or(0, String::len);
-        while let Some(chunk) = part.chunk().await? {
-            pace.parsed();
+        while let Some(chunk) = next(&mut part, pace).await? {
             let Some(text) = &mut text else { continue };
             kept += chunk.len();
             if kept > MAX_BYTES {
-                return Err(TooLarge.into());
+                return Err(too_large());
             }
             text.extend_from_slice(&chunk);
         }
         if let (Some(text), Some(name)) = (text, name) {
             if fields.len() == MAX_FIELDS || kept > MAX_BYTES {
-                return Err(TooLarge.into());
+                return Err(too_large());
             }
             fields.push((name, String::from_utf8_lossy(&text).into_owned()));
         }
     }
-    Ok(fields)
+    if let (Some((field, _)), Some(_)) = (wanted, &file) {
+        // Of a text and a file in one field the file counts.
+        fields.retain(|(name, _)| name != field);
+    }
+    Ok((fields, file))
+}
+
+async fn next(part: &mut Field<'_>, pace: &Pace) -> Result<Option<Bytes>, Problem> {
+    let chunk = in_time(async { part.chunk().await.map_err(problem) }).await?;
+    pace.parsed();
+    Ok(chunk)
+}
+
+/// Stores a file. When that fails, some more of it is read past, so that its sender hears of it.
+async fn store(
+    part: &mut Field<'_>,
+    name: &str,
+    pace: &Pace,
+    uploads: &Uploads,
+) -> Result<Received, Problem> {
+    let receive = async {
+        let mut file = uploads.receive(name).await?;
+        while let Some(chunk) = next(part, pace).await? {
+            file.write(chunk).await?;
+        }
+        Ok(file.finish().await?)
+    };
+    let received = receive.await;
+    if let Err(Problem::Upload(_) | Problem::Failed(_)) = &received {
+        let mut skipped = 0;
+        while skipped < MAX_SKIPPED_BYTES
+            && let Ok(Some(chunk)) = next(part, pace).await
+        {
+            skipped += chunk.len().max(MIN_SKIPPED_BYTES);
+        }
+    }
+    received
 }
 
 /// How fast the parser may take chunks. Left to itself it takes whatever is ready, and keeps what it
@@ -132,12 +213,6 @@ impl fmt::Display for TooLarge {
 }
 
 impl std::error::Error for TooLarge {}
-
-impl From<TooLarge> for multer::Error {
-    fn from(too_large: TooLarge) -> Self {
-        Self::StreamReadFailed(too_large.into())
-    }
-}
 
 fn problem(error: multer::Error) -> Problem {
     match error {

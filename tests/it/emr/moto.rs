@@ -16,13 +16,13 @@ use crate::{
 };
 
 /// A running moto; killed when dropped.
-struct Moto {
-    base: String,
+pub struct Moto {
+    pub base: String,
     _child: Child,
 }
 
 impl Moto {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
         assert!(
             python.exists(),

@@ -1,0 +1,388 @@
+//! Files that people send with a source: streamed into the store, out of it, and removed when no
+//! source names them any more. What is stored is noted in the table first, so that nothing is lost
+//! track of. Knows no request and no source's fields.
+
+mod https;
+mod name;
+mod place;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use object_store::{ObjectStoreExt, buffered::BufWriter, path::Path};
+use tokio::{
+    io::AsyncWriteExt,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time,
+};
+use uuid::Uuid;
+
+use self::place::Place;
+use crate::{
+    config,
+    db::{
+        self, Pool,
+        uploads::{self, Upload},
+    },
+    error::{Error, Result},
+};
+
+/// Longest time that a file may take to arrive.
+pub const LONGEST: Duration = Duration::from_mins(30);
+/// From when on a file that never got a source has been given up; much longer than [`LONGEST`].
+const GRACE: Duration = Duration::from_hours(2);
+/// How long a server may take to remove what it has claimed, before another may try.
+const LEASE: Duration = Duration::from_mins(5);
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How many files may arrive at a time.
+const AT_ONCE: usize = 16;
+/// What is kept of a file that arrives, at most twice. S3 takes no smaller parts.
+const PART_BYTES: usize = 5 << 20;
+
+/// The store of uploads. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Uploads(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    place: Place,
+    pool: Pool,
+    /// Longest file.
+    max_bytes: u64,
+    arriving: Arc<Semaphore>,
+    orphaned: Notify,
+}
+
+/// Why a file was not stored or fetched.
+#[derive(Debug)]
+pub enum Failure {
+    /// It is longer than files may be.
+    TooLarge,
+    /// Too many others arrive.
+    Busy,
+    /// The store has no such object.
+    NotFound,
+    /// The store cannot be reached, or refuses.
+    Unavailable(String),
+    /// The store has no space left.
+    Full(String),
+    /// The database failed.
+    Database(Error),
+}
+
+/// A file that is to be sent.
+pub struct Fetched {
+    /// In bytes.
+    pub size: u64,
+    /// What it contains.
+    pub chunks: BoxStream<'static, object_store::Result<Bytes>>,
+}
+
+impl Uploads {
+    /// Nothing is opened before it is needed.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the address of the store lacks something.
+    pub fn new(settings: &config::Uploads, beside: &std::path::Path, pool: Pool) -> Result<Self> {
+        let place = Place::new(settings.uploads_url.as_ref(), beside)?;
+        Ok(Self(Arc::new(Parts {
+            place,
+            pool,
+            max_bytes: settings.max_upload_mib << 20,
+            arriving: Arc::new(Semaphore::new(AT_ONCE)),
+            orphaned: Notify::new(),
+        })))
+    }
+
+    /// Longest file, in bytes.
+    pub fn max_bytes(&self) -> u64 {
+        self.0.max_bytes
+    }
+
+    /// Begins to store a file under a fresh key. `sent_name` is what its sender calls it.
+    pub async fn receive(&self, sent_name: &str) -> Result<Receiving, Failure> {
+        let arriving = self.0.arriving.clone().try_acquire_owned();
+        let arriving = arriving.map_err(|_| Failure::Busy)?;
+        let store = self.0.place.open()?;
+        let upload = Upload {
+            key: Uuid::new_v4(),
+            name: name::clean(sent_name),
+        };
+        db::in_time(async { uploads::announce(&*self.0.pool.client().await?, &upload).await })
+            .await
+            .map_err(Failure::Database)?;
+        let writer = BufWriter::with_capacity(store, path(upload.key), PART_BYTES);
+        Ok(Receiving {
+            writer: Some(writer.with_max_concurrency(1)),
+            file: Received {
+                upload,
+                size: 0,
+                unwanted: Some(self.clone()),
+            },
+            _arriving: arriving,
+        })
+    }
+
+    /// The file of that name, if a source names it.
+    pub async fn find(&self, key: Uuid) -> Result<Option<Upload>> {
+        db::in_time(async { uploads::find(&*self.0.pool.client().await?, key).await }).await
+    }
+
+    /// What it contains.
+    pub async fn fetch(&self, upload: &Upload) -> Result<Fetched, Failure> {
+        let found = self.0.place.open()?.get(&path(upload.key)).await?;
+        Ok(Fetched {
+            size: found.meta.size,
+            chunks: found.into_stream(),
+        })
+    }
+
+    /// Notes how the write went that was to make a source name the file.
+    pub async fn settle<T>(&self, upload: &Upload, written: &Result<Option<T>>) {
+        let settled = match written {
+            Ok(Some(_)) => {
+                self.nudge();
+                let attach =
+                    async { uploads::attach(&*self.0.pool.client().await?, upload.key).await };
+                db::in_time(attach).await.map_err(Failure::Database)
+            }
+            Ok(None) | Err(Error::Value(_) | Error::Constraint(_) | Error::Full(_)) => {
+                self.remove(upload.key).await
+            }
+            // It may have been written all the same; later that will be seen.
+            Err(_) => Ok(()),
+        };
+        if let Err(why) = settled {
+            tracing::debug!(%why, key = %upload.key, "an upload is left to the sweep");
+        }
+    }
+
+    /// Lets this server look for orphans now.
+    pub fn nudge(&self) {
+        self.0.orphaned.notify_one();
+    }
+
+    /// Removes orphans for ever. Of several servers each removes others.
+    pub async fn run(&self) {
+        loop {
+            match self.sweep().await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, "uploads were removed that no source names"),
+                Err(error) => tracing::debug!(%error, "orphaned uploads could not be looked for"),
+            }
+            let _ = time::timeout(SWEEP_EVERY, self.0.orphaned.notified()).await;
+        }
+    }
+
+    async fn sweep(&self) -> Result<usize> {
+        let orphans = db::in_time(async {
+            uploads::claim_orphans(&*self.0.pool.client().await?, GRACE, LEASE).await
+        })
+        .await?;
+        let mut removed = 0;
+        for key in orphans {
+            match self.remove(key).await {
+                Ok(()) => removed += 1,
+                Err(why) => tracing::warn!(%why, %key, "an upload could not be removed"),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes an object, then its row.
+    async fn remove(&self, key: Uuid) -> Result<(), Failure> {
+        match self.0.place.open()?.delete(&path(key)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.0.place.remove_staged(key).await;
+        db::in_time(async { uploads::forget(&*self.0.pool.client().await?, key).await })
+            .await
+            .map_err(Failure::Database)
+    }
+}
+
+/// A file that arrives. Dropped before it is whole, it goes again.
+pub struct Receiving {
+    writer: Option<BufWriter>,
+    file: Received,
+    _arriving: OwnedSemaphorePermit,
+}
+
+impl Receiving {
+    /// Takes the next piece.
+    pub async fn write(&mut self, piece: Bytes) -> Result<(), Failure> {
+        let unwanted = self.file.unwanted.as_ref();
+        let uploads = unwanted.expect("it is nobody's yet");
+        self.file.size += piece.len() as u64;
+        if self.file.size > uploads.0.max_bytes {
+            return Err(Failure::TooLarge);
+        }
+        let writer = self.writer.as_mut().expect("it is open until it is whole");
+        Ok(writer.put(piece).await?)
+    }
+
+    /// Completes it. Whether a store that fails now, or that nobody waits for any more, has completed
+    /// it is not known; so that is left to the sweep.
+    pub async fn finish(mut self) -> Result<Received, Failure> {
+        let writer = self.writer.take();
+        let mut writer = writer.expect("it is open until it is whole");
+        let unwanted = self.file.unwanted.take();
+        writer.shutdown().await.map_err(|error| sorted(&error))?;
+        Ok(Received {
+            upload: self.file.upload.clone(),
+            size: self.file.size,
+            unwanted,
+        })
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        let (Some(mut writer), Some(uploads)) = (self.writer.take(), self.file.unwanted.take())
+        else {
+            return;
+        };
+        let key = self.file.upload.key;
+        in_background(async move {
+            if let Err(error) = writer.abort().await {
+                tracing::debug!(%error, %key, "an upload could not be broken off");
+            }
+            uploads.discard(key).await;
+        });
+    }
+}
+
+/// A file that is stored, and goes again when it is dropped before it is kept.
+pub struct Received {
+    upload: Upload,
+    size: u64,
+    /// Whence it goes.
+    unwanted: Option<Uploads>,
+}
+
+impl Received {
+    /// Whether it contains nothing.
+    pub fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
+    /// What stands in the source that has it.
+    pub fn reference(&self) -> String {
+        self.upload.reference()
+    }
+
+    /// From here on it stays while a source names it, or may be about to.
+    pub fn keep(mut self) -> Upload {
+        self.unwanted = None;
+        self.upload.clone()
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if let Some(uploads) = self.unwanted.take() {
+            let key = self.upload.key;
+            in_background(async move { uploads.discard(key).await });
+        }
+    }
+}
+
+impl Uploads {
+    async fn discard(&self, key: Uuid) {
+        if let Err(why) = self.remove(key).await {
+            tracing::debug!(%why, %key, "an upload is left to the sweep");
+        }
+    }
+}
+
+fn in_background(work: impl Future<Output = ()> + Send + 'static) {
+    // Without a runtime the program is ending; the sweep of its next life does it.
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(work);
+    }
+}
+
+fn path(key: Uuid) -> Path {
+    Path::from(key.to_string())
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooLarge => f.write_str("the file is too large"),
+            Self::Busy => f.write_str("too many files arrive at a time"),
+            Self::NotFound => f.write_str("there is no such object"),
+            Self::Unavailable(why) => write!(f, "the store of uploads is not available: {why}"),
+            Self::Full(why) => write!(f, "the store of uploads has no space left: {why}"),
+            Self::Database(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<object_store::Error> for Failure {
+    fn from(error: object_store::Error) -> Self {
+        match error {
+            object_store::Error::NotFound { .. } => Self::NotFound,
+            other => sorted(&other),
+        }
+    }
+}
+
+/// Looks through the causes for a disk that is full.
+fn sorted(error: &(dyn std::error::Error + 'static)) -> Failure {
+    use std::io::{
+        self,
+        ErrorKind::{QuotaExceeded, StorageFull},
+    };
+
+    let mut causes = std::iter::successors(Some(error), |error| {
+        // What an I/O error wraps is not its source, but the same.
+        match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        }
+    });
+    let is_full = causes.any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(StorageFull | QuotaExceeded))
+    });
+    if is_full {
+        Failure::Full(error.to_string())
+    } else {
+        Failure::Unavailable(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_a_store_that_is_away() {
+        let of = |kind| {
+            let error = object_store::Error::Generic {
+                store: "disk",
+                source: Box::new(io::Error::from(kind)),
+            };
+            Failure::from(error)
+        };
+        assert!(matches!(of(io::ErrorKind::StorageFull), Failure::Full(_)));
+        assert!(matches!(of(io::ErrorKind::QuotaExceeded), Failure::Full(_)));
+        assert!(matches!(
+            of(io::ErrorKind::ConnectionRefused),
+            Failure::Unavailable(_)
+        ));
+        let wrapped = io::Error::other(object_store::Error::Generic {
+            store: "disk",
+            source: Box::new(io::Error::from(io::ErrorKind::StorageFull)),
+        });
+        assert!(matches!(sorted(&wrapped), Failure::Full(_)));
+    }
+}

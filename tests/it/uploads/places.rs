@@ -1,0 +1,178 @@
+//! The other places for uploads, and how much of a large file is in memory on its way.
+
+use std::fs;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{ADD, ANN, END, FORM, Store, add, head, noted, send, update_path};
+use crate::{
+    client::Http,
+    emr::moto::Moto,
+    postgres::TestDatabase,
+    program::{Running, program},
+    server::{ORIGIN, SOON, TestServer, database, eventually},
+};
+
+/// The program storing files somewhere, and somebody who may edit.
+async fn serve(database: &TestDatabase, variables: &[(&str, &str)]) -> (Running, Http) {
+    let mut command = program(&["serve", "--bind", "127.0.0.1:0"]);
+    command.env("DATABASE_URL", &database.url);
+    command.env("RATE_LIMITS", "off");
+    command.envs(variables.iter().copied());
+    let mut server = Running::start(command);
+    let mut visitor = Http::new(&server.line("listening on ").await).on_page(ORIGIN);
+    eventually("the server is ready", async || {
+        visitor.get("/readyz").send().await.status == 200
+    })
+    .await;
+    let password = "Correct-horse-7";
+    let account = json!({
+        "username": "editor", "email": "", "password": password, "confirm_password": password,
+    });
+    visitor.post("/api/register/").json(&account).send().await;
+    let login = json!({ "username": "editor", "password": password });
+    assert_eq!(
+        visitor.post("/api/login/").json(&login).send().await.status,
+        200
+    );
+    (server, visitor)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_of_a_compatible_store_takes_files_gives_them_and_forgets_them() {
+    let moto = Moto::start().await;
+    let mut bucket = Http::new(&moto.base);
+    assert_eq!(bucket.call("PUT", "/files").send().await.status, 200);
+    let database = database().await;
+    let variables = [
+        ("UPLOADS_URL", "s3://files/up"),
+        ("AWS_ENDPOINT_URL_S3", moto.base.as_str()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIATEST"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    let (_server, mut editor) = serve(&database, &variables).await;
+    let objects = async || {
+        let list = Http::new(&moto.base).get("/files?list-type=2").send().await;
+        list.text().matches("<Key>up/").count()
+    };
+    // One that goes in one piece, and one in several.
+    let large: Vec<u8> = (0..12_u32 << 20).map(|n| (n % 251) as u8).collect();
+    for content in [&b"a,b\n"[..], &large] {
+        let source = add(&mut editor, ("a.csv", content)).await;
+        let path = source["data_upload"].as_str().unwrap().to_owned();
+        assert_eq!(objects().await, 1);
+        let file = editor.get(&path).send().await;
+        assert_eq!(
+            file.header("content-length"),
+            Some(&*content.len().to_string())
+        );
+        assert!(file.body == content, "what was sent comes back");
+        let update = update_path(&source);
+        let answer = send(
+            &mut editor,
+            ("PATCH", &update),
+            &[("country", "")],
+            ("b.csv", b"1"),
+        );
+        assert_eq!(answer.await.status, 400);
+        let dba = database.connect().await;
+        let gone = "update sources set data_upload = null where data_upload is not null";
+        assert_eq!(dba.execute(gone, &[]).await.unwrap(), 1);
+        assert_eq!(editor.get(&path).send().await.status, 404);
+        // Any removal lets the server look at once; this one has no file.
+        let cleared = editor
+            .call("PATCH", &update)
+            .json(&json!({"data_upload": null}));
+        assert_eq!(cleared.send().await.status, 200);
+        eventually("the bucket is empty", async || {
+            objects().await == 0 && noted(&database).await == 0
+        })
+        .await;
+    }
+    drop(moto);
+    let answer = send(&mut editor, ADD, ANN, ("a.csv", b"1")).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    let sources = editor.get("/api/read-source/").send().await.json();
+    assert_eq!(
+        sources.as_array().unwrap().len(),
+        2,
+        "none was added without its file"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_keeps_files_as_well() {
+    let database = database().await;
+    let server = TestServer::on(&database.url, &["--uploads-url", "memory://"]).await;
+    let mut editor = server.visitor("editor").await;
+    let source = add(&mut editor, ("a.csv", b"1")).await;
+    let path = source["data_upload"].as_str().unwrap();
+    assert_eq!(editor.get(path).send().await.body, b"1");
+}
+
+/// Of each file.
+const SIZE: usize = 200 << 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_200_mb_little_is_in_memory_either_way() {
+    let (database, store) = (database().await, Store::new());
+    let (server, editor) = serve(&database, &[("UPLOADS_URL", &store.url())]).await;
+    let most = || {
+        let status = format!("/proc/{}/status", server.child.id().expect("it runs"));
+        let status = fs::read_to_string(status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.unwrap().trim().trim_end_matches(" kB");
+        kibibytes.parse::<usize>().unwrap() << 10
+    };
+    let before = most();
+    let head = head(ANN, "large.bin");
+    let mut request = format!(
+        "POST /api/add-source/ HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\
+         Content-Type: {FORM}\r\nContent-Length: {}\r\n",
+        head.len() + SIZE + END.len()
+    );
+    let mut cookies = String::new();
+    for (name, value) in editor.headers() {
+        cookies += &format!("{name}: {value}\r\n");
+    }
+    request += &cookies;
+    request += "\r\n";
+    let mut wire = editor.address().connect().await.unwrap();
+    wire.write_all(request.as_bytes()).await.unwrap();
+    wire.write_all(&head).await.unwrap();
+    let piece = vec![7; 1 << 20];
+    for _ in 0..SIZE >> 20 {
+        wire.write_all(&piece).await.unwrap();
+    }
+    wire.write_all(END).await.unwrap();
+    let mut answer = String::new();
+    let read = tokio::time::timeout(4 * SOON, wire.read_to_string(&mut answer));
+    read.await.expect("an answer comes").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    let path = answer.split("\"data_upload\": \"").nth(1);
+    let path = path
+        .or_else(|| answer.split("\"data_upload\":\"").nth(1))
+        .unwrap();
+    let path = path.split('"').next().unwrap();
+
+    let mut wire = editor.address().connect().await.unwrap();
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{cookies}\r\n");
+    wire.write_all(request.as_bytes()).await.unwrap();
+    let (mut read, mut sevens, mut buffer) = (0, 0, vec![0; 1 << 20]);
+    loop {
+        let count = wire.read(&mut buffer).await.unwrap();
+        if count == 0 {
+            break;
+        }
+        read += count;
+        sevens += buffer[..count].iter().filter(|byte| **byte == 7).count();
+    }
+    assert_eq!(sevens, SIZE, "of {read} bytes");
+    let more = most() - before;
+    assert!(more < 64 << 20, "{} MiB more than before", more >> 20);
+    println!("{} MiB more than before", more >> 20);
+}
