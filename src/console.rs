@@ -27,12 +27,14 @@ macro_rules! files {
 /// All but the page itself.
 pub const FILES: &[File] = files![
     "style.css" "text/css; charset=utf-8",
+    "docs.css" "text/css; charset=utf-8",
     "icon.svg" "image/svg+xml",
     "main.js" SCRIPT,
     "activity.js" SCRIPT,
     "api.js" SCRIPT,
     "chart.js" SCRIPT,
     "dialog.js" SCRIPT,
+    "docs.js" SCRIPT,
     "enter.js" SCRIPT,
     "filters.js" SCRIPT,
     "form.js" SCRIPT,
@@ -70,10 +72,19 @@ pub static BUILD: LazyLock<String> = LazyLock::new(|| {
     format!("{:016x}", u64::from_be_bytes(*first))
 });
 
+/// The script of the page that shows what is written about the API.
+const DOCS: &str = "docs.js";
+
+/// That page.
+pub static DOCS_PAGE: LazyLock<String> =
+    LazyLock::new(|| include_str!("console/docs.html").replace("{build}", &BUILD));
+
 /// The page. It names the files of this build, all scripts among them: a browser that has to read one
 /// to hear of the next fetches them one after the other.
 pub static PAGE: LazyLock<String> = LazyLock::new(|| {
-    let scripts = FILES.iter().filter(|file| file.kind == SCRIPT);
+    let scripts = FILES
+        .iter()
+        .filter(|file| file.kind == SCRIPT && file.name != DOCS);
     let modules: Vec<String> = scripts
         .map(|file| {
             let name = file.name;

@@ -4,6 +4,7 @@
 mod accounts;
 pub mod body;
 pub mod cors;
+mod documents;
 mod exchange;
 mod headers;
 mod health;
@@ -144,6 +145,8 @@ enum Endpoint {
     Add,
     Read,
     Library,
+    OpenApi,
+    AsyncApi,
     Update(Uuid),
     Delete(Uuid),
     Activate(Uuid),
@@ -182,6 +185,8 @@ impl Endpoint {
                 "users" => Self::Users,
                 "pipeline-runs" => Self::Runs,
                 "health" => Self::Health,
+                "openapi.json" => Self::OpenApi,
+                "asyncapi.yaml" => Self::AsyncApi,
                 _ => return None,
             },
             Some(("pipeline-runs", run)) => match run.strip_suffix("/cancel") {
@@ -229,6 +234,8 @@ impl Endpoint {
             ],
             Self::Read
             | Self::Library
+            | Self::OpenApi
+            | Self::AsyncApi
             | Self::Me
             | Self::Users
             | Self::Runs
@@ -254,6 +261,8 @@ impl Endpoint {
             | Self::Password
             | Self::Read
             | Self::Library
+            | Self::OpenApi
+            | Self::AsyncApi
             | Self::Me
             | Self::Runs
             | Self::Run(_)
@@ -376,6 +385,8 @@ async fn answer(
         Endpoint::Add => sources::add(app, by, request).await,
         Endpoint::Read => sources::read(app).await,
         Endpoint::Library => sources::library(app).await,
+        Endpoint::OpenApi => Ok(documents::openapi()),
+        Endpoint::AsyncApi => Ok(documents::asyncapi()),
         Endpoint::Update(id) => sources::update(app, by, id, request).await,
         Endpoint::Delete(id) => sources::delete(app, by, id).await,
         Endpoint::Activate(id) => sources::set_status(app, by, id, "active", "activated").await,

@@ -2,6 +2,10 @@
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Serialize, Serializer};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+};
 use uuid::Uuid;
 
 use crate::db::{
@@ -14,7 +18,8 @@ use crate::db::{
 };
 
 /// A source as clients see it, in the order of keys they know; serialises to one object.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Source)]
 pub struct SourceBody<'a> {
     id: Uuid,
     next_status: &'a str,
@@ -28,10 +33,14 @@ pub struct SourceBody<'a> {
     scope_of_subscription: &'a str,
     data_type: &'a str,
     granularity: &'a str,
+    #[schema(required)]
     end_date: Option<Date>,
+    #[schema(required)]
     current_update: Option<Date>,
+    #[schema(required)]
     next_update: Option<Date>,
     datadelivery_status: &'a str,
+    #[schema(required, value_type = Option<String>)]
     data_upload: Option<UploadPath<'a>>,
     status: &'a str,
 }
@@ -63,7 +72,8 @@ impl<'a> SourceBody<'a> {
 }
 
 /// A source as the answers to `activate` and its like show it: fewer keys, and `title`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Card)]
 pub struct CardBody<'a> {
     id: Uuid,
     title: &'a str,
@@ -73,8 +83,11 @@ pub struct CardBody<'a> {
     scope_of_subscription: &'a str,
     data_type: &'a str,
     granularity: &'a str,
+    #[schema(required)]
     end_date: Option<Date>,
+    #[schema(required)]
     current_update: Option<Date>,
+    #[schema(required)]
     next_update: Option<Date>,
     created_by: &'a str,
     datadelivery_status: &'a str,
@@ -103,7 +116,8 @@ impl<'a> From<&'a Source> for CardBody<'a> {
 }
 
 /// A user as those see it who manage users.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub struct UserBody<'a> {
     id: Uuid,
     username: &'a str,
@@ -111,6 +125,7 @@ pub struct UserBody<'a> {
     role: Role,
     is_active: bool,
     created_at: LocalTime<'a>,
+    #[schema(required)]
     last_login_at: Option<LocalTime<'a>>,
 }
 
@@ -161,7 +176,7 @@ impl<'a> ChangeBody<'a> {
 }
 
 /// One of the three sections of the Data Library.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Section {
     #[serde(rename = "section")]
     name: &'static str,
@@ -213,29 +228,38 @@ pub fn library(counts: &Counts) -> [Section; 3] {
 }
 
 /// A pipeline run as clients see it, with what it went through where that is asked for.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Run)]
 pub struct RunBody<'a> {
     id: Uuid,
+    #[schema(required)]
     source_id: Option<Uuid>,
     kind: &'a str,
     step: &'a str,
     deploy_mode: &'a str,
     state: &'a str,
+    #[schema(required)]
     step_id: Option<&'a str>,
+    #[schema(required)]
     cluster_id: Option<&'a str>,
+    #[schema(required)]
     reason: Option<&'a str>,
     requested_by: &'a str,
     created_at: LocalTime<'a>,
     updated_at: LocalTime<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     history: Option<Vec<PastBody<'a>>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Past)]
 struct PastBody<'a> {
     at: LocalTime<'a>,
     state: &'a str,
+    #[schema(required)]
     step_id: Option<&'a str>,
+    #[schema(required)]
     reason: Option<&'a str>,
 }
 
@@ -289,6 +313,20 @@ impl Serialize for UploadPath<'_> {
 
 /// `2026-11-23T01:05:58.702123+01:00`: local time and offset, six digits or no fraction.
 struct LocalTime<'a>(Timestamp, &'a TimeZone);
+
+impl ToSchema for LocalTime<'_> {}
+
+impl PartialSchema for LocalTime<'_> {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .description(Some(
+                "Local time and offset, with six digits or no fraction",
+            ))
+            .into()
+    }
+}
 
 impl Serialize for LocalTime<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio_postgres::{Client, Row, Transaction, types::Type};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -44,7 +45,8 @@ pub struct Account {
 }
 
 /// What a user is to the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub enum Role {
     /// Reads.
     Viewer,

@@ -1,4 +1,6 @@
-//! The console in a browser: the page at `/`, and its files below `/console/<build>/`.
+//! Pages for browsers: the console at `/`, what is written about the API at `/api/docs`, and their
+//! files below `/console/<build>/`. They hold nothing that is not for everybody: what they show they
+//! ask of the API, with their visitor's session.
 
 use warp::{
     Filter, Reply,
@@ -8,7 +10,7 @@ use warp::{
 };
 
 use super::reply::Response;
-use crate::console::{self, BUILD, File, PAGE};
+use crate::console::{self, BUILD, DOCS_PAGE, File, PAGE};
 
 /// Nothing but the files that this server has and its API and sockets; not even a style in a tag.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'self'; \
@@ -25,11 +27,15 @@ pub(super) fn routes() -> BoxedFilter<(Response,)> {
                 .get(header::ACCEPT)
                 .and_then(|value| value.to_str().ok());
             if accept.is_some_and(|accept| accept.contains("text/html")) {
-                Ok(page(&headers))
+                Ok(send(&PAGE, &headers))
             } else {
                 Err(warp::reject::not_found())
             }
         });
+    let docs = warp::path!("api" / "docs")
+        .and(warp::get())
+        .and(warp::header::headers_cloned())
+        .map(|headers: HeaderMap| send(&DOCS_PAGE, &headers));
     let files = warp::path("console")
         .and(warp::path::param())
         .and(warp::path::tail())
@@ -39,17 +45,17 @@ pub(super) fn routes() -> BoxedFilter<(Response,)> {
                 .map(file)
                 .ok_or_else(warp::reject::not_found)
         });
-    page.or(files).unify().boxed()
+    page.or(docs).unify().or(files).unify().boxed()
 }
 
 /// Asked for each time, but sent only when it is another.
-fn page(asked: &HeaderMap) -> Response {
+fn send(page: &'static str, asked: &HeaderMap) -> Response {
     let tag = format!("\"{}\"", *BUILD);
     let known = asked.get(header::IF_NONE_MATCH);
     let mut response = if known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        warp::reply::html(PAGE.as_str()).into_response()
+        warp::reply::html(page).into_response()
     };
     let tag = HeaderValue::from_str(&tag).expect("it is hexadecimal");
     let headers = response.headers_mut();

@@ -74,7 +74,7 @@ async fn grant(database: &TestDatabase, name: &str, role: &str) {
     .unwrap();
 }
 
-async fn picture(window: &mut Browser, name: &str) {
+pub async fn picture(window: &mut Browser, name: &str) {
     // What has just changed is marked for two seconds, and messages go after six.
     window
         .until("document.getAnimations().length === 0 && !document.querySelector('.toast')")
@@ -86,7 +86,7 @@ async fn picture(window: &mut Browser, name: &str) {
 }
 
 /// Nothing on the page keeps people from using it, as far as axe can tell.
-async fn is_accessible(window: &mut Browser, place: &str) {
+pub async fn is_accessible(window: &mut Browser, place: &str) {
     let axe = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("target/venv/lib")
         .read_dir()

@@ -1,7 +1,7 @@
 //! Runs on Amazon EMR: the real program against a fake cluster, and against moto for the wire format.
 
 mod crashes;
-mod fake;
+pub mod fake;
 mod following;
 mod interface;
 mod missing;
@@ -60,7 +60,7 @@ impl Pipeline {
     }
 
     /// A program whose cluster is `fake`, on a fresh database, and a DBA.
-    async fn of(fake: &Fake) -> (Self, TestDatabase, Client) {
+    pub async fn of(fake: &Fake) -> (Self, TestDatabase, Client) {
         let database = database().await;
         let dba = database.connect().await;
         let pipeline = Self::with(&database, &settings(&fake.base, fake::CLUSTER)).await;

@@ -20,6 +20,7 @@ mod console;
 mod dashboard;
 mod day;
 mod doctor;
+mod documents;
 mod embedded;
 mod emr;
 mod exhaustion;

@@ -1,0 +1,539 @@
+//! The `OpenAPI` document. Which paths there are, what may be done with each and by whom is read from
+//! the code that serves them; only what each does is told here.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use serde_json::json;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ArrayBuilder, Components, ContentBuilder, HttpMethod, InfoBuilder, License, ObjectBuilder,
+        OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Required, Response,
+        ResponseBuilder, Schema, SecurityRequirement, Server, Type,
+        header::HeaderBuilder,
+        path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+        request_body::RequestBodyBuilder,
+        schema::{self, AdditionalProperties, KnownFormat, SchemaFormat},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+use warp::http::Method;
+
+use super::bodies::{
+    Cancelled, Credentials, Health, Job, Me, Message, PasswordChange, Registration, Report,
+    SourceChange, Started, Switched, UserChange,
+};
+use crate::{
+    auth::{cookies::SESSION, role::Role},
+    http::{Endpoint, paths::PATHS},
+    live::consumer::Consumer,
+    wire::{RunBody, Section, SourceBody, UserBody},
+};
+
+/// The document as it is sent.
+pub(super) static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    document()
+        .to_pretty_json()
+        .expect("it has text keys and no fallible parts")
+});
+
+const ABOUT: &str = "\
+Sources, their counts and the pipeline, over HTTP. Changes are followed over WebSockets, which \
+[/api/asyncapi.yaml](/api/asyncapi.yaml) describes.
+
+Sign in at `/api/login/`, or send a name and a password with each request. With a session, what \
+changes something must come from a page of an allowed origin. Every path is also found without its \
+last slash. Bodies may be sent as JSON or as forms. Who may GET may also HEAD, and OPTIONS names \
+what may be done with a path; anything else is a 405.";
+
+/// An id for paths, which a client that tries the document can replace.
+const EXAMPLE: &str = "11111111-1111-4111-8111-111111111111";
+
+fn document() -> OpenApi {
+    let mut schemas = shared();
+    let mut paths = PathsBuilder::new();
+    for path in PATHS.iter().filter(|path| Consumer::at(path).is_none()) {
+        let written = written(path);
+        for (method, deed) in deeds(path) {
+            let deed = if written.contains('{') {
+                deed.or(404)
+            } else {
+                deed
+            };
+            let operation = deed.operation(&written, &mut schemas);
+            paths = paths.path(written.clone(), PathItem::new(method, operation));
+        }
+    }
+    let mut components = Components::new();
+    components.schemas = schemas;
+    components.responses = refusals();
+    let session = ApiKeyValue::with_description(SESSION, "The cookie that `/api/login/` sets.");
+    components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
+    let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic).build();
+    components.add_security_scheme("basic", SecurityScheme::Http(basic));
+    let info = InfoBuilder::new()
+        .title(env!("CARGO_PKG_NAME"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(ABOUT))
+        .license(Some(License::new(env!("CARGO_PKG_LICENSE"))));
+    OpenApiBuilder::new()
+        .info(info.build())
+        .servers(Some([Server::new("/")]))
+        .paths(paths)
+        .components(Some(components))
+        .security(Some(
+            ["session", "basic"].map(|scheme| SecurityRequirement::new(scheme, [] as [&str; 0])),
+        ))
+        .build()
+}
+
+/// A path with names for what differs.
+fn written(path: &str) -> String {
+    path.replacen("/console/<id>", "/console/{build}", 1)
+        .replace("/vendor/<id>", "/vendor/{file}")
+        .replace("{build}/<id>", "{build}/{file}")
+        .replace("/uploads/<id>/<id>", "/uploads/{id}/{file}")
+        .replace("<id>", "{id}")
+}
+
+/// What can be done at a path.
+fn deeds(path: &str) -> Vec<(HttpMethod, Deed)> {
+    let Some(endpoint) = Endpoint::at(&path.replace("<id>", EXAMPLE)) else {
+        return outside(path)
+            .into_iter()
+            .map(|deed| (HttpMethod::Get, deed.open()))
+            .collect();
+    };
+    let methods: Vec<_> = endpoint
+        .methods()
+        .iter()
+        .filter_map(|method| Some((method, http(method)?)))
+        .collect();
+    let several = methods.len() > 1;
+    let deeds = methods.into_iter().map(|(method, http)| {
+        let mut deed = deed(endpoint, method).by(endpoint);
+        if path.ends_with("/<id>/<id>/") {
+            deed.id += "_by_name";
+        } else if several {
+            deed.id = format!("{}_{}", deed.id, method.as_str().to_lowercase());
+        }
+        (http, deed)
+    });
+    deeds.collect()
+}
+
+/// The methods that the document has; the others go without saying.
+fn http(method: &Method) -> Option<HttpMethod> {
+    Some(match *method {
+        Method::GET => HttpMethod::Get,
+        Method::POST => HttpMethod::Post,
+        Method::PUT => HttpMethod::Put,
+        Method::PATCH => HttpMethod::Patch,
+        Method::DELETE => HttpMethod::Delete,
+        _ => return None,
+    })
+}
+
+/// What a method does with an endpoint.
+fn deed(endpoint: Endpoint, method: &Method) -> Deed {
+    let does = Deed::new;
+    match endpoint {
+        Endpoint::Register => does("people", "register", "Makes an account")
+            .takes::<Registration>()
+            .gives::<Message>(201),
+        Endpoint::Login => does("people", "login", "Opens a session, in two cookies")
+            .takes::<Credentials>()
+            .gives::<Message>(200),
+        Endpoint::Logout => does("people", "logout", "Ends the session that it comes with")
+            .note("All but GET must repeat the cookie `csrftoken` in the header `X-CSRFToken`.")
+            .gives::<Message>(200),
+        Endpoint::LogoutEverywhere => {
+            does("people", "logout_everywhere", "Ends all of one's sessions").gives::<Message>(200)
+        }
+        Endpoint::Password => does("people", "change_password", "Changes one's password")
+            .note("One's other sessions end.")
+            .takes::<PasswordChange>()
+            .gives::<Message>(200),
+        Endpoint::Me => does("people", "me", "Who is asking, and what they may do")
+            .gives::<Me>(200)
+            .or(404),
+        Endpoint::Users => does("people", "list_users", "Everybody, by name").lists::<UserBody>(),
+        Endpoint::User(_) if method == Method::DELETE => {
+            does("people", "user", "Removes an account")
+                .gives_nothing()
+                .or(409)
+        }
+        Endpoint::User(_) => does("people", "user", "Changes an account")
+            .takes::<UserChange>()
+            .gives::<UserBody>(200)
+            .or(409),
+        Endpoint::Add => does("sources", "add_source", "Adds a source")
+            .takes_form("SourceForm")
+            .gives::<SourceBody>(201)
+            .or(409),
+        Endpoint::Read => {
+            does("sources", "read_sources", "Every source, newest first").lists::<SourceBody>()
+        }
+        Endpoint::Library => {
+            does("sources", "data_library", "The counts, in three sections").lists::<Section>()
+        }
+        Endpoint::Update(_) if method == Method::PATCH => does(
+            "sources",
+            "update_source",
+            "Changes some fields of a source",
+        )
+        .takes_form("SourceChange")
+        .gives::<SourceBody>(200)
+        .or(409),
+        Endpoint::Update(_) => does("sources", "update_source", "Changes a source")
+            .note("What is left out stays, but `created_by` must be there.")
+            .takes_form("SourceForm")
+            .gives::<SourceBody>(200)
+            .or(409),
+        Endpoint::Delete(_) => does("sources", "delete_source", "Removes a source").gives_nothing(),
+        Endpoint::Activate(_) => {
+            does("sources", "activate_source", "Switches a source on").gives::<Switched>(200)
+        }
+        Endpoint::Deactivate(_) => {
+            does("sources", "deactivate_source", "Switches a source off").gives::<Switched>(200)
+        }
+        Endpoint::Reactivate(_) => {
+            does("sources", "reactivate_source", "Switches a source on again")
+                .gives::<Switched>(200)
+        }
+        Endpoint::Upload(_) => does("sources", "upload", "The file of a source")
+            .note("The name after the key is for people and may be left out.")
+            .sends("application/octet-stream"),
+        Endpoint::Runs => does("pipeline", "list_runs", "The newest runs, newest first")
+            .asks("source", "Only of this source", uuid())
+            .asks(
+                "state",
+                "Only in this state",
+                ObjectBuilder::new().schema_type(Type::String),
+            )
+            .lists::<RunBody>()
+            .or(400),
+        Endpoint::Run(_) => {
+            does("pipeline", "run", "A run and what it went through").gives::<RunBody>(200)
+        }
+        Endpoint::CancelRun(_) => does("pipeline", "cancel_run", "Cancels a run")
+            .gives::<Cancelled>(200)
+            .needs_cluster(),
+        Endpoint::StartJob => does("pipeline", "start_job", "Starts a packaged job")
+            .takes::<Job>()
+            .gives::<Started>(200)
+            .needs_cluster(),
+        Endpoint::Health => {
+            does("operating", "health", "How the server is, in numbers").gives::<Report>(200)
+        }
+        Endpoint::OpenApi => {
+            does("documents", "openapi", "This document").sends("application/json")
+        }
+        Endpoint::AsyncApi => does("documents", "asyncapi", "The document about the sockets")
+            .sends("application/yaml"),
+    }
+}
+
+/// What a path outside the API shows to anybody.
+fn outside(path: &str) -> Option<Deed> {
+    let does = Deed::new;
+    Some(match path {
+        "/" => does("pages", "console", "The console, for browsers")
+            .sends("text/html; charset=utf-8")
+            .or(304)
+            .or(404),
+        "/api/docs" => does("pages", "docs", "This document, to be read and tried")
+            .sends("text/html; charset=utf-8")
+            .or(304),
+        "/console/<id>/<id>" => does("pages", "file", "A file of a build of the console")
+            .sends("text/javascript; charset=utf-8"),
+        "/console/<id>/vendor/<id>" => does(
+            "pages",
+            "vendored_file",
+            "A library of a build of the console",
+        )
+        .sends("text/javascript; charset=utf-8"),
+        "/healthz" => does("operating", "healthz", "That the process answers").gives::<Health>(200),
+        "/readyz" => does("operating", "readyz", "Whether it can do its work")
+            .gives::<Health>(200)
+            .gives::<Health>(503),
+        "/metrics" => does("operating", "metrics", "What is counted, for Prometheus")
+            .note("For the addresses in `METRICS_ALLOW`.")
+            .sends("text/plain; version=0.0.4; charset=utf-8")
+            .or(403),
+        _ => return None,
+    })
+}
+
+/// What is done, as it is told.
+struct Deed {
+    tag: &'static str,
+    id: String,
+    summary: &'static str,
+    notes: Vec<&'static str>,
+    is_open: bool,
+    query: Vec<Parameter>,
+    body: Option<(Vec<&'static str>, RefOr<Schema>)>,
+    answers: BTreeMap<u16, RefOr<Response>>,
+    schemas: Vec<(String, RefOr<Schema>)>,
+}
+
+impl Deed {
+    fn new(tag: &'static str, id: &str, summary: &'static str) -> Self {
+        Self {
+            tag,
+            id: id.into(),
+            summary,
+            notes: Vec::new(),
+            is_open: false,
+            query: Vec::new(),
+            body: None,
+            answers: BTreeMap::new(),
+            schemas: Vec::new(),
+        }
+    }
+
+    fn note(mut self, note: &'static str) -> Self {
+        self.notes.push(note);
+        self
+    }
+
+    fn asks(mut self, name: &str, why: &str, schema: ObjectBuilder) -> Self {
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Query)
+            .description(Some(why))
+            .schema(Some(schema));
+        self.query.push(parameter.build());
+        self
+    }
+
+    fn takes<T: ToSchema>(mut self) -> Self {
+        let schema = self.schema::<T>();
+        self.body = Some((vec!["application/json"], schema));
+        self.takes_any()
+    }
+
+    /// The same of a form that may have a file.
+    fn takes_form(mut self, name: &str) -> Self {
+        let kinds = vec!["application/json", "multipart/form-data"];
+        self.body = Some((kinds, Ref::from_schema_name(name).into()));
+        self.takes_any()
+    }
+
+    fn takes_any(self) -> Self {
+        [400, 408, 413, 415].into_iter().fold(self, Self::or)
+    }
+
+    fn gives<T: ToSchema>(mut self, status: u16) -> Self {
+        let schema = self.schema::<T>();
+        self.answers
+            .insert(status, answer("application/json", schema));
+        self
+    }
+
+    fn lists<T: ToSchema>(mut self) -> Self {
+        let schema = ArrayBuilder::new().items(self.schema::<T>());
+        self.answers.insert(200, answer("application/json", schema));
+        self
+    }
+
+    fn gives_nothing(mut self) -> Self {
+        self.answers.insert(204, Response::new("Done").into());
+        self
+    }
+
+    /// Something else than JSON, or JSON that says itself what it is.
+    fn sends(mut self, kind: &str) -> Self {
+        self.answers.insert(200, answer(kind, schema::empty()));
+        self
+    }
+
+    fn needs_cluster(self) -> Self {
+        [400, 409, 502].into_iter().fold(self, Self::or)
+    }
+
+    /// A refusal that is the same everywhere.
+    fn or(mut self, status: u16) -> Self {
+        let (_, name, _) = REFUSALS
+            .into_iter()
+            .find(|(refusal, ..)| *refusal == status)
+            .expect("only listed statuses are named above");
+        self.answers
+            .entry(status)
+            .or_insert_with(|| Ref::from_response_name(name).into());
+        self
+    }
+
+    fn open(mut self) -> Self {
+        self.is_open = true;
+        self
+    }
+
+    /// What holds of everything that is done with this endpoint.
+    fn by(mut self, endpoint: Endpoint) -> Self {
+        self.is_open = endpoint.is_open();
+        if !endpoint.admits(Role::Editor) {
+            self.notes.push("For admins.");
+        } else if !endpoint.admits(Role::Viewer) {
+            self.notes.push("For editors and admins.");
+        }
+        [403, 429, 500, 503, 507].into_iter().fold(self, Self::or)
+    }
+
+    fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
+        T::schemas(&mut self.schemas);
+        self.schemas.push((T::name().into(), T::schema()));
+        Ref::from_schema_name(T::name()).into()
+    }
+
+    fn operation(self, path: &str, schemas: &mut BTreeMap<String, RefOr<Schema>>) -> Operation {
+        schemas.extend(self.schemas);
+        let mut operation = OperationBuilder::new()
+            .tag(self.tag)
+            .operation_id(Some(self.id))
+            .summary(Some(self.summary));
+        if !self.notes.is_empty() {
+            operation = operation.description(Some(self.notes.join(" ")));
+        }
+        if self.is_open {
+            operation = operation.securities(Some([]));
+        }
+        for parameter in in_path(path).chain(self.query) {
+            operation = operation.parameter(parameter);
+        }
+        if let Some((kinds, schema)) = self.body {
+            let mut body = RequestBodyBuilder::new().required(Some(Required::True));
+            for kind in kinds {
+                body = body.content(
+                    kind,
+                    ContentBuilder::new().schema(Some(schema.clone())).build(),
+                );
+            }
+            operation = operation.request_body(Some(body.build()));
+        }
+        for (status, answer) in self.answers {
+            operation = operation.response(status.to_string(), answer);
+        }
+        operation.build()
+    }
+}
+
+/// Why a request was not answered as asked, by status: names the answer and says why.
+const REFUSALS: [(u16, &str, &str); 13] = [
+    (304, "NotModified", "It is as the client has it"),
+    (
+        400,
+        "Invalid",
+        "The body or a parameter is not what it should be",
+    ),
+    (
+        403,
+        "Forbidden",
+        "Nobody has signed in, or those who have may not do this, or not from here",
+    ),
+    (404, "NotFound", "There is none"),
+    (408, "TooSlow", "The body did not arrive in time"),
+    (409, "Conflict", "Not as things stand"),
+    (413, "TooLarge", "The body is too large"),
+    (
+        415,
+        "UnknownType",
+        "The body is of a type that is not understood",
+    ),
+    (429, "TooMany", "Not now: there was too much of it"),
+    (500, "Failed", "A defect of the server"),
+    (
+        502,
+        "ClusterFailed",
+        "The cluster refuses, or does not answer",
+    ),
+    (
+        503,
+        "Unavailable",
+        "The database cannot be reached, or what this needs is not set up",
+    ),
+    (507, "Full", "The database has no space left"),
+];
+
+fn refusals() -> BTreeMap<String, RefOr<Response>> {
+    let mut refusals = BTreeMap::new();
+    for (status, name, why) in REFUSALS {
+        let mut response = ResponseBuilder::new().description(why);
+        if status != 304 {
+            let problem = Ref::from_schema_name("Problem");
+            let content = ContentBuilder::new().schema(Some(problem)).build();
+            response = response.content("application/json", content);
+        }
+        if status == 429 {
+            let seconds = ObjectBuilder::new().schema_type(Type::Integer);
+            let header = HeaderBuilder::new()
+                .schema(Some(seconds))
+                .description(Some("In seconds"));
+            response = response.header("Retry-After", header.build());
+        }
+        refusals.insert(name.to_owned(), response.build().into());
+    }
+    refusals
+}
+
+/// The schemas that no type has.
+fn shared() -> BTreeMap<String, RefOr<Schema>> {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let messages = AdditionalProperties::RefOr(ArrayBuilder::new().items(text()).into());
+    let problem = ObjectBuilder::new()
+        .description(Some(
+            "`detail` and `error` are sentences for people; `request_id` is what the server's log \
+             calls the request. A run may have been made although the \
+             cluster did not take it. Any other key names a field, with what is wrong with it.",
+        ))
+        .property("detail", text())
+        .property("error", text())
+        .property("success", ObjectBuilder::new().schema_type(Type::Boolean))
+        .property("run_id", uuid())
+        .property("request_id", text())
+        .additional_properties(Some(messages));
+    let mut form = SourceChange::schema();
+    if let RefOr::T(Schema::Object(form)) = &mut form {
+        form.required.push("created_by".into());
+    }
+    BTreeMap::from([
+        ("Problem".into(), problem.into()),
+        ("SourceChange".into(), SourceChange::schema()),
+        ("SourceForm".into(), form),
+    ])
+}
+
+fn answer(kind: &str, schema: impl Into<RefOr<Schema>>) -> RefOr<Response> {
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new()
+        .description("Done")
+        .content(kind, content)
+        .build()
+        .into()
+}
+
+/// The parameters that a path names.
+fn in_path(path: &str) -> impl Iterator<Item = Parameter> {
+    let names = path
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split('}').next());
+    names.map(|name| {
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True);
+        let parameter = match name {
+            "id" => parameter.schema(Some(uuid())).example(Some(json!(EXAMPLE))),
+            _ => parameter.schema(Some(ObjectBuilder::new().schema_type(Type::String))),
+        };
+        parameter.build()
+    })
+}
+
+fn uuid() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+}
