@@ -3,6 +3,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     time::Duration,
 };
 
@@ -10,7 +11,7 @@ use jiff::tz::TimeZone;
 use marketplace::{
     app::{App, Parts},
     auth::{password::Hasher, role::Role},
-    config::{self, Anonymous, CookieSecure, Registration},
+    config::{self, Anonymous, CookieSecure, Registration, UploadsUrl},
     db::Pool,
     emr::Emr,
     http,
@@ -18,6 +19,7 @@ use marketplace::{
     live::{Live, tally::Tally, view::Snapshot},
     metrics::Metrics,
     server,
+    uploads::Uploads,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +39,6 @@ pub(crate) fn main() -> Result<()> {
         let lists = live.groups.lists.clone();
         let stopping = CancellationToken::new();
         let app = App::new(Parts {
-            pool,
             hasher: Hasher::new(),
             groups: live.groups.clone(),
             emr: Emr::new(
@@ -49,6 +50,15 @@ pub(crate) fn main() -> Result<()> {
                 },
                 &metrics,
             ),
+            uploads: Uploads::new(
+                &config::Uploads {
+                    uploads_url: Some(UploadsUrl::Memory),
+                    max_upload_mib: 1,
+                },
+                Path::new("unused"),
+                pool.clone(),
+            )?,
+            pool,
             tally: Tally::default(),
             listener: live.status.clone(),
             shortage: server::Shortage::default(),

@@ -7,9 +7,9 @@ use clap::Args;
 /// Where uploaded files are kept, and how long they may be.
 #[derive(Clone, Debug, Args)]
 pub struct Uploads {
-    /// Where uploaded files are kept: file:///directory, s3://bucket/path (region, credentials and
+    /// Where uploaded files are kept: `file:///directory`, `s3://bucket/path` (region, credentials and
     /// endpoint from the variables `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-    /// `AWS_ENDPOINT_URL_S3`) or memory://. Without it, the directory uploads beside `DATA_DIR`.
+    /// `AWS_ENDPOINT_URL_S3`) or `memory://`. Without it, the directory uploads beside `DATA_DIR`.
     #[arg(long, env, value_name = "URL", value_parser = url)]
     pub uploads_url: Option<UploadsUrl>,
 

@@ -58,7 +58,8 @@ impl Body {
                 "application/x-www-form-urlencoded" => {
                     Ok(parse_urlencoded(&collect(chunks).await?))
                 }
-                "multipart/form-data" => multipart::read(chunks, &sent).await,
+                // Too large for the stack of whoever waits for it.
+                "multipart/form-data" => Box::pin(multipart::read(chunks, &sent)).await,
                 _ => {
                     collect(chunks).await?;
                     Err(Problem::detail(
@@ -98,7 +99,7 @@ impl Body {
         }
         within(uploads::LONGEST, async {
             match in_time(async { Ok(self.unless_empty().await) }).await? {
-                Some(chunks) => multipart::read_file(chunks, &sent, field, uploads).await,
+                Some(chunks) => Box::pin(multipart::read_file(chunks, &sent, field, uploads)).await,
                 None => Ok((Input::form([]), None)),
             }
         })

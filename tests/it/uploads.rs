@@ -61,16 +61,24 @@ pub const END: &[u8] = b"\r\n--x--\r\n";
 
 /// The beginning of a form, up to the content of its file.
 pub fn head(fields: &[(&str, &str)], file: &str) -> Vec<u8> {
-    let mut form = String::new();
-    for (name, value) in fields {
-        form +=
-            &format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
-    }
-    form += &format!(
+    let field = |(name, value): &(&str, &str)| {
+        format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let fields: Vec<_> = fields.iter().map(field).collect();
+    let file = format!(
         "--x\r\nContent-Disposition: form-data; name=\"data_upload\"; filename=\"{file}\"\r\n\
          Content-Type: text/html\r\n\r\n"
     );
-    form.into_bytes()
+    (fields.concat() + &file).into_bytes()
+}
+
+/// What the visitor's browser would send along, as it goes on the wire.
+pub fn lines(visitor: &Http) -> String {
+    let headers = visitor.headers().into_iter();
+    let lines: Vec<_> = headers
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    lines.concat()
 }
 
 /// Sends a form with a file.
@@ -147,8 +155,9 @@ async fn a_file_is_stored_fetched_replaced_and_removed() {
     // What does not touch the file leaves it.
     let form = "country=Spain";
     let kind = "application/x-www-form-urlencoded";
-    let patch = editor.call("PATCH", &update_path(&source)).body(kind, form);
-    assert_eq!(patch.send().await.json()["data_upload"], path);
+    let call = editor.call("PATCH", &update_path(&source));
+    let renamed = call.body(kind, form).send().await;
+    assert_eq!(renamed.json()["data_upload"], path);
 
     let update = update_path(&source);
     let replaced = send(&mut editor, ("PATCH", &update), &[], ("new.csv", b"c")).await;
@@ -209,7 +218,7 @@ async fn names_and_keys_lead_nowhere_else() {
         "../../evil.html",
         "..\\evil.html",
         "/etc/evil.html",
-        "evil.html\u{0}",
+        "evil<\u{202e}>.html",
     ] {
         let source = add(&mut editor, (name, b"<script>")).await;
         let path = source["data_upload"].as_str().unwrap();

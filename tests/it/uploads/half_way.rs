@@ -5,7 +5,9 @@ use std::{fs, time::Duration};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
-use super::{ADD, ANN, END, FORM, Store, add, head, noted, remain, send, start, update_path};
+use super::{
+    ADD, ANN, END, FORM, Store, add, head, lines, noted, remain, send, start, update_path,
+};
 use crate::{
     client::Http,
     server::{TestServer, eventually},
@@ -100,9 +102,7 @@ async fn of_a_client_that_hangs_up_nothing_stays() {
         "POST /api/add-source/ HTTP/1.1\r\nHost: here\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n",
         64 << 20
     );
-    for (name, value) in editor.headers() {
-        request += &format!("{name}: {value}\r\n");
-    }
+    request += &lines(&editor);
     request += "\r\n";
     let mut wire = editor.address().connect().await.unwrap();
     wire.write_all(request.as_bytes()).await.unwrap();
