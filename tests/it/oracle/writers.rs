@@ -2,7 +2,14 @@
 //! decided by the seed alone; when, by whatever else happens. A source that is gone never comes back
 //! under its id. They look at no client.
 
-use std::{pin::pin, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::SinkExt;
 use rand::{Rng, RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
@@ -37,9 +44,13 @@ pub fn beginning(rng: &mut impl Rng) -> String {
     )
 }
 
-/// Writes until it is stopped. Gives how many writes were done.
-pub async fn write(way: Way, mut rng: Xoshiro256PlusPlus, stop: CancellationToken) -> u64 {
-    let mut done = 0;
+/// Writes until it is stopped, and counts the writes that were done.
+pub async fn write(
+    way: Way,
+    mut rng: Xoshiro256PlusPlus,
+    written: Arc<AtomicU64>,
+    stop: CancellationToken,
+) {
     let mut connected = None;
     while !stop.is_cancelled() {
         let mut statement = Xoshiro256PlusPlus::from_rng(&mut rng);
@@ -53,7 +64,7 @@ pub async fn write(way: Way, mut rng: Xoshiro256PlusPlus, stop: CancellationToke
         };
         match one(&client, &way, &mut statement, &stop).await {
             Ok(()) => {
-                done += 1;
+                written.fetch_add(1, Ordering::Relaxed);
                 connected = Some(client);
             }
             // What is left of the transaction goes with the connection.
@@ -61,7 +72,6 @@ pub async fn write(way: Way, mut rng: Xoshiro256PlusPlus, stop: CancellationToke
         }
         sleep(Duration::from_millis(rng.random_range(2..25))).await;
     }
-    done
 }
 
 async fn connect(url: &str) -> Result<Client, Error> {
