@@ -18,7 +18,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::nginx::Nginx;
+use self::nginx::{Nginx, WHOLE};
 use crate::{
     client::{Frame, Http, Socket},
     dashboard::Dashboard,
@@ -249,9 +249,14 @@ async fn restarts_one_after_another_behind_nginx_lose_nobody_the_final_state() {
     let dba = postgres::connect(&cluster.url()).await;
     dba.batch_execute(SEED).await.unwrap();
     let addresses: Vec<&str> = nodes.iter().map(Node::address).collect();
-    let nginx = Nginx::start(&cluster.data_dir().join("nginx"), &addresses).await;
+    let nginx = Nginx::start(&cluster.data_dir().join("nginx"), WHOLE, &addresses).await;
+    let of_readme = cluster.data_dir().join("nginx-of-readme");
+    let of_readme = Nginx::start(&of_readme, nginx::of_readme(), &addresses).await;
     let mut somebody = visitor(&nginx.base).await;
-    let watchers: Vec<Watcher> = (0..16).map(|_| Watcher::start(&somebody)).collect();
+    let somebody_else = visitor(&of_readme.base).await;
+    let watchers: Vec<Watcher> = (0..16)
+        .map(|n| Watcher::start([&somebody, &somebody_else][n % 2]))
+        .collect();
     let on_each = "select count(*) from pg_stat_activity where application_name = 'marketplace'";
     eventually("everybody watches", async || {
         watchers.iter().all(|watcher| watcher.shows().is_some())

@@ -1,4 +1,4 @@
-//! nginx with the configuration that the README shows, on a free port, for as long as a value lives.
+//! nginx with the configurations that people are given, on a free port, for as long as a value lives.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,8 +10,17 @@ use tokio::process::{Child, Command};
 use crate::client::Address;
 use crate::server::eventually;
 
-/// The configuration that people are given.
-const SITE: &str = include_str!("../../../docs/nginx.conf");
+/// The configuration with all reasons.
+pub const WHOLE: &str = include_str!("../../../docs/nginx.conf");
+
+/// The short one, of the README.
+pub fn of_readme() -> &'static str {
+    let readme = include_str!("../../../README.md");
+    let (_, site) = readme
+        .split_once("```nginx\n")
+        .expect("the README shows one");
+    site.split_once("```").expect("it ends").0
+}
 
 /// A running nginx; killed when dropped.
 pub struct Nginx {
@@ -21,8 +30,8 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts nginx in front of four servers, with its files in `directory`.
-    pub async fn start(directory: &Path, servers: &[&str]) -> Self {
+    /// Starts nginx as `site` says in front of four servers, with its files in `directory`.
+    pub async fn start(directory: &Path, site: &str, servers: &[&str]) -> Self {
         let program = find();
         fs::create_dir(directory).expect("the directory can be made");
         // Between finding a free port and taking it somebody else may take it.
@@ -31,7 +40,7 @@ impl Nginx {
                 .and_then(|free| free.local_addr())
                 .expect("a port is free")
                 .port();
-            configure(directory, port, servers);
+            configure(directory, site, port, servers);
             let mut child = Command::new(&program);
             child
                 .arg("-p")
@@ -60,9 +69,9 @@ impl Nginx {
 
 /// The site as it is given to people, but for the ports; around it, what lets one process of an
 /// ordinary user serve it.
-fn configure(directory: &Path, port: u16, servers: &[&str]) {
-    let mut site = SITE.replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
-    assert_ne!(site, SITE);
+fn configure(directory: &Path, given: &str, port: u16, servers: &[&str]) {
+    let mut site = given.replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
+    assert_ne!(site, given);
     for (n, server) in (8001..).zip(servers) {
         let given = format!("server 127.0.0.1:{n} ");
         assert!(
