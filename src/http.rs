@@ -195,7 +195,11 @@ impl Endpoint {
             },
             Some(("uploads", file)) => {
                 // The name that follows is for people and programs that save by it.
-                let key = file.split_once('/').map_or(file, |(key, _)| key);
+                let key = match file.split_once('/') {
+                    None => file,
+                    Some((key, name)) if !name.is_empty() && !name.contains('/') => key,
+                    Some(_) => return None,
+                };
                 Self::Upload(canonical(key)?)
             }
             Some((name, id)) => {
@@ -436,6 +440,13 @@ mod tests {
                 Some(Endpoint::CancelRun(id)),
             ),
             ("/api/pipeline-runs/cancel/", None),
+            (&format!("/api/uploads/{ID}/"), Some(Endpoint::Upload(id))),
+            (
+                &format!("/api/uploads/{ID}/a.csv"),
+                Some(Endpoint::Upload(id)),
+            ),
+            (&format!("/api/uploads/{ID}//"), None),
+            (&format!("/api/uploads/{ID}/a/b"), None),
             ("/emrrunner/start", Some(Endpoint::StartJob)),
             ("/api/login//", None),
             ("/API/login/", None),
