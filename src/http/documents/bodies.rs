@@ -194,6 +194,8 @@ struct Groups {
     lists: u64,
     #[schema(rename = "DataSource (deltas)")]
     deltas: u64,
+    #[schema(rename = "FilterDataSource")]
+    filter: u64,
     #[schema(rename = "CRUDSource")]
     changes: u64,
     #[schema(rename = "ToggleVisibility")]
