@@ -7,6 +7,7 @@ pub mod changes;
 pub mod checkup;
 pub mod counts;
 pub mod days;
+pub mod demo;
 pub mod django;
 pub mod dsn;
 pub mod embedded;

@@ -146,6 +146,11 @@ impl Emr {
         }))
     }
 
+    /// The names of the pipeline's steps, in their order.
+    pub fn steps(&self) -> &[String] {
+        &self.0.settings.pipeline_steps
+    }
+
     /// Waits until it is known whether there is a way to the cluster, but not longer than so.
     pub async fn looked_up(&self, patience: Duration) {
         if missing(&self.0.settings).is_none() {

@@ -143,6 +143,7 @@ enum Endpoint {
     LogoutEverywhere,
     Password,
     Add,
+    AddDemo,
     Read,
     Library,
     OpenApi,
@@ -155,6 +156,7 @@ enum Endpoint {
     Me,
     Users,
     User(Uuid),
+    Steps,
     Runs,
     Run(Uuid),
     CancelRun(Uuid),
@@ -179,10 +181,12 @@ impl Endpoint {
                 "logout-everywhere" => Self::LogoutEverywhere,
                 "password" => Self::Password,
                 "add-source" => Self::Add,
+                "add-demo" => Self::AddDemo,
                 "read-source" => Self::Read,
                 "data-library" => Self::Library,
                 "me" => Self::Me,
                 "users" => Self::Users,
+                "pipeline-steps" => Self::Steps,
                 "pipeline-runs" => Self::Runs,
                 "health" => Self::Health,
                 "openapi.json" => Self::OpenApi,
@@ -225,6 +229,7 @@ impl Endpoint {
             | Self::LogoutEverywhere
             | Self::Password
             | Self::Add
+            | Self::AddDemo
             | Self::Reactivate(_)
             | Self::CancelRun(_)
             | Self::StartJob => &[Method::OPTIONS, Method::POST],
@@ -242,6 +247,7 @@ impl Endpoint {
             | Self::AsyncApi
             | Self::Me
             | Self::Users
+            | Self::Steps
             | Self::Runs
             | Self::Run(_)
             | Self::Upload(_)
@@ -268,11 +274,13 @@ impl Endpoint {
             | Self::OpenApi
             | Self::AsyncApi
             | Self::Me
+            | Self::Steps
             | Self::Runs
             | Self::Run(_)
             | Self::Upload(_)
             | Self::Health => true,
             Self::Add
+            | Self::AddDemo
             | Self::Update(_)
             | Self::Delete(_)
             | Self::Activate(_)
@@ -387,6 +395,7 @@ async fn answer(
         Endpoint::LogoutEverywhere => accounts::logout_everywhere(app, who, &request.peer).await,
         Endpoint::Password => accounts::change_password(app, who, request).await,
         Endpoint::Add => sources::add(app, by, request).await,
+        Endpoint::AddDemo => sources::add_demo(app, by).await,
         Endpoint::Read => sources::read(app).await,
         Endpoint::Library => sources::library(app).await,
         Endpoint::OpenApi => Ok(documents::openapi()),
@@ -402,6 +411,7 @@ async fn answer(
         Endpoint::Users => users::list(app).await,
         Endpoint::Health => health::report(app).await,
         Endpoint::User(id) => users::user(app, id, request).await,
+        Endpoint::Steps => Ok(runs::steps(app)),
         Endpoint::Runs => runs::list(app, &request.query).await,
         Endpoint::Run(id) => runs::one(app, id).await,
         Endpoint::CancelRun(id) => runs::cancel(app, id).await,

@@ -3,11 +3,9 @@
 use super::{explained, say, target};
 use crate::{
     config::Target,
-    db::{Pool, dsn::Dsn},
+    db::{Pool, demo, dsn::Dsn},
     error::Result,
 };
-
-const DEMO: &str = include_str!("../../sql/demo.sql");
 
 /// Adds those that are missing.
 ///
@@ -18,7 +16,7 @@ pub async fn run(target: Target) -> Result<()> {
         let client = Pool::new(&url.clone().named("marketplace demo"), 1)?
             .client()
             .await?;
-        Ok(client.execute_typed(DEMO, &[]).await?)
+        demo::add(&client, "").await
     };
     let added = target::visit(&target, add).await.map_err(explained)?;
     say(&format!("{added} sample sources were added"))

@@ -32,11 +32,12 @@ export function Health() {
     ${error && html`<p class="error" role="alert">${error}</p>`}
     ${report ? html`<${Report} report=${report} />` : !error && html`<p class="empty">Loading…</p>`}
     <${Latency} />
+    ${report && html`<${Groups} groups=${report.groups} />`}
   </main>`;
 }
 
 function Report({ report }) {
-  const { troubles, listener, groups, sockets, database, version } = report;
+  const { troubles, listener, sockets, database, version } = report;
   const beat = listener.heartbeat_age_ms;
   const all = [
     ["State", html`<span class=${"badge " + (troubles.length ? "delayed" : "received")} id="state">${troubles.length ? "not ready" : "ready"}</span>`],
@@ -52,12 +53,13 @@ function Report({ report }) {
   ];
   return html`
     ${troubles.map((trouble) => html`<p class="notice" key=${trouble}>${trouble}</p>`)}
-    <dl class="details">${all.map(([label, value]) => html`<div key=${label}><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>
-    <div class="scroller plain" tabindex="0" role="region" aria-label="Table of groups">
-      <table><thead><tr><th scope="col">Group</th><th scope="col">Clients</th></tr></thead>
-      <tbody>${Object.entries(groups).map(([name, members]) => html`<tr key=${name}><td>${name}</td><td>${number(members)}</td></tr>`)}</tbody></table>
-    </div>`;
+    <dl class="details">${all.map(([label, value]) => html`<div key=${label}><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
+
+const Groups = ({ groups }) => html`<div class="scroller plain" tabindex="0" role="region" aria-label="Table of groups">
+  <table><thead><tr><th scope="col">Group</th><th scope="col">Clients</th></tr></thead>
+  <tbody>${Object.entries(groups).map(([name, members]) => html`<tr key=${name}><td>${name}</td><td>${number(members)}</td></tr>`)}</tbody></table>
+</div>`;
 
 function Latency() {
   revision.use();

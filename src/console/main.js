@@ -100,7 +100,8 @@ function Dashboard({ who }) {
       <${Filters} shown=${rows.length} />
       ${canEdit && html`<button type="button" class="primary" id="add" onClick=${actions.add}>Add source</button>`}
     </div>
-    <${Table} rows=${rows} canEdit=${canEdit} onEdit=${actions.edit} onToggle=${actions.toggle} onDelete=${actions.remove} />
+    <${Table} rows=${rows} canEdit=${canEdit} onEdit=${actions.edit} onToggle=${actions.toggle} onDelete=${actions.remove}
+      onDemo=${actions.demo} />
     ${actions.window}
   </main>`;
 }

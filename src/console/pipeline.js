@@ -8,19 +8,21 @@ import { Badge } from "./table.js";
 import { moment } from "./text.js";
 import { toast } from "./toasts.js";
 
-const STEPS = ["collection", "cleaning", "qc", "consolidation", "referencing", "recoding", "transcoding"];
 const RUNNING = ["requested", "PENDING", "RUNNING", "CANCEL_PENDING"];
 
 export function Pipeline({ id }) {
   const canEdit = mayEdit(session.use());
+  const [steps, setSteps] = useState([]);
   const [runs, setRuns] = useState(null);
   const [error, setError] = useState("");
   const socket = useRef(null);
 
   const read = async () => {
-    const answer = await call("GET", `/api/pipeline-runs/?source=${id}`);
+    const [names, answer] = await Promise.all([
+      call("GET", "/api/pipeline-steps/"), call("GET", `/api/pipeline-runs/?source=${id}`)]);
+    if (names.ok) setSteps(names.body);
     if (answer.ok) setRuns(answer.body);
-    setError(answer.ok ? "" : why(answer));
+    setError([names, answer].filter(({ ok }) => !ok).map(why)[0] ?? "");
   };
   useEffect(() => {
     // Events say what to read again; also after each time that the socket was away.
@@ -41,7 +43,7 @@ export function Pipeline({ id }) {
   return html`<section class="pipeline" aria-labelledby="pipeline">
     <h2 id="pipeline">Pipeline</h2>
     ${error && html`<p class="error" role="alert">${error}</p>`}
-    <ol class="steps">${STEPS.map((step) => html`<${Step} key=${step} step=${step}
+    <ol class="steps">${steps.map((step) => html`<${Step} key=${step} step=${step}
       run=${runs?.find((run) => run.step === step)} canEdit=${canEdit}
       onStart=${() => send({ step, source_id: id })}
       onCancel=${(run) => send({ action: "cancel", run_id: run.id })} />`)}</ol>

@@ -8,7 +8,7 @@ import { Pipeline } from "./pipeline.js";
 import { mayEdit, session } from "./session.js";
 import { fresh, loaded, revision, sources } from "./sources.js";
 import { Badge } from "./table.js";
-import { moment, sourceName } from "./text.js";
+import { count, moment, sourceName } from "./text.js";
 import { toast } from "./toasts.js";
 
 const SHOWN = [
@@ -42,7 +42,14 @@ export function useActions() {
         return null;
       }} />`),
     toggle,
+    demo,
   };
+}
+
+async function demo() {
+  const answer = await call("POST", "/api/add-demo/");
+  if (answer.ok) toast(`${count(answer.body.added, "sample source")} added.`);
+  else toast(why(answer), { bad: true });
 }
 
 async function toggle(source, isUndo) {

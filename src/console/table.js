@@ -21,7 +21,7 @@ const COLUMNS = [
   { key: "updated_at", title: "Changed", wide: true },
 ];
 
-export function Table({ rows, canEdit, onEdit, onToggle, onDelete }) {
+export function Table({ rows, canEdit, onEdit, onToggle, onDelete, onDemo }) {
   const scroller = useRef();
   const [view, setView] = useState({ top: 0, height: 800 });
   const [active, setActive] = useState(null); // The index that keys have moved to.
@@ -84,7 +84,7 @@ export function Table({ rows, canEdit, onEdit, onToggle, onDelete }) {
         <${Gap} key="below" rows=${rows.length - last} />
       </tbody>
     </table>
-    ${!rows.length && html`<${Nothing} />`}
+    ${!rows.length && html`<${Nothing} onDemo=${canEdit && onDemo} />`}
   </div>`;
 }
 
@@ -125,8 +125,12 @@ export const Badge = ({ kind }) => html`<span class=${"badge " + kind.replaceAll
 
 const Gap = ({ rows }) => rows > 0 && html`<tr aria-hidden="true" class="gap" style=${{ height: `${rows * ROW}px` }}></tr>`;
 
-function Nothing() {
-  const text = !loaded.use() ? "Loading the sources…"
-    : sources.size ? "No source matches." : "No sources yet. Add one here, or insert a row with psql and watch it appear.";
-  return html`<p class="empty">${text}</p>`;
+function Nothing({ onDemo }) {
+  const isLoaded = loaded.use();
+  if (!isLoaded) return html`<p class="empty">Loading the sources…</p>`;
+  if (sources.size) return html`<p class="empty">No source matches.</p>`;
+  return html`<div class="empty">
+    <p>No sources yet. ${onDemo ? "Add one here, or insert a row with psql and watch it appear." : "They appear here as soon as somebody adds one."}</p>
+    ${onDemo && html`<button type="button" id="demo" onClick=${onDemo}>Load sample sources</button>`}
+  </div>`;
 }

@@ -95,7 +95,7 @@ pub async fn statuses(client: &Client, ids: &[Uuid]) -> Result<Vec<(Uuid, String
 
 /// Says within a statement for whom it is, in no further round trip and for its transaction alone,
 /// which is all that a pooler of transactions keeps. `$n` is the user's name.
-fn on_behalf(n: usize) -> String {
+pub(super) fn on_behalf(n: usize) -> String {
     format!("set_config('marketplace.user', ${n}, true)")
 }
 

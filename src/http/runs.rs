@@ -18,6 +18,11 @@ use crate::{
     wire::RunBody,
 };
 
+/// The names of the pipeline's steps, in their order.
+pub(super) fn steps(app: &App) -> Response {
+    reply::json(StatusCode::OK, &app.emr.steps())
+}
+
 /// The newest runs, newest first; `?source=` and `?state=` leave out others.
 pub(super) async fn list(app: &App, query: &str) -> Result<Response, Problem> {
     let (mut source, mut state) = (None, None);

@@ -136,6 +136,12 @@ async fn asked(
     Ok((change, file))
 }
 
+/// Adds the sample sources that are missing, and says how many those were.
+pub(super) async fn add_demo(app: &App, by: &str) -> Result<Response, Problem> {
+    let added = writes::demo(app, by).await?;
+    Ok(reply::json(StatusCode::OK, &json!({ "added": added })))
+}
+
 async fn change_one(app: &App, by: &str, id: Uuid, change: &Change) -> Result<Source, Problem> {
     writes::update(app, id, change, by).await?.ok_or(NOT_FOUND)
 }

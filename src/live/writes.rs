@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     db::{
-        self,
+        self, demo,
         sources::{self, Change, Source},
     },
     error::Result,
@@ -47,6 +47,16 @@ pub async fn delete(app: &App, id: Uuid, by: &str) -> Result<bool> {
         Ok(existed.then_some(()))
     };
     Ok(expected(app, id, delete).await?.is_some())
+}
+
+/// Adds the sample sources that are missing for the user `by`; says how many.
+///
+/// # Errors
+/// As [`insert`].
+pub async fn demo(app: &App, by: &str) -> Result<usize> {
+    let result = db::in_time(async { demo::add(&*app.pool.client().await?, by).await }).await;
+    app.pool.wrote(&result);
+    result
 }
 
 async fn expected<T>(

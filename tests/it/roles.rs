@@ -66,6 +66,8 @@ async fn each_role_gets_as_far_as_it_may_over_http() {
         ("GET", "/api/data-library/".to_owned(), [200, 200, 200]),
         ("GET", "/api/me/".to_owned(), [200, 200, 200]),
         ("POST", "/api/add-source/".to_owned(), [403, 400, 400]),
+        ("POST", "/api/add-demo/".to_owned(), [403, 200, 200]),
+        ("GET", "/api/pipeline-steps/".to_owned(), [200, 200, 200]),
         ("PUT", path("update"), [403, 404, 404]),
         ("PATCH", path("update"), [403, 404, 404]),
         ("POST", path("update"), [403, 404, 404]),
