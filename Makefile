@@ -73,6 +73,35 @@ lint: ## Check formatting and lints as CI does
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 
+.PHONY: install
+
+PREFIX ?= /usr/local
+# Where the files are put that belong below PREFIX; for those who make packages.
+DESTDIR ?=
+# One that is built already, instead of one that is built now.
+PROGRAM ?=
+ifdef PROGRAM
+installed := $(PROGRAM)
+else
+installed := target/release/marketplace
+endif
+share := $(DESTDIR)$(PREFIX)/share
+units := $(DESTDIR)$(PREFIX)/lib/systemd/system
+
+install: ## Install the program, its manual, completions and systemd units (PREFIX, DESTDIR)
+ifndef PROGRAM
+	cargo build --locked --release --bin marketplace
+endif
+	install -D -m 755 "$(installed)" "$(DESTDIR)$(PREFIX)/bin/marketplace"
+	install -d "$(share)/man/man1" "$(share)/bash-completion/completions" \
+		"$(share)/zsh/site-functions" "$(share)/fish/vendor_completions.d" "$(units)"
+	"$(installed)" man "$(share)/man/man1"
+	"$(installed)" completions bash >"$(share)/bash-completion/completions/marketplace"
+	"$(installed)" completions zsh >"$(share)/zsh/site-functions/_marketplace"
+	"$(installed)" completions fish >"$(share)/fish/vendor_completions.d/marketplace.fish"
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' ops/marketplace.service >"$(units)/marketplace.service"
+	install -m 644 ops/marketplace.socket "$(units)/marketplace.socket"
+
 .PHONY: deny fuzz
 
 deny: ## Check licences, sources and versions of dependencies, and advisories

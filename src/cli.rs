@@ -5,6 +5,7 @@ pub mod demo;
 pub mod doctor;
 mod dump;
 pub mod emr;
+pub mod healthcheck;
 pub mod import;
 mod secret;
 mod target;

@@ -6,12 +6,19 @@ mod token;
 mod uploads;
 pub mod users;
 
-use std::{fs, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
 
 use clap::{
     Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ContextKind, error::ErrorKind,
 };
 use jiff::tz::TimeZone;
+use listenfd::ListenFd;
 use warp::http::HeaderValue;
 
 pub use self::{
@@ -57,6 +64,14 @@ pub enum Command {
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
+    },
+    /// Ask the server on this machine whether it is ready; exit with 0 when it is.
+    Healthcheck(Healthcheck),
+    /// Write the manual's pages into a directory.
+    #[command(hide = true)]
+    Man {
+        /// Which directory.
+        directory: PathBuf,
     },
 }
 
@@ -160,6 +175,14 @@ pub struct Tail {
     pub json: bool,
 }
 
+/// Which server to ask.
+#[derive(Debug, Args)]
+pub struct Healthcheck {
+    /// Address that it serves at.
+    #[arg(long, env, default_value = "127.0.0.1:8000", value_name = "ADDRESS")]
+    pub bind: SocketAddr,
+}
+
 /// The connection that listens.
 #[derive(Clone, Debug, Args)]
 pub struct Listen {
@@ -208,6 +231,10 @@ pub struct Config {
     /// Address to serve at; port 0 takes a free one, and the address is printed.
     #[arg(long, env, default_value = "127.0.0.1:8000", value_name = "ADDRESS")]
     pub bind: SocketAddr,
+
+    /// The listening socket that whoever started this program has passed, used instead of `bind`.
+    #[arg(skip)]
+    pub passed: Option<Arc<TcpListener>>,
 
     /// Origins of the frontends that may use the API and the sockets from a browser.
     #[arg(
@@ -413,6 +440,30 @@ pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "marketplace", &mut script);
     script
+}
+
+/// Writes a page of the manual for the program and one for each command.
+///
+/// # Errors
+/// [`Error::Start`] when the directory cannot be written.
+pub fn manual(directory: &Path) -> Result<()> {
+    clap_mangen::generate_to(Cli::command(), directory).map_err(Error::from)
+}
+
+/// The listening socket that a service manager has passed (`LISTEN_FDS`), if any. Takes the
+/// variables away, so that no child believes they are for it: to be called before any thread runs.
+///
+/// # Errors
+/// [`Error::Config`] when what was passed is something else than one TCP socket.
+pub fn passed() -> Result<Option<Arc<TcpListener>>> {
+    let mut passed = ListenFd::from_env();
+    if passed.len() > 1 {
+        return Err(Error::Config("LISTEN_FDS: takes one socket".into()));
+    }
+    let listener = passed
+        .take_tcp_listener(0)
+        .map_err(|error| Error::Config(format!("LISTEN_FDS: {error}")))?;
+    Ok(listener.map(Arc::new))
 }
 
 /// What the first line of a file says.

@@ -30,6 +30,7 @@ use warp::{
     reply::Response,
 };
 
+pub use self::health::troubles;
 use self::{body::Body, reply::Problem};
 use crate::{
     app::App,

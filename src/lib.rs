@@ -39,6 +39,7 @@
 //! | role | what a user may do: viewer, editor or admin ([`auth::role`]) |
 //! | peer | where a request comes from, as the connection or a trusted proxy says ([`peer`]) |
 //! | request id | what the lines of one request and its socket have in common in the log ([`request`]) |
+//! | supervisor | who started the process and watches it, such as systemd |
 //! | limits | how much of the server one stranger may have ([`limits`]) |
 //! | session | a signed-in browser; source, run: rows of the catalogue and of the pipeline |
 //!
@@ -72,6 +73,7 @@ pub mod metrics;
 pub mod peer;
 pub mod request;
 pub mod server;
+mod supervisor;
 pub mod uploads;
 pub mod wire;
 pub mod ws;
@@ -115,7 +117,10 @@ pub async fn run(
     let zone = config.database.time_zone;
     let pool = Pool::new(&database.clone().named("marketplace"), config.pool_size)?;
     db::tls::connector(&listen)?;
-    let listener = server::bind(config.bind)?;
+    let listener = match &config.passed {
+        Some(passed) => server::adopt(passed)?,
+        None => server::bind(config.bind)?,
+    };
     let address = listener.local_addr()?;
 
     let metrics = Metrics::default();
@@ -179,9 +184,11 @@ pub async fn run(
     let mut stop = pin!(stop);
     let result = tokio::select! {
         result = &mut work => result,
+        () = supervisor::run(&app) => Ok(()),
         () = &mut stop => Ok(()),
     };
     stopping.cancel();
+    supervisor::stopping();
     // The arrow keeps running while sockets say goodbye and requests finish.
     tokio::select! {
         _ = serving => {}

@@ -22,7 +22,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 fn main() -> ExitCode {
-    match config::parse(std::env::args()).and_then(|cli| start(cli.command)) {
+    let command = config::parse(std::env::args()).and_then(|cli| {
+        let mut command = cli.command;
+        if let Command::Serve(config) = &mut command {
+            config.passed = config::passed()?;
+        }
+        Ok(command)
+    });
+    match command.and_then(start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ Error::Config(_)) => {
             eprintln!("marketplace: {error}");
@@ -78,6 +85,8 @@ fn start(command: Command) -> Result<()> {
                 std::io::stdout().write_all(&config::completions(shell))?;
                 Ok(())
             }
+            Command::Healthcheck(server) => cli::healthcheck::run(&server).await,
+            Command::Man { directory } => config::manual(&directory),
         }
     })
 }

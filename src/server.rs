@@ -4,6 +4,7 @@
 mod descriptors;
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     pin::pin,
     sync::Arc,
@@ -12,7 +13,7 @@ use std::{
 
 use hyper::{Request, body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -20,6 +21,10 @@ use tokio::{
     time,
 };
 use tokio_util::sync::CancellationToken;
+use warp::{
+    http::{HeaderValue, StatusCode, header},
+    reply::Response,
+};
 
 use self::descriptors::Reserve;
 pub use self::descriptors::Shortage;
@@ -38,6 +43,9 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 const UNREAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a stop waits for what is being answered.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// When the server stops, a client that keeps its connection open may send another request for this
+/// long, and reads in the answer that it was the last. Hanging up at once would lose one on its way.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// How long a client that is turned away may take to hang up.
 const FAREWELL: Duration = Duration::from_millis(100);
 /// How many handshakes may wait to be accepted; the kernel may hold it lower.
@@ -46,7 +54,7 @@ const BACKLOG: i32 = 4096;
 /// memory, and a newer frame is not stuck behind an older one.
 const UNSENT_BYTES: u32 = 128 * 1024;
 
-/// Binds the listening socket. What is set here is inherited by every connection.
+/// Binds the listening socket.
 ///
 /// # Errors
 /// [`Error::Config`] when the address cannot be had.
@@ -58,17 +66,40 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
             Some(Protocol::TCP),
         )?;
         socket.set_reuse_address(true)?;
-        socket.set_tcp_nodelay(true)?;
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(UNREAD_TIMEOUT))?;
-        socket.set_nonblocking(true)?;
+        prepare(SockRef::from(&socket))?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         TcpListener::from_std(socket.into())
     };
-    open().map_err(|e: std::io::Error| Error::Config(format!("BIND: {address}: {e}")))
+    open().map_err(|e: io::Error| Error::Config(format!("BIND: {address}: {e}")))
+}
+
+/// Takes over a listening socket that others may listen on too. Whoever connects while this process
+/// stops is accepted by another, or waits in the socket until there is one: nobody is refused.
+///
+/// # Errors
+/// [`Error::Config`] when it does not listen.
+pub fn adopt(passed: &std::net::TcpListener) -> Result<TcpListener> {
+    let open = || {
+        let socket = SockRef::from(passed);
+        if !socket.is_listener()? {
+            return Err(io::Error::other("the socket does not listen"));
+        }
+        prepare(socket)?;
+        TcpListener::from_std(passed.try_clone()?)
+    };
+    open().map_err(|error| Error::Config(format!("LISTEN_FDS: {error}")))
+}
+
+/// What is set here is inherited by every connection.
+#[allow(clippy::needless_pass_by_value, reason = "it is a reference already")]
+fn prepare(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNREAD_TIMEOUT))?;
+    socket.set_nonblocking(true)
 }
 
 /// Serves by `service` until `stopping`, then finishes what is being answered. What `proxies` say of
@@ -84,7 +115,7 @@ pub async fn serve<S>(
     S: Service<Request<Incoming>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S::Response: Into<warp::reply::Response>,
+    S::Response: Into<Response>,
 {
     shortage.compare_with(max_connections);
     let mut reserve = Reserve::new();
@@ -150,14 +181,20 @@ async fn connection<S>(
     S: Service<Request<Incoming>> + Send + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S::Response: Into<warp::reply::Response>,
+    S::Response: Into<Response>,
 {
+    let is_stopping = stopping.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let peer = Peer::of(address, request.headers(), &proxies);
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(Arc::clone(&place));
         let answer = service.call(request);
-        async move { answer.await.map(Into::into) }
+        let stopping = is_stopping.clone();
+        async move {
+            answer
+                .await
+                .map(|answer| answered(answer.into(), stopping.is_cancelled()))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -166,9 +203,13 @@ async fn connection<S>(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
+    let last = async {
+        stopping.cancelled().await;
+        time::sleep(LAST_REQUEST).await;
+    };
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = stopping.cancelled() => {
+        () = last => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -176,6 +217,15 @@ async fn connection<S>(
     if let Err(error) = result {
         tracing::debug!(%error, "connection ended");
     }
+}
+
+/// The answer; when it is the connection's last one, it says so.
+fn answered(mut answer: Response, is_last: bool) -> Response {
+    if is_last && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+    }
+    answer
 }
 
 /// Tells a client that there is no place for it.
@@ -195,9 +245,23 @@ async fn turn_away(mut stream: TcpStream) {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use socket2::SockRef;
-
     use super::*;
+
+    #[tokio::test]
+    async fn a_passed_socket_is_prepared_like_one_of_its_own() {
+        let passed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = adopt(&passed).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let stream = accepted.unwrap().0;
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNREAD_TIMEOUT));
+        drop(client);
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        assert!(adopt(&socket.into()).is_err(), "one that does not listen");
+    }
 
     #[tokio::test]
     async fn who_does_not_read_an_answer_is_hung_up_on_by_the_kernel() {

@@ -11,6 +11,7 @@ programs=(
 	pgbouncer:pgbouncer
 	promtool:prometheus
 	python3:python3
+	systemd-analyze:systemd
 )
 
 missing=()

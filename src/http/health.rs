@@ -67,7 +67,8 @@ pub(super) async fn report(app: &App) -> Result<Response, Problem> {
     Ok(reply::json(StatusCode::OK, &body))
 }
 
-async fn troubles(app: &App) -> Vec<String> {
+/// Why the server cannot do its work, a sentence each; none when it can.
+pub async fn troubles(app: &App) -> Vec<String> {
     let mut troubles = Vec::new();
     troubles.extend(app.shortage.check().err());
     if *app.migrated.borrow() {

@@ -163,6 +163,12 @@ const FORBIDDEN: [(&str, &[&str]); 21] = [
         ],
     ),
     ("cli", &["app", "http", "live", "ws", "server"]),
+    (
+        "supervisor",
+        &[
+            "emr", "auth", "config", "db", "live", "ws", "wire", "server", "forms", "cli",
+        ],
+    ),
 ];
 
 #[test]
