@@ -125,6 +125,12 @@ pub(super) struct Me {
     role: Role,
 }
 
+/// How many sample sources were missing until now.
+#[derive(ToSchema)]
+pub(super) struct Added {
+    added: usize,
+}
+
 /// That a run was cancelled, and the run.
 #[derive(ToSchema)]
 pub(super) struct Cancelled {

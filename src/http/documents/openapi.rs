@@ -20,7 +20,7 @@ use utoipa::{
 use warp::http::Method;
 
 use super::bodies::{
-    Cancelled, Credentials, Health, Job, Me, Message, PasswordChange, Registration, Report,
+    Added, Cancelled, Credentials, Health, Job, Me, Message, PasswordChange, Registration, Report,
     SourceChange, Started, Switched, UserChange,
 };
 use crate::{
@@ -171,6 +171,12 @@ fn deed(endpoint: Endpoint, method: &Method) -> Deed {
             .takes_form("SourceForm")
             .gives::<SourceBody>(201)
             .or(409),
+        Endpoint::AddDemo => does(
+            "sources",
+            "add_demo",
+            "Adds the sample sources that are missing",
+        )
+        .gives::<Added>(200),
         Endpoint::Read => {
             does("sources", "read_sources", "Every source, newest first").lists::<SourceBody>()
         }
@@ -204,6 +210,9 @@ fn deed(endpoint: Endpoint, method: &Method) -> Deed {
         Endpoint::Upload(_) => does("sources", "upload", "The file of a source")
             .note("The name after the key is for people and may be left out.")
             .sends("application/octet-stream"),
+        Endpoint::Steps => {
+            does("pipeline", "list_steps", "The pipeline's steps, in order").lists::<String>()
+        }
         Endpoint::Runs => does("pipeline", "list_runs", "The newest runs, newest first")
             .asks("source", "Only of this source", uuid())
             .asks(
