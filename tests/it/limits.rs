@@ -48,7 +48,9 @@ fn assert_throttled(answer: &Response, at_most: u64) {
     assert!((1..=at_most).contains(&seconds), "{seconds}");
     let s = if seconds == 1 { "" } else { "s" };
     let text = format!("Request was throttled. Expected available in {seconds} second{s}.");
-    assert_eq!(answer.json(), json!({ "detail": text, "error": text }));
+    let id = answer.header("x-request-id").expect("every answer has one");
+    let body = json!({ "detail": text, "error": text, "request_id": id });
+    assert_eq!(answer.json(), body);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
