@@ -184,7 +184,7 @@ pub async fn run(
     let mut stop = pin!(stop);
     let result = tokio::select! {
         result = &mut work => result,
-        () = supervisor::run(&app) => Ok(()),
+        () = Box::pin(supervisor::run(&app)) => Ok(()),
         () = &mut stop => Ok(()),
     };
     stopping.cancel();
