@@ -17,6 +17,24 @@ export async function call(method, path, body) {
   }
 }
 
+// The same for a form with files. They may take as long as they need while bytes go out; `onProgress`
+// gets the part that has, from 0 to 1. `stop`, an AbortSignal, ends it.
+export function upload(method, path, fields, onProgress, stop) {
+  return new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    const failed = () => resolve({ status: 0, ok: false, body: { detail: "The file could not be sent." } });
+    request.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 0);
+    request.onload = () => resolve({
+      ok: request.status < 300, status: request.status, body: request.responseText ? parsed(request.responseText) : {},
+    });
+    request.onerror = failed;
+    request.onabort = failed;
+    stop.addEventListener("abort", () => request.abort());
+    request.open(method, path);
+    request.send(fields);
+  });
+}
+
 function parsed(text) {
   try {
     return JSON.parse(text);

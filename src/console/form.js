@@ -1,10 +1,15 @@
 // Adds or edits a source. What is wrong with a field is for the server to say, and is shown there.
 
-import { html, useMemo, useRef, useState } from "./ui.js";
-import { call, fieldErrors, why } from "./api.js";
+import { html, useEffect, useMemo, useRef, useState } from "./ui.js";
+import { call, fieldErrors, upload, why } from "./api.js";
 import { Dialog } from "./dialog.js";
 import { session } from "./session.js";
 import { revision, sources } from "./sources.js";
+import { fileName } from "./text.js";
+
+const FILE = "data_upload";
+// The file is too long, or there is no room for it.
+const OF_THE_FILE = [413, 507];
 
 const FIELDS = [
   { name: "country", label: "Country", suggest: true },
@@ -26,6 +31,9 @@ export function Form({ source, onClose, onSaved }) {
   const form = useRef();
   const [errors, setErrors] = useState({});
   const [busy, setBusy] = useState(false);
+  const [sent, setSent] = useState(null);
+  const closed = useMemo(() => new AbortController(), []);
+  useEffect(() => () => closed.abort(), []);
   const initial = useMemo(() => Object.fromEntries(FIELDS.map(({ name, initial }) =>
     [name, source ? source[name] ?? "" : name === "created_by" ? session.get().username : initial ?? ""])), []);
   const suggestions = useMemo(() => Object.fromEntries(FIELDS.filter(({ suggest }) => suggest).map(({ name }) => {
@@ -45,15 +53,19 @@ export function Form({ source, onClose, onSaved }) {
       if (source ? value === initial[name] : value === "") continue;
       body[name] = type === "date" && value === "" ? null : value;
     }
+    const { [FILE]: { files: [file] }, remove } = form.current.elements;
+    if (!file && remove?.checked) body[FILE] = null;
     setBusy(true);
-    const answer = source
-      ? await call("PATCH", `/api/update-source/${source.id}/`, body)
-      : await call("POST", "/api/add-source/", body);
+    const to = source ? ["PATCH", `/api/update-source/${source.id}/`] : ["POST", "/api/add-source/"];
+    const answer = await (file ? upload(...to, withFile(body, file), setSent, closed.signal) : call(...to, body));
+    if (closed.signal.aborted) return;
     setBusy(false);
+    setSent(null);
     if (answer.ok) return onSaved(answer.body);
-    const fields = fieldErrors(answer) ?? { all: why(answer) };
+    const where = file && OF_THE_FILE.includes(answer.status) ? FILE : "all";
+    const fields = fieldErrors(answer) ?? { [where]: why(answer) };
     setErrors(fields);
-    form.current.elements[FIELDS.find(({ name }) => fields[name])?.name]?.focus();
+    form.current.elements[[...FIELDS.map(({ name }) => name), FILE].find((name) => fields[name])]?.focus();
   };
 
   const changed = now && source.updated_at !== now.updated_at;
@@ -69,7 +81,17 @@ export function Form({ source, onClose, onSaved }) {
         ${suggest && html`<datalist id=${"all-" + name}>
           ${suggestions[name].map((text) => html`<option key=${text} value=${text}></option>`)}</datalist>`}
         ${errors[name] && html`<span class="error" id=${name + "-error"}>${errors[name]}</span>`}
-      </label>`)}</div>
+      </label>`)}
+        <div class="field">
+          <label for="file">File</label>
+          <input id="file" name=${FILE} type="file" aria-invalid=${errors[FILE] ? "true" : "false"}
+            aria-describedby=${errors[FILE] ? FILE + "-error" : undefined} />
+          ${source?.[FILE] && html`<label class="tick"><input name="remove" type="checkbox" />
+            <span>Remove ${fileName(source[FILE])}</span></label>`}
+          ${sent !== null && html`<progress value=${sent} aria-label="Sent"></progress>`}
+          ${errors[FILE] && html`<span class="error" id=${FILE + "-error"}>${errors[FILE]}</span>`}
+        </div>
+      </div>
       <p class="error" role="alert">${errors.all ?? errors.non_field_errors ?? ""}</p>
       <footer>
         <button type="button" onClick=${onClose}>Cancel</button>
@@ -77,4 +99,11 @@ export function Form({ source, onClose, onSaved }) {
       </footer>
     </form>
   </${Dialog}>`;
+}
+
+function withFile(body, file) {
+  const fields = new FormData();
+  for (const [name, value] of Object.entries(body)) fields.append(name, value ?? "");
+  fields.append(FILE, file);
+  return fields;
 }

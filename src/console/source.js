@@ -8,7 +8,7 @@ import { Pipeline } from "./pipeline.js";
 import { mayEdit, session } from "./session.js";
 import { fresh, loaded, revision, sources } from "./sources.js";
 import { Badge } from "./table.js";
-import { count, moment, sourceName } from "./text.js";
+import { count, fileName, isKept, moment, sourceName } from "./text.js";
 import { toast } from "./toasts.js";
 
 const SHOWN = [
@@ -92,9 +92,15 @@ export function Source({ id }) {
     </div>
     <dl class="details">${SHOWN.map(([label, key]) => html`<div key=${key}>
       <dt>${label}</dt>
-      <dd class=${changed(key)}>${key.endsWith("_at") ? moment(source[key]) : source[key] || html`<span class="none">–</span>`}</dd>
+      <dd class=${changed(key)}>${shown(key, source[key]) || html`<span class="none">–</span>`}</dd>
     </div>`)}</dl>
     <${Pipeline} id=${id} />
     ${actions.window}
   </main>`;
+}
+
+function shown(key, value) {
+  if (key.endsWith("_at")) return moment(value);
+  if (key !== "data_upload" || !isKept(value)) return value;
+  return html`<a href=${value} download>${fileName(value)}</a>`;
 }

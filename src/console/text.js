@@ -14,3 +14,8 @@ export const number = (n) => n.toLocaleString();
 export const count = (n, one, many = one + "s") => `${number(n)} ${n === 1 ? one : many}`;
 
 export const sourceName = (source) => source.country || "(no country)";
+
+// Files that came with a source are kept at /api/uploads/KEY/NAME; other texts are older than that.
+export const isKept = (upload) => upload.startsWith("/api/uploads/");
+
+export const fileName = (upload) => decodeURIComponent(upload.slice(upload.lastIndexOf("/") + 1));

@@ -120,7 +120,8 @@ async fn people_add_edit_switch_and_delete_and_see_each_other_do_it() {
     }
     let database = database().await;
     make(&database, 40).await;
-    let server = TestServer::on(&database.url, &[]).await;
+    let small_files = ["--uploads-url", "memory://", "--max-upload-mib", "1"];
+    let server = TestServer::on(&database.url, &small_files).await;
     let mut ann = Browser::open(&server.base).await;
 
     // Registers, with a mistake first.
@@ -147,6 +148,7 @@ async fn people_add_edit_switch_and_delete_and_see_each_other_do_it() {
     bob.until(&counts(40, 40)).await;
 
     edit(&mut ann, &mut bob, &database).await;
+    hand_in(&mut ann, &mut bob).await;
     look(&mut ann, &mut bob, &database).await;
     let source = ann.evaluate("window.source").await;
     remove(&mut ann, &mut bob, source.as_str().unwrap()).await;
@@ -159,6 +161,46 @@ async fn people_add_edit_switch_and_delete_and_see_each_other_do_it() {
         assert_eq!(window.complaints, [""; 0]);
         window.close().await;
     }
+}
+
+/// Ann gives Norway a file, first one that is too long; Bob finds it on Norway's page; she removes it.
+async fn hand_in(ann: &mut Browser, bob: &mut Browser) {
+    let norway = row("Norway");
+    let edit = format!("{norway}.querySelector('.actions button')");
+    let file = |text: &str| {
+        format!(
+            "(() => {{ const files = new DataTransfer();
+                files.items.add(new File([{text}], 'Données 1.csv'));
+                document.querySelector('dialog [type=file]').files = files.files; }})()"
+        )
+    };
+    ann.click_on(&edit).await;
+    ann.evaluate(&file("new Uint8Array(2 << 20)")).await;
+    ann.click("dialog button.primary").await;
+    ann.until(
+        "document.querySelector('#data_upload-error')?.textContent === 'The file is too large.'
+            && document.activeElement.name === 'data_upload'",
+    )
+    .await;
+    ann.forgive("413").await;
+    ann.evaluate(&file("'a;b'")).await;
+    ann.click("dialog button.primary").await;
+    ann.until("!document.querySelector('dialog')").await;
+
+    bob.click_on(&format!("{norway}.querySelector('a')")).await;
+    let link = "document.querySelector('dd a[download]')";
+    bob.until(&format!("!!{link}")).await;
+    let name = bob.evaluate(&format!("{link}.textContent")).await;
+    assert!(name.as_str().unwrap().contains("csv"), "{name}");
+    let text = format!("fetch({link}.href).then((answer) => answer.text())");
+    assert_eq!(bob.evaluate(&text).await, "a;b");
+
+    ann.click_on(&edit).await;
+    ann.click("dialog [name=remove]").await;
+    ann.click("dialog button.primary").await;
+    bob.until(&format!("!{link}")).await;
+    bob.evaluate("location.hash = '#/'").await;
+    bob.until(&format!("!!{norway}")).await;
 }
 
 /// Ann adds Norway, edits and switches it, and Bob, who may only look, sees it.
