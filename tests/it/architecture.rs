@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// A module, and what of the crate its files must not name.
-const FORBIDDEN: [(&str, &[&str]); 21] = [
+const FORBIDDEN: [(&str, &[&str]); 22] = [
     (
         "metrics",
         &[
