@@ -7,7 +7,8 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --create-home --home-dir /var/lib/marketplace marketplace
+    && useradd --system --uid 10001 --create-home --home-dir /var/lib/marketplace marketplace \
+    && install -d -o marketplace /var/lib/marketplace/uploads
 COPY --from=build /build/target/release/marketplace /usr/local/bin/marketplace
 USER 10001
 WORKDIR /var/lib/marketplace
