@@ -142,10 +142,12 @@ impl Uploads {
     pub async fn settle<T>(&self, upload: &Upload, written: &Result<Option<T>>) {
         let settled = match written {
             Ok(Some(_)) => {
-                self.nudge();
                 let attach =
                     async { uploads::attach(&*self.0.pool.client().await?, upload.key).await };
-                db::in_time(attach).await.map_err(Failure::Database)
+                let attached = db::in_time(attach).await;
+                // Not before: what is replaced by another's file meanwhile is an orphan from here on.
+                self.nudge();
+                attached.map_err(Failure::Database)
             }
             Ok(None) | Err(Error::Value(_) | Error::Constraint(_) | Error::Full(_)) => {
                 self.remove(upload.key).await

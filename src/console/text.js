@@ -16,6 +16,6 @@ export const count = (n, one, many = one + "s") => `${number(n)} ${n === 1 ? one
 export const sourceName = (source) => source.country || "(no country)";
 
 // Files that came with a source are kept at /api/uploads/KEY/NAME; other texts are older than that.
-export const isKept = (upload) => upload.startsWith("/api/uploads/");
+export const isKept = (upload) => upload?.startsWith("/api/uploads/") ?? false;
 
-export const fileName = (upload) => decodeURIComponent(upload.slice(upload.lastIndexOf("/") + 1));
+export const fileName = (upload) => isKept(upload) ? decodeURIComponent(upload.slice(upload.lastIndexOf("/") + 1)) : upload;

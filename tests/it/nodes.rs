@@ -90,11 +90,11 @@ async fn nodes(count: usize) -> (PrivateCluster, Vec<Node>) {
 }
 
 /// Somebody who has signed in; every node knows the session.
-async fn visitor(base: &str) -> Http {
+async fn visitor(base: &str, name: &str) -> Http {
     let mut visitor = Http::new(base).on_page(ORIGIN);
     let password = "Correct-horse-7";
     let account = json!({
-        "username": "somebody", "email": "", "password": password, "confirm_password": password,
+        "username": name, "email": "", "password": password, "confirm_password": password,
     });
     for path in ["/api/register/", "/api/login/"] {
         let answer = visitor.post(path).json(&account).send().await;
@@ -178,7 +178,7 @@ async fn a_write_on_any_of_four_nodes_is_seen_on_all_for_one_read_a_view_and_nod
         "one LISTEN connection a node"
     );
 
-    let somebody = visitor(&nodes[0].base).await;
+    let somebody = visitor(&nodes[0].base, "somebody").await;
     let mut dashboards = Vec::new();
     for node in &nodes {
         let here = Http::new(&node.base)
@@ -252,8 +252,8 @@ async fn restarts_one_after_another_behind_nginx_lose_nobody_the_final_state() {
     let nginx = Nginx::start(&cluster.data_dir().join("nginx"), WHOLE, &addresses).await;
     let of_readme = cluster.data_dir().join("nginx-of-readme");
     let of_readme = Nginx::start(&of_readme, nginx::of_readme(), &addresses).await;
-    let mut somebody = visitor(&nginx.base).await;
-    let somebody_else = visitor(&of_readme.base).await;
+    let mut somebody = visitor(&nginx.base, "somebody").await;
+    let somebody_else = visitor(&of_readme.base, "somebody_else").await;
     let watchers: Vec<Watcher> = (0..16)
         .map(|n| Watcher::start([&somebody, &somebody_else][n % 2]))
         .collect();

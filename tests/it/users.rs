@@ -131,8 +131,9 @@ async fn the_last_admin_stays() {
         ("DELETE", json!({})),
     ] {
         let answer = boss.call(method, &own).json(&body).send().await;
-        let expected = (409, json!({ "detail": LAST }));
-        assert_eq!((answer.status, answer.json()), expected, "{method} {body}");
+        let expected = (409, &json!(LAST));
+        let answered = (answer.status, &answer.json()["detail"]);
+        assert_eq!(answered, expected, "{method} {body}");
     }
     let harmless = json!({ "role": "admin", "is_active": true });
     assert_eq!(patch(&mut boss, &own, &harmless).await.status, 200);
@@ -175,8 +176,9 @@ async fn of_two_admins_who_remove_each_other_at_once_one_stays() {
         let (answer, ()) = timeout(SOON, async { tokio::join!(request, other) })
             .await
             .expect("neither waits for ever");
-        let expected = (409, json!({ "detail": LAST }));
-        assert_eq!((answer.status, answer.json()), expected, "{method} {body}");
+        let expected = (409, &json!(LAST));
+        let answered = (answer.status, &answer.json()["detail"]);
+        assert_eq!(answered, expected, "{method} {body}");
         let sql = "select from users where role = 'admin' and is_active";
         assert_eq!(dba.query(sql, &[]).await.unwrap().len(), 1);
     }
