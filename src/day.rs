@@ -23,36 +23,42 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 pub async fn run(pool: Pool, zone: TimeZone) {
     let mut kept_house: Option<time::Instant> = None;
     loop {
-        let keep_house = kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_EVERY);
-        let pause = match work(&pool, keep_house).await {
-            Ok(()) => {
-                kept_house = if keep_house {
-                    Some(time::Instant::now())
-                } else {
-                    kept_house
-                };
-                ASK_EVERY.min(until_midnight(&zone))
+        let turned = turn(&pool).await;
+        if let Err(error) = &turned {
+            tracing::warn!(%error, "the day could not be turned; trying again");
+        }
+        let mut is_well = turned.is_ok();
+        if is_well && kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_EVERY) {
+            match keep_house(&pool).await {
+                Ok(()) => kept_house = Some(time::Instant::now()),
+                Err(error) => {
+                    is_well = false;
+                    tracing::warn!(%error, "old rows could not be removed; trying again");
+                }
             }
-            Err(error) => {
-                tracing::warn!(%error, "the day could not be turned; trying again");
-                RETRY_AFTER
-            }
+        }
+        let pause = if is_well {
+            ASK_EVERY.min(until_midnight(&zone))
+        } else {
+            RETRY_AFTER
         };
         time::sleep(pause).await;
     }
 }
 
-async fn work(pool: &Pool, keep_house: bool) -> Result<()> {
+async fn turn(pool: &Pool) -> Result<()> {
     let client = pool.client().await?;
     if days::turn(&client).await? {
         tracing::info!("the day was turned");
     }
-    if keep_house {
-        days::rederive(&client).await?;
-        sessions::delete_expired(&client).await?;
-        changes::prune(&client).await?;
-    }
     Ok(())
+}
+
+async fn keep_house(pool: &Pool) -> Result<()> {
+    let client = pool.client().await?;
+    days::rederive(&client).await?;
+    sessions::delete_expired(&client).await?;
+    changes::prune(&client).await
 }
 
 /// Time to just after the next local midnight; a minute when the calendar has no next day.

@@ -99,6 +99,35 @@ async fn a_write_for_a_user_is_kept_as_theirs_and_one_by_hand_as_the_roles() {
 }
 
 #[tokio::test]
+async fn what_replication_applies_and_what_is_emptied_is_kept_as_well() {
+    let database = crate::server::database().await;
+    let dba = database.connect().await;
+    for (table, column) in [("sources", "country"), ("pipeline_runs", "step")] {
+        for role in ["replica", "origin"] {
+            dba.batch_execute(&format!(
+                "truncate changes; set session_replication_role = {role};
+                 insert into {table} ({column}) values ('a'), ('b'), ('c');
+                 update {table} set {column} = 'd' where {column} <> 'c';
+                 delete from {table} where {column} = 'c';
+                 delete from {table} where {column} = 'c';
+                 truncate {table};
+                 reset session_replication_role"
+            ))
+            .await
+            .unwrap();
+            let sql =
+                "select concat_ws(' ', table_name, operation, row_count, cardinality(row_ids))
+                         from changes order by at";
+            let rows = dba.query(sql, &[]).await.unwrap();
+            let kept: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+            let expected = ["insert 3 3", "update 2 2", "delete 1 1", "truncate 0"];
+            let expected = expected.map(|did| format!("{table} {did}"));
+            assert_eq!(kept, expected, "{role}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_may_change_sources_needs_no_rights_on_what_is_kept() {
     let database = crate::server::database().await;
     let dba = database.connect().await;

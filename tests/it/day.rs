@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use crate::{
     dashboard::Dashboard,
+    postgres::Home,
+    program::{Running, program},
     server::{TestServer, database, eventually, open},
 };
 
@@ -73,6 +75,50 @@ async fn the_day_turns_without_a_write_and_once_for_all_servers() {
     let turns = "select count(*), max(rederived) from day_turns where day > $1::text::date";
     let turns = dba.query_one(turns, &[&today]).await.unwrap();
     assert_eq!((turns.get::<_, i64>(0), turns.get::<_, i64>(1)), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prune_that_fails_is_logged_and_made_up_for_and_the_day_turns() {
+    let database = database().await;
+    let dba = database.connect().await;
+    dba.batch_execute(
+        "insert into changes (at, table_name, operation, role_name, application_name)
+         values (now() - interval '31 days', 'sources', 'insert', 'old', 'psql');
+         create function refuse() returns trigger language plpgsql as
+             $$ begin raise 'not today'; end $$;
+         create trigger refused before delete on changes execute function refuse()",
+    )
+    .await
+    .unwrap();
+    let home = Home::new();
+    std::fs::create_dir(&home.dir).unwrap();
+    let log = home.dir.join("log");
+    let mut command = program(&["serve", "--bind", "127.0.0.1:0"]);
+    command.env("DATABASE_URL", &database.url);
+    let _server = Running::logging(command, &log);
+    let refused = || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        let mut lines = log.lines();
+        lines.any(|line| {
+            line.contains("old rows could not be removed") && line.contains("not today")
+        })
+    };
+    eventually("the failure is logged", async || refused()).await;
+    dba.batch_execute("delete from day_turns").await.unwrap();
+    eventually("the day turns all the same", async || {
+        let turned = dba.query("select from day_turns", &[]).await.unwrap();
+        !turned.is_empty()
+    })
+    .await;
+    let old = "select from changes where role_name = 'old'";
+    assert_eq!(dba.query(old, &[]).await.unwrap().len(), 1);
+    dba.batch_execute("drop trigger refused on changes")
+        .await
+        .unwrap();
+    eventually("the next try removes it", async || {
+        dba.query(old, &[]).await.unwrap().is_empty()
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -363,6 +363,7 @@ async fn an_import_that_cannot_be_right_changes_nothing() {
         let (code, out, err) = import(to, arguments).await;
         assert_eq!((code, out.as_str()), (expected, ""), "{why}: {err}");
         assert!(err.contains(why), "{why}: {err}");
+        assert!(!err.contains("geheim"), "{err}");
         assert_eq!(everything(&database).await, before);
     };
     let to = &database.url;
@@ -381,6 +382,8 @@ async fn an_import_that_cannot_be_right_changes_nothing() {
         "the backend's database",
     )
     .await;
+    let unreadable = ["--from", "postgres://a:geheim@h:port/b"];
+    refuses(to, &unreadable, 2, "marketplace: FROM: ").await;
     refuses(to, &[], 2, "required").await;
     refuses(
         to,
@@ -413,7 +416,7 @@ async fn an_import_that_cannot_be_right_changes_nothing() {
     here.batch_execute("truncate django_imports, sources, users cascade")
         .await
         .unwrap();
-    // A password is told in no error and needs to stand in no list of processes.
+    // A password needs to stand in no list of processes.
     let home = Home::new();
     fs::create_dir(&home.dir).unwrap();
     let file = home.dir.join("url");

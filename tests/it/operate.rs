@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
+    client::Http,
     postgres::Home,
     program::{Running, program},
+    proxy::Proxy,
     server::{SOON, database, eventually},
 };
 
@@ -95,6 +97,42 @@ async fn the_demo_is_added_once_and_the_url_may_be_in_a_file() {
         stderr.starts_with("marketplace: DATABASE_URL_FILE: "),
         "{stderr}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_other_secrets_may_be_in_files_too() {
+    let database = database().await;
+    let (proxy, listen) = Proxy::in_front_of(&database.url).await;
+    let home = Home::new();
+    fs::create_dir(&home.dir).unwrap();
+    let file = |name: &str, line: &str| {
+        let file = home.dir.join(name);
+        fs::write(&file, format!("{line}\n")).unwrap();
+        file
+    };
+    let mut command = program(&["serve", "--bind", "127.0.0.1:0"]);
+    command
+        .env("DATABASE_URL_FILE", file("url", &database.url))
+        .env("LISTEN_DATABASE_URL_FILE", file("listen", &listen))
+        .env("METRICS_TOKEN_FILE", file("token", "0123456789-geheim"))
+        .env("METRICS_ALLOW", "192.0.2.1");
+    let mut server = Running::start(command);
+    let mut operator = Http::new(&server.line("listening on ").await);
+    eventually("the server is ready", async || {
+        operator.get("/readyz").send().await.status == 200
+    })
+    .await;
+    proxy.reset();
+    eventually(
+        "what listens, and nothing else, went by the proxy",
+        async || proxy.counts().reset == 1,
+    )
+    .await;
+    for (token, status) in [("0123456789-geheim", 200), ("0123456789-gehein", 403)] {
+        let call = operator.get("/metrics");
+        let call = call.header("Authorization", &format!("Bearer {token}"));
+        assert_eq!(call.send().await.status, status, "{token}");
+    }
 }
 
 #[tokio::test]
