@@ -37,7 +37,7 @@ use self::{
         library::Library,
         list::{Deltas, List},
         runs::Runs,
-        sessions::{OpenSessions, Sessions},
+        sessions::{self, OpenSessions, Sessions},
         toggles::Toggles,
         users::{OpenUsers, Users},
     },
@@ -200,7 +200,7 @@ impl Live {
         tasks.spawn(follow(activity, signals.activity.clone(), reader.clone()));
         tasks.spawn(follow(sessions, signals.sessions.clone(), reader.clone()));
         tasks.spawn(follow(users, signals.users.clone(), reader.clone()));
-        tasks.spawn(groups.sessions.clone().watch_expiry());
+        tasks.spawn(sessions::watch_expiry(groups.sessions.clone()));
         let (deaf, is_deaf) = watch::channel(String::new());
         tasks.spawn(heartbeat::run(pool.clone(), sender.subscribe(), deaf));
         tasks.spawn(audit::run(

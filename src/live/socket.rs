@@ -12,7 +12,7 @@ use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
 
 use super::{
     consumer::{self, Answer, Answering, Consumer, Fed, Feed},
-    view::{sessions::SessionMember, users::UserMember},
+    view::{open::Member, sessions::SessionMember, users::UserMember},
 };
 use crate::{
     app::App,
@@ -70,7 +70,8 @@ pub async fn serve(app: App, client: Client) {
     let session = who
         .as_ref()
         .and_then(|who| who.session.as_ref())
-        .map(|session| app.groups.sessions.join(session.id, session.remaining));
+        .map(|it| (it.id, Instant::now() + it.remaining))
+        .map(|(id, ends)| app.groups.sessions.join(id, ends));
     let user = who
         .as_ref()
         .map(|who| app.groups.users.join(who.user_id, who.role));
@@ -150,11 +151,11 @@ impl Socket {
                     self.replies.push_front(fed);
                 }
                 answer = answered(&mut self.answering) => self.give(answer),
-                () = ended(&mut session), if !closing => {
+                () = gone(&mut session), if !closing => {
                     closing = true;
                     self.connection.close(POLICY, "the session has ended");
                 }
-                () = shut_out(&mut self.user), if !closing => {
+                () = gone(&mut self.user), if !closing => {
                     closing = true;
                     self.connection.close(POLICY, "the account is disabled or gone");
                 }
@@ -186,7 +187,7 @@ impl Socket {
 
     /// Who it is: with the role of this moment, and nobody once they are shut out.
     fn who_by_now(&mut self) -> Option<Arc<Identity>> {
-        let role = self.user.as_ref()?.role()?;
+        let role = self.user.as_ref()?.now()?;
         let who = self.who.as_mut()?;
         if who.role != role {
             Arc::make_mut(who).role = role;
@@ -223,16 +224,9 @@ async fn answered(answering: &mut Option<Answering>) -> Answer {
     }
 }
 
-async fn ended(session: &mut Option<SessionMember>) {
-    match session {
-        Some(session) => session.ended().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn shut_out(user: &mut Option<UserMember>) {
-    match user {
-        Some(user) => user.shut_out().await,
+async fn gone<T: Copy>(member: &mut Option<Member<T>>) {
+    match member {
+        Some(member) => member.gone().await,
         None => std::future::pending().await,
     }
 }

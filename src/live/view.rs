@@ -6,6 +6,7 @@ pub mod changes;
 pub mod filter;
 pub mod library;
 pub mod list;
+pub mod open;
 pub mod runs;
 pub mod sessions;
 pub mod toggles;
