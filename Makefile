@@ -116,9 +116,13 @@ deny: ## Check licences, sources and versions of dependencies, and advisories
 TARGET ?= frames
 FUZZ_SECONDS ?= 60
 
+# The compiler at hand will do. SANITIZER=address needs another: `rustup toolchain install nightly`,
+# and `RUSTUP_TOOLCHAIN=nightly make fuzz SANITIZER=address`.
+SANITIZER ?= none
+
 fuzz: ## Fuzz for a minute what strangers can send: make fuzz TARGET=frames
-	@if ! cargo +nightly fuzz --version >/dev/null 2>&1; then \
-		echo "missing: rustup toolchain install nightly; cargo install cargo-fuzz --locked" >&2; \
+	@if ! cargo fuzz --version >/dev/null 2>&1; then \
+		echo "cargo-fuzz is missing; install it with: cargo install cargo-fuzz --locked" >&2; \
 		exit 1; \
 	fi
-	cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(FUZZ_SECONDS)
+	cargo fuzz run --sanitizer $(SANITIZER) $(TARGET) -- -max_total_time=$(FUZZ_SECONDS)
