@@ -30,6 +30,7 @@ mod headers;
 mod import;
 mod limits;
 mod logs;
+mod manual;
 mod metrics;
 mod monitoring;
 mod nodes;
