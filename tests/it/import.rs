@@ -31,7 +31,7 @@ const CANADA: &str = "c1763902-7518-4583-9481-eb6480177d65";
 const FRANCE: &str = "e9b09c4c-67ba-43c1-8b52-48af13552dae";
 
 /// A backend that still runs.
-async fn backend() -> TestDatabase {
+pub async fn backend() -> TestDatabase {
     let backend = postgres::cluster().await.database(None).await;
     let restored = backend.psql(DUMP).await;
     assert!(restored.status.success(), "{restored:?}");

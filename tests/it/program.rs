@@ -254,10 +254,20 @@ async fn a_newcomer_edits_a_row_with_the_printed_command_and_the_page_follows() 
     let mut list = open(&page, "/ws/read_source/").await;
     assert_eq!(list.next_json(SOON).await["data"], serde_json::json!([]));
 
-    let sql = "insert into sources (country) values ('by hand')";
+    let readme = include_str!("../../README.md");
+    let (_, sql) = readme
+        .split_once("```sql\n")
+        .expect("it says what to paste");
+    let (sql, _) = sql.split_once("```").expect("the block ends");
     let output = postgres::psql(&psql, "marketplace", sql).await;
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(list.next_json(SOON).await["data"][0]["country"], "by hand");
+    loop {
+        let row = &list.next_json(SOON).await["data"][0];
+        assert_eq!(row["country"], "France");
+        if row["status"] == "inactive" {
+            break;
+        }
+    }
 
     server.signal("-TERM").await;
     assert_eq!(list.closed_within(SOON).await.code, 1001);
@@ -275,7 +285,7 @@ async fn a_newcomer_edits_a_row_with_the_printed_command_and_the_page_follows() 
     eventually("the row is still there", async || {
         page.post("/api/login/").json(&body).send().await;
         let rows = page.get("/api/read-source/").send().await;
-        rows.status == 200 && rows.json()[0]["country"] == "by hand"
+        rows.status == 200 && rows.json()[0]["country"] == "France"
     })
     .await;
     server.signal("-INT").await;
