@@ -92,7 +92,7 @@ pub fn adopt(passed: &std::net::TcpListener) -> Result<TcpListener> {
 }
 
 /// What is set here is inherited by every connection.
-#[allow(clippy::needless_pass_by_value, reason = "it is a reference already")]
+#[expect(clippy::needless_pass_by_value, reason = "it is a reference already")]
 fn prepare(socket: SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]

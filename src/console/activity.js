@@ -73,6 +73,6 @@ function Minutes({ minutes }) {
     return { value, label: `${at}: ${count(value, "statement")}` };
   });
   const all = bars.reduce((sum, { value }) => sum + value, 0);
-  return html`<${Bars} title="Statements a minute" bars=${bars} ends=${["an hour ago", "now"]}
+  return html`<${Bars} title="Statements a minute" bars=${bars} marks=${["an hour ago", "now"]}
     summary=${`${count(all, "statement")} in the last hour`} />`;
 }

@@ -2,8 +2,8 @@
 
 import { html } from "./ui.js";
 
-// `bars` are { value, label }; `ends` the words below the first and the last.
-export function Bars({ title, bars, ends, summary }) {
+// `bars` are { value, label }; `marks` the words below: one a bar, or the first's and the last's.
+export function Bars({ title, bars, marks, summary }) {
   const most = Math.max(1, ...bars.map(({ value }) => value));
   const width = 100 / bars.length;
   return html`<figure class="chart">
@@ -12,6 +12,8 @@ export function Bars({ title, bars, ends, summary }) {
       ${bars.map(({ value, label }, n) => html`<rect key=${n} x=${n * width + width * 0.1} width=${width * 0.8}
         y=${30 - (value / most) * 29} height=${value ? Math.max(0.6, (value / most) * 29) : 0}><title>${label}</title></rect>`)}
     </svg>
-    <div class="ends" aria-hidden="true"><span>${ends[0]}</span><span>${ends[1]}</span></div>
+    <div class=${marks.length === bars.length ? "marks each" : "marks"} aria-hidden="true">
+      ${marks.map((mark) => html`<span key=${mark}>${mark}</span>`)}
+    </div>
   </figure>`;
 }

@@ -77,5 +77,5 @@ function Latency() {
   const summary = sorted.length
     ? `${number(sorted.length)} seen by this page, half of them within ${Math.round(middle)} ms, all within ${Math.round(sorted.at(-1))} ms`
     : "nothing has changed since this page was opened";
-  return html`<${Bars} title="From a write to this page" bars=${bars} ends=${["5 ms", "more than 5 s"]} summary=${summary} />`;
+  return html`<${Bars} title="Milliseconds from a write to this page" bars=${bars} marks=${[...BOUNDS.map((bound) => `≤ ${bound}`), "more"]} summary=${summary} />`;
 }

@@ -90,7 +90,7 @@ export function Source({ id }) {
         <button type="button" class="danger" onClick=${() => actions.remove(source, () => { location.hash = "#/"; })}>Delete</button>
       </span>`}
     </div>
-    <dl class="details">${SHOWN.map(([label, key]) => html`<div key=${key}>
+    <dl class="details">${SHOWN.map(([label, key]) => html`<div key=${key} class=${key === "id" ? "whole" : ""}>
       <dt>${label}</dt>
       <dd class=${changed(key)}>${shown(key, source[key]) || html`<span class="none">–</span>`}</dd>
     </div>`)}</dl>
