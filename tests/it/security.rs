@@ -1,6 +1,10 @@
-//! `SECURITY.md` names tests and fuzz targets that exist, and names no target twice.
+//! `SECURITY.md` names tests and fuzz targets that exist, and the fuzzer has what the server has.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 #[test]
 fn every_test_that_is_promised_exists() {
@@ -34,6 +38,55 @@ fn every_fuzz_target_is_listed() {
         targets += 1;
     }
     assert_eq!(manifest.matches("[[bin]]").count(), targets);
+}
+
+/// Otherwise something else is fuzzed than what is shipped.
+#[test]
+fn the_fuzzer_has_the_dependencies_of_the_server() {
+    let ours = packages(include_str!("../../Cargo.lock"));
+    let theirs = packages(include_str!("../../fuzz/Cargo.lock"));
+    let (_, server) = theirs
+        .iter()
+        .find(|(package, _)| package.starts_with("marketplace "))
+        .expect("the fuzzer knows the server");
+    let manifest = include_str!("../../Cargo.toml");
+    let (_, needed) = manifest.split_once("[dependencies]").unwrap();
+    let (needed, _) = needed.split_once("[dev-dependencies]").unwrap();
+    let needed = needed.lines().filter_map(|line| line.split_once(" = "));
+    let missing: Vec<_> = needed
+        .map(|(name, _)| name)
+        .filter(|name| {
+            !['"', ' ']
+                .iter()
+                .any(|end| server.contains(&format!(" \"{name}{end}")))
+        })
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "run cargo metadata in fuzz: {missing:?}"
+    );
+    let names = |package: &str| package.split(' ').next().map(ToOwned::to_owned);
+    let known: BTreeSet<_> = ours.keys().map(|package| names(package)).collect();
+    let other: Vec<_> = theirs
+        .keys()
+        .filter(|package| known.contains(&names(package)) && !ours.contains_key(*package))
+        .collect();
+    assert!(other.is_empty(), "other versions: {other:?}");
+}
+
+/// The packages of a lock file as "name version", with the rest of what it says of each.
+fn packages(lock: &str) -> BTreeMap<String, &str> {
+    let value = |package: &str, key: &str| {
+        let (_, rest) = package.split_once(&format!("\n{key} = \"")).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    lock.split("[[package]]")
+        .skip(1)
+        .map(|package| {
+            let name = value(package, "name");
+            (format!("{name} {}", value(package, "version")), package)
+        })
+        .collect()
 }
 
 /// What stands between backticks.
