@@ -11,6 +11,7 @@ pub mod demo;
 pub mod django;
 pub mod dsn;
 pub mod embedded;
+mod known;
 mod lent;
 pub mod migrate;
 pub mod notifications;

@@ -12,7 +12,9 @@ pub mod deflate;
 pub mod frame;
 pub mod handshake;
 pub mod reader;
+pub mod violation;
 
 pub use connection::{Connection, Event, Limits, Reason};
 pub use frame::Frame;
-pub use reader::{Message, Violation};
+pub use reader::Message;
+pub use violation::Violation;

@@ -2,7 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use marketplace::ws::reader::{Incoming, Reader, Violation};
+use marketplace::ws::{
+    Violation,
+    reader::{Incoming, Reader},
+};
 
 const LIMIT: usize = 4096;
 

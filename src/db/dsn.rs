@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
-use super::primary::Known;
+use super::known::Known;
 
 /// Where a database is and how to reach it.
 #[derive(Clone)]

@@ -18,6 +18,7 @@ mod claim;
 mod error;
 mod home;
 mod owner;
+mod program;
 mod server;
 mod visit;
 
@@ -92,7 +93,7 @@ impl Cluster {
     /// behind is stopped first.
     pub async fn start(options: Options) -> Result<Self, EmbeddedError> {
         let home = Home::claim(&options.data_dir)?;
-        let binaries = Binaries::find(&home)?;
+        let binaries = Binaries::find(home.major()?, &home.dir)?;
         let password = home.initialise(&binaries).await?;
         server::stop_leftover(&home, &binaries).await?;
         let settings = options.settings;

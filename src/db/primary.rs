@@ -3,7 +3,6 @@
 //! place. It keeps no connection.
 
 mod hosts;
-mod known;
 
 use std::fmt;
 use std::time::Duration;
@@ -16,9 +15,7 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::hosts::Host;
-pub(super) use self::known::Known;
-use self::known::Place;
-use super::{dsn::Dsn, tls};
+use super::{dsn::Dsn, known::Place, tls};
 use crate::error::{Error, Result, describe};
 
 /// A host has this long before the next of the list is asked beside it.

@@ -1,7 +1,7 @@
 //! Close codes and the payload of a close frame (RFC 6455, sections 5.5.1 and 7.4).
 //! Never decides when to close.
 
-use super::reader::Violation;
+use super::violation::Violation;
 
 /// The purpose of the connection is fulfilled.
 pub const NORMAL: u16 = 1000;
@@ -15,6 +15,18 @@ pub const BAD_TEXT: u16 = 1007;
 pub const POLICY: u16 = 1008;
 /// A message above the limit.
 pub const TOO_BIG: u16 = 1009;
+
+impl Violation {
+    /// The close code that tells the client.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Protocol(_) => PROTOCOL,
+            Self::NotUtf8 => BAD_TEXT,
+            Self::TooBig => TOO_BIG,
+            Self::Unfinished => POLICY,
+        }
+    }
+}
 
 /// The bytes that a reason may take beside the code in a control frame's 125.
 pub const MAX_REASON_BYTES: usize = 123;

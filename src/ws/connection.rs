@@ -22,7 +22,8 @@ use tokio::{
 use super::{
     deflate::Params,
     frame,
-    reader::{Incoming, Message, Reader, Violation},
+    reader::{Incoming, Message, Reader},
+    violation::Violation,
 };
 
 /// How much is read at once, on the stack.

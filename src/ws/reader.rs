@@ -4,9 +4,9 @@
 //! given away with the message: between messages a reader holds none. Only while a compressed message
 //! is made whole are there two forms of it, each within the limit. Never reads or writes itself.
 
-use std::{fmt, mem};
+use std::mem;
 
-use super::{close, deflate};
+use super::{close, deflate, violation::Violation};
 
 /// The longest header of a masked frame.
 const MAX_HEADER: usize = 14;
@@ -47,19 +47,6 @@ pub enum Incoming {
     Pong,
     /// The last that the client says: its code, if it gave one, and its reason.
     Close(Option<u16>, String),
-}
-
-/// What a client may not do; the connection ends with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Violation {
-    /// RFC 6455 or 7692 was broken, as the text says.
-    Protocol(&'static str),
-    /// A text or a close reason that is not UTF-8.
-    NotUtf8,
-    /// A message above the limit.
-    TooBig,
-    /// A message that was not whole in time.
-    Unfinished,
 }
 
 /// Takes frames apart and puts messages together.
@@ -283,31 +270,6 @@ impl Reader {
         }
     }
 }
-
-impl Violation {
-    /// The close code that tells the client.
-    pub fn code(self) -> u16 {
-        match self {
-            Self::Protocol(_) => close::PROTOCOL,
-            Self::NotUtf8 => close::BAD_TEXT,
-            Self::TooBig => close::TOO_BIG,
-            Self::Unfinished => close::POLICY,
-        }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Protocol(fault) => fault,
-            Self::NotUtf8 => "text is not UTF-8",
-            Self::TooBig => "message too big",
-            Self::Unfinished => "message took too long",
-        })
-    }
-}
-
-impl std::error::Error for Violation {}
 
 fn is_control(opcode: u8) -> bool {
     opcode & 8 != 0

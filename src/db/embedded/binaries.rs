@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::error::EmbeddedError;
-use super::home::Home;
 
 /// The programs of one installed major version.
 #[derive(Debug)]
@@ -19,14 +18,13 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// The newest version that is installed, or the one that made the cluster if there is one
-    /// already.
-    pub(super) fn find(home: &Home) -> Result<Self, EmbeddedError> {
+    /// The newest version that is installed, or the one that has made the cluster in `data_dir`.
+    pub(super) fn find(made_by: Option<u32>, data_dir: &Path) -> Result<Self, EmbeddedError> {
         let installed = installed();
         let Some(newest) = installed.iter().map(|(major, _)| *major).max() else {
             return Err(EmbeddedError::NotInstalled);
         };
-        let wanted = home.major()?.unwrap_or(newest);
+        let wanted = made_by.unwrap_or(newest);
         match installed.iter().find(|(major, _)| *major == wanted) {
             Some((major, dir)) => Ok(Self {
                 dir: dir.clone(),
@@ -34,7 +32,7 @@ impl Binaries {
                 psql: psql(dir),
             }),
             None => Err(EmbeddedError::OtherVersion {
-                data_dir: home.dir.clone(),
+                data_dir: data_dir.to_owned(),
                 made_by: wanted,
                 found: versions(&installed),
             }),

@@ -12,7 +12,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use super::binaries::Binaries;
 use super::error::EmbeddedError;
 use super::owner::Owner;
-use super::{NAME, claim, server};
+use super::{NAME, claim, program};
 
 /// The file of settings that `cluster/postgresql.conf` includes.
 const CONF: &str = "marketplace.conf";
@@ -112,7 +112,7 @@ impl Home {
             "--auth-host=scram-sha-256",
             "--auth-local=peer",
         ]);
-        server::run("initdb", initdb).await?;
+        program::run("initdb", initdb).await?;
         let conf = unfinished.join("postgresql.conf");
         OpenOptions::new()
             .append(true)

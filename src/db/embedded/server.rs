@@ -6,13 +6,14 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::time::Duration;
 
 use super::POLL;
 use super::binaries::Binaries;
 use super::error::EmbeddedError;
 use super::home::Home;
+use super::program::{last_lines, run};
 
 /// A shell whose arguments are a log and the server's command. It starts the server, sends it each
 /// signal that it reads from its standard input, and SIGINT (a fast stop) when that ends, which it
@@ -35,9 +36,6 @@ kill -s KILL $!
 
 /// How long a fast stop may take before it becomes an immediate one.
 const FAST_LIMIT: Duration = Duration::from_secs(30);
-
-/// How many lines of the log a failure shows.
-const TAIL_LINES: usize = 10;
 
 /// How much of the log is read for them.
 const TAIL_BYTES: u64 = 16 << 10;
@@ -151,21 +149,6 @@ pub(super) async fn stop_leftover(home: &Home, binaries: &Binaries) -> Result<()
     }
 }
 
-/// Runs a program to its end.
-pub(super) async fn run(program: &'static str, command: Command) -> Result<(), EmbeddedError> {
-    let output = tokio::process::Command::from(command).output().await;
-    let output = output.map_err(|error| EmbeddedError::io(Path::new(program), error))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text);
-    Err(EmbeddedError::Failed {
-        program,
-        output: last_lines(&text),
-    })
-}
-
 /// The process that postmaster.pid names, whether it still lives or not.
 fn recorded_pid(cluster: &Path) -> Option<u32> {
     let text = fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
@@ -190,10 +173,4 @@ fn tail(log: &Path, start: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(last_lines(&String::from_utf8_lossy(&bytes)))
-}
-
-fn last_lines(text: &str) -> String {
-    let mut lines: Vec<_> = text.trim_end().lines().rev().take(TAIL_LINES).collect();
-    lines.reverse();
-    lines.join("\n")
 }

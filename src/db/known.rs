@@ -21,7 +21,7 @@ pub(super) struct Place {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(in crate::db) struct Known {
+pub(super) struct Known {
     last: AtomicUsize,
     newest: Mutex<Option<Place>>,
     distrusted: Mutex<Option<Instant>>,
@@ -58,12 +58,12 @@ impl Known {
     }
 
     /// Whoever was connected before now is to connect again.
-    pub(in crate::db) fn distrust_older(&self) {
+    pub(super) fn distrust_older(&self) {
         *lock(&self.distrusted) = Some(Instant::now());
     }
 
     /// Whether a connection made then is to be used.
-    pub(in crate::db) fn trusts(&self, made: Instant) -> bool {
+    pub(super) fn trusts(&self, made: Instant) -> bool {
         lock(&self.distrusted).is_none_or(|distrusted| made > distrusted)
     }
 }
