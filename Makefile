@@ -69,9 +69,10 @@ tools: ## Find the programs that only the tests need, or install them
 fmt: ## Format the code
 	cargo fmt
 
-lint: ## Check formatting and lints as CI does
+lint: ## Check formatting, lints and the links of the docs as CI does
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --document-private-items
 
 .PHONY: install
 

@@ -159,7 +159,7 @@ impl Live {
     /// must have been migrated.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::error::Error::Config) when the TLS settings of `listen` are wrong.
+    /// [`Error::Config`] when the TLS settings of `listen` are wrong.
     pub async fn run(self, listen: &Dsn, pool: &Pool, zone: &TimeZone) -> Result<()> {
         let Self {
             groups,
