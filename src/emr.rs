@@ -29,7 +29,7 @@ use crate::{
     config::{self, emr::DeployMode},
     db::{
         self, Pool,
-        runs::{self, REFUSED, REQUESTED, Request, Run},
+        runs::{self, CANCEL_PENDING, REFUSED, REQUESTED, Request, Run},
         sources,
     },
     error::{Error, Result},
@@ -250,62 +250,58 @@ impl Emr {
         }
     }
 
-    /// Cancels a run: at once when the cluster does not know of it, else the cluster is asked to.
+    /// Cancels a run: at once when the cluster does not know of it, else the cluster is asked to. One
+    /// that is being cancelled already is left to it.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`Refusal`]; [`Refusal::Conflict`] when the run is over.
     pub async fn cancel(&self, pool: &Pool, id: Uuid) -> Result<Run, Refusal> {
-        let find = || db::in_time(async { runs::find(&*pool.client().await?, id).await });
-        let run = find().await?.ok_or(Refusal::NotFound("Run"))?;
+        let run = find(pool, id).await?;
         if run.state == REQUESTED && run.step_id.is_none() {
             let cancel = async { runs::cancel_waiting(&*pool.client().await?, id).await };
             if db::in_time(cancel).await? {
                 self.tell(id);
-                return find().await?.ok_or(Refusal::NotFound("Run"));
+                return find(pool, id).await;
             }
         }
-        let run = find().await?.ok_or(Refusal::NotFound("Run"))?;
-        let Some(step_id) = run.step_id.clone() else {
-            return Err(Refusal::Conflict(if run.state == REQUESTED {
-                "the run is being handed to EMR; try again in a moment".into()
-            } else {
-                format!("the run is {} already", run.state)
-            }));
-        };
+        let run = find(pool, id).await?;
         if run.is_final {
-            return Err(Refusal::Conflict(format!(
-                "the run is {} already",
-                run.state
-            )));
+            return Err(is_over(&run));
+        }
+        let Some(step_id) = &run.step_id else {
+            let why = "the run is being handed to EMR; try again in a moment";
+            return Err(Refusal::Conflict(why.into()));
+        };
+        if run.state == CANCEL_PENDING {
+            return Ok(run);
         }
         let client = self.client().map_err(Refusal::NotConfigured)?;
         let cluster = run.cluster_id.as_deref();
-        let asked = Box::pin(client.cancel(cluster, &step_id));
-        let asked = time::timeout(CANCEL_PATIENCE, asked).await;
-        match asked {
-            Ok(Ok(())) => {}
-            Ok(Err(Failure::Refused(why) | Failure::Throttled(why) | Failure::Doubtful(why))) => {
-                return Err(Refusal::Cluster {
-                    why,
-                    run_id: Some(id),
-                });
-            }
-            Err(_) => {
-                let why = "EMR has not answered; the run may not be cancelled".into();
-                return Err(Refusal::Cluster {
-                    why,
-                    run_id: Some(id),
-                });
-            }
-        }
-        let change = runs::Change {
-            id,
-            from: run.state,
-            state: "CANCEL_PENDING".into(),
-            reason: run.reason,
+        let asked = Box::pin(ask_to_cancel(&client, cluster, step_id));
+        let Ok(asked) = time::timeout(CANCEL_PATIENCE, asked).await else {
+            let why = "EMR has not answered; the run may not be cancelled".into();
+            let run_id = Some(id);
+            return Err(Refusal::Cluster { why, run_id });
         };
-        db::in_time(async { runs::change(&*pool.client().await?, &[change]).await }).await?;
-        find().await?.ok_or(Refusal::NotFound("Run"))
+        let asked = asked.map_err(|failure| Refusal::Cluster {
+            why: failure.why(),
+            run_id: Some(id),
+        })?;
+        if let Some((state, reason)) = asked.now {
+            let change = runs::Change {
+                id,
+                from: run.state,
+                state,
+                reason: reason.or(run.reason),
+            };
+            db::in_time(async { runs::change(&*pool.client().await?, &[change]).await }).await?;
+        }
+        let run = find(pool, id).await?;
+        match asked.refusal {
+            Some(_) if run.is_final => Err(is_over(&run)),
+            Some(why) if run.state != CANCEL_PENDING => Err(Refusal::Conflict(why)),
+            _ => Ok(run),
+        }
     }
 
     /// The way to the cluster, or what is missing for it.
@@ -364,6 +360,43 @@ fn missing(settings: &config::Emr) -> Option<String> {
             missing.join(" and ")
         )
     })
+}
+
+/// What came of asking the cluster to cancel a step.
+struct Asked {
+    /// Why it does not.
+    refusal: Option<String>,
+    /// The step's state and the reason for it, if known.
+    now: Option<(String, Option<String>)>,
+}
+
+/// A step that the cluster will not cancel has become another than the row says, by itself or by
+/// somebody else; so it is looked at once more.
+async fn ask_to_cancel(
+    client: &Client,
+    cluster: Option<&str>,
+    step_id: &str,
+) -> Result<Asked, Failure> {
+    let cluster = cluster.unwrap_or(&client.cluster_id);
+    let refusal = client.cancel(cluster, step_id).await?.err();
+    let now = match refusal {
+        None => Some((CANCEL_PENDING.to_owned(), None)),
+        // Without an answer the refusal stands, and the tracker learns the state in its turn.
+        Some(_) => match client.describe(cluster, step_id).await {
+            Ok(step) => Some((step.state, step.reason)),
+            Err(_) => None,
+        },
+    };
+    Ok(Asked { refusal, now })
+}
+
+async fn find(pool: &Pool, id: Uuid) -> Result<Run, Refusal> {
+    let found = db::in_time(async { runs::find(&*pool.client().await?, id).await });
+    found.await?.ok_or(Refusal::NotFound("Run"))
+}
+
+fn is_over(run: &Run) -> Refusal {
+    Refusal::Conflict(format!("the run is {} already", run.state))
 }
 
 /// Stops waiting for a run when dropped.

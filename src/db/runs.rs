@@ -17,6 +17,8 @@ pub const REQUESTED: &str = "requested";
 pub const REFUSED: &str = "refused";
 /// The state of a run that the cluster no longer knows.
 pub const LOST: &str = "lost";
+/// The cluster's state of a run that it has been asked to cancel.
+pub const CANCEL_PENDING: &str = "CANCEL_PENDING";
 
 /// Longest list; the newest runs are in it.
 const MAX_LISTED: i64 = 1000;

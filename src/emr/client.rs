@@ -199,21 +199,25 @@ impl Client {
         summary(summary_of).ok_or_else(|| Failure::Doubtful("EMR has not told the state".into()))
     }
 
-    /// Asks the cluster to cancel a step.
-    pub(super) async fn cancel(&self, cluster_id: Option<&str>, id: &str) -> Result<(), Failure> {
+    /// Asks the cluster to cancel a step; says why it will not, as when the step is over.
+    pub(super) async fn cancel(
+        &self,
+        cluster_id: &str,
+        id: &str,
+    ) -> Result<Result<(), String>, Failure> {
         let cancelled = self
             .sdk
             .cancel_steps()
-            .cluster_id(cluster_id.unwrap_or(&self.cluster_id))
+            .cluster_id(cluster_id)
             .step_ids(id)
             .send();
         let cancelled = self.answer(Operation::Cancel, cancelled).await?;
         match cancelled.cancel_steps_info_list().first() {
             Some(info) if info.status() == Some(&CancelStepsRequestStatus::Failed) => {
                 let why = info.reason().unwrap_or("EMR does not say why");
-                Err(Failure::Refused(format!("EMR cannot cancel it: {why}")))
+                Ok(Err(format!("EMR cannot cancel it: {why}")))
             }
-            Some(_) => Ok(()),
+            Some(_) => Ok(Ok(())),
             None => Err(Failure::Doubtful(
                 "EMR has not said whether it cancels the step".into(),
             )),

@@ -87,15 +87,13 @@ async fn whatever_is_asked_is_answered_as_described() {
     close(&mut document["components"]["schemas"]);
     fs::write(file, document.to_string()).unwrap();
     let cookie = format!("Cookie: sessionid={}", admin.cookie("sessionid").unwrap());
-    let config = root().join("tests/documents/schemathesis.toml");
-    let config = config.to_str().unwrap();
     let har = folder().join("schemathesis.har");
     let har = har.to_str().unwrap();
     for (chosen, examples) in [
         ("--exclude-path-regex", "40"),
         ("--include-path-regex", "5"),
     ] {
-        let mut arguments = vec!["--config-file", config, "run", file, "--url", &server.base];
+        let mut arguments = vec!["run", file, "--url", &server.base];
         arguments.extend([
             "--header",
             &cookie,

@@ -1,5 +1,6 @@
 //! Runs on Amazon EMR: the real program against a fake cluster, and against moto for the wire format.
 
+mod cancelling;
 mod crashes;
 pub mod fake;
 mod following;
@@ -90,6 +91,11 @@ impl Pipeline {
 /// Sends a message and gives the answer to it; events that come before are skipped.
 async fn ask(page: &mut Socket, message: &Value) -> Value {
     page.send_json(message).await;
+    answered(page).await
+}
+
+/// The next answer, whatever it is to.
+async fn answered(page: &mut Socket) -> Value {
     loop {
         let frame = page.next_json(2 * SOON).await;
         if frame.get("success").is_some() {

@@ -230,6 +230,7 @@ fn deed(endpoint: Endpoint, method: &Method) -> Deed {
             does("pipeline", "run", "A run and what it went through").gives::<RunBody>(200)
         }
         Endpoint::CancelRun(_) => does("pipeline", "cancel_run", "Cancels a run")
+            .note("A run that is over stays as it is, which is a 409.")
             .gives::<Cancelled>(200)
             .needs_cluster(),
         Endpoint::StartJob => does("pipeline", "start_job", "Starts a packaged job")

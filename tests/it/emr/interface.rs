@@ -1,17 +1,13 @@
-//! Runs over HTTP and from the command line: list, history, cancel, packaged jobs.
+//! Runs over HTTP and from the command line: list, history, packaged jobs.
 
 use serde_json::{Value, json};
 
 use super::{
     Pipeline, ask, event,
-    fake::{self, Fake, Fate},
-    settings, the_run,
+    fake::{self, Fake},
+    settings,
 };
-use crate::{
-    client::Http,
-    program::program,
-    server::{ORIGIN, eventually},
-};
+use crate::{client::Http, program::program, server::ORIGIN};
 
 async fn runs(visitor: &mut Http, query: &str) -> Value {
     let answer = visitor
@@ -89,76 +85,6 @@ async fn runs_are_listed_and_each_has_its_history() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_is_cancelled_before_and_after_it_was_sent() {
-    let fake = Fake::start().await;
-    let (pipeline, _database, dba) = Pipeline::of(&fake).await;
-    let mut visitor = pipeline.visitor("alice").await;
-    let mut page = crate::server::open(&visitor, "/ws/EMRConsumer/").await;
-    let cancel = |id: &str| format!("/api/pipeline-runs/{id}/cancel/");
-
-    // After: the cluster is asked, and says when it is done.
-    let answer = ask(&mut page, &json!({"step": "qc"})).await;
-    let step = answer["step_id"].as_str().unwrap().to_owned();
-    let id = runs(&mut visitor, "").await[0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let answer = ask(&mut page, &json!({"action": "cancel", "run_id": id})).await;
-    assert_eq!(answer["success"], true, "{answer}");
-    assert_eq!(fake.calls("CancelSteps").len(), 1);
-    event(&mut page, "CANCEL_PENDING").await;
-    fake.put(&step, "CANCELLED", Value::Null);
-    event(&mut page, "CANCELLED").await;
-    let again = visitor.post(&cancel(&id)).send().await;
-    assert_eq!(again.status, 409, "{}", again.text());
-
-    // Before: the cluster hears nothing of it.
-    dba.batch_execute("truncate pipeline_runs").await.unwrap();
-    fake.all_further(|| Fate::Throttled);
-    page.send_json(&json!({"step": "recoding"})).await;
-    let sent = fake.calls("AddJobFlowSteps").len();
-    eventually("it waits", async || {
-        let sql = "select from pipeline_submissions where sent_at is null and attempts > 0";
-        fake.calls("AddJobFlowSteps").len() > sent && dba.query(sql, &[]).await.unwrap().len() == 1
-    })
-    .await;
-    let id = runs(&mut visitor, "").await[0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let cancelled = visitor.post(&cancel(&id)).send().await;
-    assert_eq!(cancelled.status, 200, "{}", cancelled.text());
-    assert_eq!(cancelled.json()["run"]["state"], "CANCELLED");
-    assert_eq!(the_run(&dba).await.0, "CANCELLED");
-    assert_eq!(fake.calls("CancelSteps").len(), 1);
-
-    // What the cluster refuses to cancel is told.
-    fake.all_further(|| Fate::Taken);
-    let mut other = pipeline.page("bob").await;
-    let answer = ask(&mut other, &json!({"step": "qc"})).await;
-    let id = runs(&mut visitor, "").await[0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    fake.put(
-        answer["step_id"].as_str().unwrap(),
-        "HIBERNATING",
-        Value::Null,
-    );
-    let refused = visitor.post(&cancel(&id)).send().await;
-    assert_eq!(refused.status, 502, "{}", refused.text());
-    assert!(refused.text().contains("The step is over."));
-    for unknown in [
-        json!("x"),
-        json!(null),
-        json!("00000000-0000-4000-8000-000000000000"),
-    ] {
-        let message = json!({"action": "cancel", "run_id": unknown});
-        assert_eq!(ask(&mut other, &message).await["error"], "Run not found");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_packaged_job_is_started_over_http() {
     let fake = Fake::start().await;
     let (pipeline, _database, dba) = Pipeline::of(&fake).await;
@@ -233,6 +159,12 @@ async fn runs_are_started_listed_and_cancelled_from_the_command_line() {
     assert!(!done && text.contains("EMR_CLUSTER_ID"), "{text}");
     let (done, text) = say(&["cancel", &id], true).await;
     assert!(done && text.contains("CANCEL_PENDING"), "{text}");
+    dba.batch_execute("update pipeline_runs set state = 'COMPLETED'")
+        .await
+        .unwrap();
+    let (done, text) = say(&["cancel", &id], false).await;
+    assert!(!done, "{text}");
+    assert_eq!(text, "marketplace: the run is COMPLETED already\n");
     // Without a cluster of its own, a server does it.
     let _pipeline = Pipeline::with(&database, &aws).await;
     let (done, text) = say(&["start", "--job", "cleaning"], false).await;
