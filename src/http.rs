@@ -23,7 +23,7 @@ use hyper::{body::Incoming, service::Service};
 use hyper_util::service::TowerToHyperService;
 use uuid::Uuid;
 use warp::{
-    Filter,
+    Filter, Rejection,
     filters::BoxedFilter,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header::SET_COOKIE},
     path::FullPath,
@@ -56,6 +56,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify()
         .or(page::routes())
         .unify();
+    let routes = routes.or(page::is_only_read()).unify();
     let routes = listed().and(routes).or(not_found()).unify();
     headers::around(cors::around(app, routes.boxed()))
 }
@@ -119,6 +120,11 @@ pub fn not_found() -> BoxedFilter<(Response,)> {
     warp::any()
         .map(|| Problem::detail(StatusCode::NOT_FOUND, "Not found.").into_response())
         .boxed()
+}
+
+/// Passes what reads; who may GET may HEAD.
+fn reads() -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    warp::get().or(warp::head()).unify()
 }
 
 /// What follows the question mark, if anything.

@@ -24,7 +24,7 @@ pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let alive =
         warp::path!("healthz").map(|| reply::json(StatusCode::OK, &Health::new(Vec::new())));
     let ready = warp::path!("readyz").then(move || ready(app.clone()));
-    warp::get().and(alive.or(ready).unify()).boxed()
+    super::reads().and(alive.or(ready).unify()).boxed()
 }
 
 async fn ready(app: App) -> Response {

@@ -30,7 +30,7 @@ const FORWARDED: [&str; 2] = ["forwarded", "x-forwarded-for"];
 pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let app = app.clone();
     warp::path!("metrics")
-        .and(warp::get())
+        .and(super::reads())
         .and(warp::ext::optional::<Peer>())
         .and(warp::header::headers_cloned())
         .then(move |peer, headers| answer(app.clone(), peer, headers))

@@ -5,11 +5,14 @@
 use warp::{
     Filter, Reply,
     filters::BoxedFilter,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     path::Tail,
 };
 
-use super::reply::Response;
+use super::{
+    reads,
+    reply::{self, Problem, Response},
+};
 use crate::console::{self, BUILD, DOCS_PAGE, File, PAGE};
 
 /// Nothing but the files that this server has and its API and sockets; not even a style in a tag.
@@ -17,10 +20,10 @@ const POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'self'; 
     script-src 'self'; img-src 'self'; require-trusted-types-for 'script'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `GET /` for browsers. Other clients find nothing there, as they always have.
+/// `/` for browsers. Other clients find nothing there, as they always have.
 pub(super) fn routes() -> BoxedFilter<(Response,)> {
     let page = warp::path::end()
-        .and(warp::get())
+        .and(reads())
         .and(warp::header::headers_cloned())
         .and_then(async |headers: HeaderMap| {
             let accept = headers
@@ -33,19 +36,49 @@ pub(super) fn routes() -> BoxedFilter<(Response,)> {
             }
         });
     let docs = warp::path!("api" / "docs")
-        .and(warp::get())
+        .and(reads())
         .and(warp::header::headers_cloned())
         .map(|headers: HeaderMap| send(&DOCS_PAGE, &headers));
     let files = warp::path("console")
         .and(warp::path::param())
         .and(warp::path::tail())
-        .and(warp::get())
+        .and(reads())
         .and_then(async |build: String, name: Tail| {
             console::file(&build, name.as_str())
                 .map(file)
                 .ok_or_else(warp::reject::not_found)
         });
     page.or(docs).unify().or(files).unify().boxed()
+}
+
+/// Says what may be done with a page, and with what operators ask, to whoever wants to do something
+/// else with it.
+pub(super) fn is_only_read() -> BoxedFilter<(Response,)> {
+    const ALLOWED: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
+    let file = warp::path("console").and(warp::path::tail()).map(drop);
+    let paths = warp::path::end()
+        .or(warp::path!("api" / "docs"))
+        .unify()
+        .or(warp::path!("healthz"))
+        .unify()
+        .or(warp::path!("readyz"))
+        .unify()
+        .or(warp::path!("metrics"))
+        .unify()
+        .or(file.untuple_one())
+        .unify();
+    paths
+        .and(warp::method())
+        .and_then(async |method: Method| match method {
+            // There is none, or none for this client.
+            Method::GET | Method::HEAD => Err(warp::reject::not_found()),
+            Method::OPTIONS => Ok(reply::options(ALLOWED)),
+            method => {
+                let allowed = ALLOWED;
+                Ok(Problem::Method { method, allowed }.into_response())
+            }
+        })
+        .boxed()
 }
 
 /// Asked for each time, but sent only when it is another.

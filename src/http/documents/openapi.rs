@@ -11,6 +11,7 @@ use utoipa::{
         OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Required, Response,
         ResponseBuilder, Schema, SecurityRequirement, Server, Type,
         header::HeaderBuilder,
+        link::{Link, LinkBuilder},
         path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
         schema::{self, AdditionalProperties, KnownFormat, SchemaFormat},
@@ -174,6 +175,13 @@ fn deed(endpoint: Endpoint, method: &Method) -> Deed {
         Endpoint::Add => does("sources", "add_source", "Adds a source")
             .takes_form("SourceForm")
             .gives::<SourceBody>(201)
+            .leads_to(&[
+                "update_source_patch",
+                "delete_source_delete",
+                "activate_source_post",
+                "deactivate_source_post",
+                "reactivate_source",
+            ])
             .or(409),
         Endpoint::AddDemo => does(
             "sources",
@@ -289,6 +297,8 @@ struct Deed {
     query: Vec<Parameter>,
     body: Option<(Vec<&'static str>, RefOr<Schema>)>,
     answers: BTreeMap<u16, RefOr<Response>>,
+    /// What may be done next with that whose `id` is in the answer.
+    next: &'static [&'static str],
     schemas: Vec<(String, RefOr<Schema>)>,
 }
 
@@ -303,6 +313,7 @@ impl Deed {
             query: Vec::new(),
             body: None,
             answers: BTreeMap::new(),
+            next: &[],
             schemas: Vec::new(),
         }
     }
@@ -354,6 +365,11 @@ impl Deed {
 
     fn gives_nothing(mut self) -> Self {
         self.answers.insert(204, Response::new("Done").into());
+        self
+    }
+
+    fn leads_to(mut self, next: &'static [&'static str]) -> Self {
+        self.next = next;
         self
     }
 
@@ -426,7 +442,14 @@ impl Deed {
             }
             operation = operation.request_body(Some(body.build()));
         }
-        for (status, answer) in self.answers {
+        for (status, mut answer) in self.answers {
+            if let (200..300, RefOr::T(answer)) = (status, &mut answer) {
+                let links = self
+                    .next
+                    .iter()
+                    .map(|next| (String::from(*next), link(next)));
+                answer.links.extend(links);
+            }
             operation = operation.response(status.to_string(), answer);
         }
         operation.build()
@@ -523,6 +546,15 @@ fn answer(kind: &str, schema: impl Into<RefOr<Schema>>) -> RefOr<Response> {
     ResponseBuilder::new()
         .description("Done")
         .content(kind, content)
+        .build()
+        .into()
+}
+
+/// The way to an operation with the id that is in the answer.
+fn link(operation: &str) -> RefOr<Link> {
+    LinkBuilder::new()
+        .operation_id(operation)
+        .parameter("id", "$response.body#/id")
         .build()
         .into()
 }
