@@ -4,15 +4,20 @@
 mod half_way;
 mod places;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::{
     client::{Http, Response},
     postgres::TestDatabase,
-    server::{TestServer, database, eventually},
+    server::{SOON, TestServer, database, eventually},
 };
 
 /// A directory for uploads, removed when dropped.
@@ -113,6 +118,14 @@ async fn noted(database: &TestDatabase) -> i64 {
     row.unwrap().get(0)
 }
 
+/// Waits until so many are noted; then their objects are gone, too.
+async fn remain_noted(database: &TestDatabase, count: i64) {
+    eventually(&format!("{count} are noted"), async || {
+        noted(database).await == count
+    })
+    .await;
+}
+
 /// Waits until so many files are stored and noted.
 async fn remain(store: &Store, database: &TestDatabase, count: i64) {
     eventually(&format!("{count} files remain"), async || {
@@ -209,6 +222,69 @@ async fn the_sweep_removes_what_sql_orphaned_and_nothing_that_is_on_its_way() {
     let kept: i64 = dba.query_one(sql, &[]).await.unwrap().get(0);
     assert_eq!(kept, 1, "what a source names stays");
     drop((server, other));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_could_not_remove_is_its_own_for_a_while_and_then_anybodys() {
+    let (server, database, store, mut editor) = start(&[]).await;
+    let source = add(&mut editor, ("a.csv", b"1")).await;
+    let key = source["data_upload"].as_str().unwrap();
+    let key = key.split('/').nth(3).unwrap().to_owned();
+    // No file, so that it cannot be removed as one.
+    let object = store.0.join(&key);
+    fs::remove_file(&object).unwrap();
+    fs::create_dir(&object).unwrap();
+    let delete = format!("/api/delete-source/{}/", source["id"].as_str().unwrap());
+    assert_eq!(editor.call("DELETE", &delete).send().await.status, 204);
+    let dba = database.connect().await;
+    let claimed =
+        "select from uploads where claimed_until > clock_timestamp() + interval '1 minute'";
+    eventually("the server has claimed it", async || {
+        dba.query(claimed, &[]).await.unwrap().len() == 1
+    })
+    .await;
+    // Its next look is over when what is an orphan by now is gone.
+    let next = add(&mut editor, ("b.csv", b"1")).await;
+    let delete = format!("/api/delete-source/{}/", next["id"].as_str().unwrap());
+    assert_eq!(editor.call("DELETE", &delete).send().await.status, 204);
+    remain_noted(&database, 1).await;
+    assert_eq!(store.files(), [key.as_str()], "it is not lost track of");
+    server.stop().await.unwrap();
+    fs::remove_dir(&object).unwrap();
+    fs::write(&object, "1").unwrap();
+
+    // Another node, which looks as soon as it starts, and again when a source with a file goes.
+    let orphan = "insert into uploads (key, name, attached) values (gen_random_uuid(), 'b', true)";
+    dba.execute(orphan, &[]).await.unwrap();
+    let other = TestServer::on(&database.url, &["--uploads-url", &store.url()]).await;
+    remain_noted(&database, 1).await;
+    let mut editor = other.visitor("another").await;
+    let source = add(&mut editor, ("c.csv", b"1")).await;
+    let delete = format!("/api/delete-source/{}/", source["id"].as_str().unwrap());
+    assert_eq!(editor.call("DELETE", &delete).send().await.status, 204);
+    remain_noted(&database, 1).await;
+    assert_eq!(store.files(), [key.as_str()], "the other's claim holds");
+
+    let lapse = "update uploads set claimed_until = clock_timestamp()";
+    assert_eq!(dba.execute(lapse, &[]).await.unwrap(), 1);
+    let third = TestServer::on(&database.url, &["--uploads-url", &store.url()]).await;
+    remain(&store, &database, 0).await;
+    drop((other, third));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_told_nothing_looks_all_the_same() {
+    let (_server, database, store, mut editor) = start(&[]).await;
+    add(&mut editor, ("a.csv", b"1")).await;
+    let deleted = database.psql("delete from sources").await;
+    assert!(deleted.status.success(), "{deleted:?}");
+    let looked = Instant::now();
+    while noted(&database).await > 0 {
+        assert!(looked.elapsed() < 3 * SOON, "it looks twice a minute");
+        // Only how often it is looked at; what is waited for is the condition.
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert!(store.files().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,22 +1,34 @@
 //! The other places for uploads, and how much of a large file is in memory on its way.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::Command,
+};
 
 use super::{ADD, ANN, END, FORM, Store, add, head, lines, noted, send, update_path};
 use crate::{
     client::Http,
     emr::moto::Moto,
     postgres::TestDatabase,
-    program::{Running, program},
+    program::{PROGRAM, Running, command, program},
     server::{ORIGIN, SOON, TestServer, database, eventually},
 };
 
 /// The program storing files somewhere, and somebody who may edit.
 async fn serve(database: &TestDatabase, variables: &[(&str, &str)]) -> (Running, Http) {
-    let mut command = program(&["serve", "--bind", "127.0.0.1:0"]);
+    let command = program(&["serve", "--bind", "127.0.0.1:0"]);
+    serve_by(command, database, variables).await
+}
+
+/// The same, started by this command.
+async fn serve_by(
+    mut command: Command,
+    database: &TestDatabase,
+    variables: &[(&str, &str)],
+) -> (Running, Http) {
     command.env("DATABASE_URL", &database.url);
     command.env("RATE_LIMITS", "off");
     command.envs(variables.iter().copied());
@@ -92,6 +104,26 @@ async fn a_bucket_of_a_compatible_store_takes_files_gives_them_and_forgets_them(
         })
         .await;
     }
+    // Of one that breaks off half-way no part stays, which nobody would see and somebody pay for.
+    let mut wire = editor.address().connect().await.unwrap();
+    let request = format!(
+        "POST /api/add-source/ HTTP/1.1\r\nHost: here\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n{}\r\n",
+        64 << 20,
+        lines(&editor)
+    );
+    wire.write_all(request.as_bytes()).await.unwrap();
+    wire.write_all(&head(ANN, "a.csv")).await.unwrap();
+    wire.write_all(&large).await.unwrap();
+    let begun = async || {
+        let list = Http::new(&moto.base).get("/files?uploads").send().await;
+        list.text().matches("<UploadId>").count()
+    };
+    eventually("a part is stored", async || begun().await == 1).await;
+    drop(wire);
+    eventually("it is given up", async || {
+        begun().await == 0 && noted(&database).await == 0
+    })
+    .await;
     drop(moto);
     let answer = send(&mut editor, ADD, ANN, ("a.csv", b"1")).await;
     assert_eq!(answer.status, 503, "{}", answer.text());
@@ -111,6 +143,47 @@ async fn memory_keeps_files_as_well() {
     let source = add(&mut editor, ("a.csv", b"1")).await;
     let path = source["data_upload"].as_str().unwrap();
     assert_eq!(editor.get(path).send().await.body, b"1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_said_to_be_and_keeps_nothing_of_what_it_could_not_take() {
+    // A disk of 8 MB that nobody else sees, and that goes with the program.
+    let mount = "mount -t tmpfs -o size=8m,mode=700 none";
+    let try_out = ["--mount", "sh", "-c", &format!("{mount} /mnt")];
+    let tried = command("unshare", &try_out).status().await;
+    if !tried.is_ok_and(|status| status.success()) {
+        eprintln!(
+            "NOT COVERED: this user may not mount, so nobody has seen a full disk of uploads"
+        );
+        return;
+    }
+    let (database, outside) = (database().await, Store::new());
+    fs::create_dir(&outside.0).unwrap();
+    let script = format!(
+        "{mount} {} && exec {PROGRAM} serve --bind 127.0.0.1:0",
+        outside.0.display()
+    );
+    let command = command("unshare", &["--mount", "sh", "-c", &script]);
+    let url = outside.url();
+    let (server, mut editor) = serve_by(command, &database, &[("UPLOADS_URL", &url)]).await;
+    let root = format!("/proc/{}/root", server.child.id().expect("it runs"));
+    let inside = outside.0.strip_prefix("/").unwrap();
+    let store = Store(PathBuf::from(root).join(inside));
+    add(&mut editor, ("a.csv", b"1")).await;
+    // One that fails while it arrives, and one that does so when it is to be completed.
+    for (size, noted_then) in [(24 << 20, 1), (9 << 20, 2)] {
+        let content = vec![b'1'; size];
+        let answer = send(&mut editor, ADD, ANN, ("b.csv", &content)).await;
+        assert_eq!(answer.status, 507, "{}", answer.text());
+        assert!(answer.text().contains("no space left"), "{}", answer.text());
+        eventually("the disk has the first file alone", async || {
+            store.files().len() == 1 && noted(&database).await == noted_then
+        })
+        .await;
+    }
+    add(&mut editor, ("c.csv", &[b'1'; 1 << 20])).await;
+    let sources = editor.get("/api/read-source/").send().await.json();
+    assert_eq!(sources.as_array().unwrap().len(), 2);
 }
 
 /// Of each file.
