@@ -8,7 +8,7 @@ use crate::{
     client::{Frame, Http, Response, Socket},
     postgres::{Home, private_cluster},
     program::{Running, program},
-    server::{ORIGIN, SOON, eventually, open},
+    server::{ORIGIN, SOON, database, eventually, open},
 };
 
 const RIGHT: &str = "Right-secret-7";
@@ -73,6 +73,29 @@ async fn every_line_of_a_request_or_socket_names_it_and_gives_nothing_away() {
     check(&log, &ids);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_else_is_left_out_of_the_log_the_id_is_not() {
+    let database = database().await;
+    let mut command = program(&["serve", "--bind", "127.0.0.1:0"]);
+    command
+        .env("DATABASE_URL", &database.url)
+        .env("RUST_LOG", "off,marketplace::http::exchange=debug");
+    let folder = Home::new();
+    std::fs::create_dir(&folder.dir).unwrap();
+    let file = folder.dir.join("log");
+    let mut server = Running::logging(command, &file);
+    let base = server.line("listening on ").await;
+    let mut visitor = Http::new(&base);
+    let call = visitor.get("/healthz").header("X-Request-Id", "one-1");
+    assert_eq!(call.send().await.status, 200);
+    server.signal("-TERM").await;
+    let ended = timeout(SOON, server.child.wait()).await;
+    assert!(ended.expect("it stops").unwrap().success());
+    let log = std::fs::read_to_string(file).unwrap();
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("request{request_id=one-1}"), "{log}");
+}
+
 /// Signs in and asks for this and that; gives the ids that were made for two of the requests.
 async fn ask(visitor: &mut Http) -> [String; 2] {
     let register = json!({ "username": "ann", "password": RIGHT, "confirm_password": RIGHT });
@@ -95,6 +118,11 @@ async fn ask(visitor: &mut Http) -> [String; 2] {
         // Frontends know these bodies.
         assert!(!answer.text().contains("request_id"), "{}", answer.text());
     }
+    let long = json!({ "username": "x".repeat(2 << 20) });
+    let refused = visitor.post("/api/login/").header("X-Request-Id", "long-1");
+    let refused = refused.json(&long).send().await;
+    assert_eq!(refused.status, 413);
+    assert_eq!(refused.json()["request_id"], "long-1");
     for brought in ["a b", "\"", &"a".repeat(65)] {
         let call = visitor.get("/healthz").header("X-Request-Id", brought);
         let id = id(&call.send().await);
