@@ -134,10 +134,20 @@ async fn only_the_addresses_that_were_named_may_read_it() {
         assert_eq!(by_proxy.send().await.status, 403, "{header}");
     }
     let elsewhere = ["--metrics-allow", "10.0.0.0/8,2001:db8::/32"];
-    let server = TestServer::on(&database.url, &elsewhere).await;
-    let refused = Http::new(&server.base).get("/metrics").send().await;
-    assert_eq!(refused.status, 403);
-    assert!(!refused.text().contains("marketplace_"));
+    // What a header says is no address, neither a stranger's nor a proxy's.
+    for proxies in [&[][..], &["--trusted-proxies", "127.0.0.1"]] {
+        let server = TestServer::on(&database.url, &[&elsewhere, proxies].concat()).await;
+        for claimed in [None, Some("10.0.0.1"), Some("2001:db8::1")] {
+            let mut operator = Http::new(&server.base);
+            let mut call = operator.get("/metrics");
+            if let Some(claimed) = claimed {
+                call = call.header("X-Forwarded-For", claimed);
+            }
+            let refused = call.send().await;
+            assert_eq!(refused.status, 403, "{claimed:?} by {proxies:?}");
+            assert!(!refused.text().contains("marketplace_"));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
