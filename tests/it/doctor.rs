@@ -103,6 +103,73 @@ async fn triggers_that_are_off_or_gone_are_named_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keeps_a_server_from_writing_is_named() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let role = format!("reader_{}", database.name);
+    dba.batch_execute(&format!(
+        "create role {role} login password 'geheim'; grant select on all tables in schema public to {role};
+         grant insert, update, delete on users, sessions, pipeline_runs to {role}"
+    ))
+    .await
+    .unwrap();
+    let (_, server) = database.url.split_once('@').unwrap();
+    let url = format!("postgres://{role}:geheim@{server}");
+    let (code, findings) = doctor(&url, &[]).await;
+    assert_eq!(code, 1, "{findings:#?}");
+    assert_eq!(
+        bad(&findings)[0][..3],
+        [
+            "fail",
+            "privileges",
+            "missing: insert on sources, update on sources, delete on sources"
+        ]
+    );
+
+    let name = &database.name;
+    dba.batch_execute(&format!(
+        "alter database {name} set default_transaction_read_only = on"
+    ))
+    .await
+    .unwrap();
+    let (code, findings) = doctor(&database.url, &[]).await;
+    assert_eq!(code, 1, "{findings:#?}");
+    assert_eq!(bad(&findings)[0][..2], ["fail", "standby"]);
+    dba.batch_execute(&format!(
+        "alter database {name} reset default_transaction_read_only;
+         drop owned by {role}; drop role {role}"
+    ))
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_of_another_program_is_told_from_ours() {
+    let database = database().await;
+    let dba = database.connect().await;
+    for (sql, code, level, advice) in [
+        (
+            "delete from refinery_schema_history where version = (select max(version) from refinery_schema_history)",
+            1,
+            "fail",
+            "run `marketplace migrate`",
+        ),
+        (
+            "insert into refinery_schema_history (version, name) values (9999, 'later')",
+            0,
+            "warn",
+            "use the newer program",
+        ),
+    ] {
+        dba.execute(sql, &[]).await.unwrap();
+        let (found, findings) = doctor(&database.url, &[]).await;
+        let bad = bad(&findings);
+        assert_eq!((found, bad.len()), (code, 1), "{findings:#?}");
+        assert_eq!((bad[0][0], bad[0][1], bad[0][3]), (level, "schema", advice));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_needs_another_way_to_listen() {
     let database = database().await;
     let pooler = PgBouncer::before(&database.url, 2).await;
