@@ -181,7 +181,7 @@ async fn a_full_disk_is_said_to_be_and_keeps_nothing_of_what_it_could_not_take()
         })
         .await;
     }
-    add(&mut editor, ("c.csv", &[b'1'; 1 << 20])).await;
+    add(&mut editor, ("c.csv", &vec![b'1'; 1 << 20])).await;
     let sources = editor.get("/api/read-source/").send().await.json();
     assert_eq!(sources.as_array().unwrap().len(), 2);
 }
