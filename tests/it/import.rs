@@ -285,6 +285,81 @@ async fn a_later_import_brings_what_changed_there_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_done_here_to_users_stays() {
+    let (backend, database) = (backend().await, database().await);
+    let (here, there) = (database.connect().await, backend.connect().await);
+    let from = ["--from", backend.url.as_str()];
+    // Four more than sign in: one is removed here, two are removed there, one of them also changed
+    // here, and one is called like somebody here by then.
+    there
+        .batch_execute(
+            "insert into auth_user select 10 + n, '!x', null, false, name, '', '', '', false, true, now()
+               from (values (1, 'left'), (2, 'gone'), (3, 'kept'), (4, 'renamed')) x (n, name);
+             update auth_user set is_staff = false where username = 'anna'",
+        )
+        .await
+        .unwrap();
+    report(&database.url, &from).await;
+    let role = "select role from users where username = 'anna'";
+    let found: String = here.query_one(role, &[]).await.unwrap().get(0);
+    assert_eq!(found, "admin", "a superuser who is not staff");
+
+    let server = TestServer::on(&database.url, &[]).await;
+    let (mut anna, _) = sign_in(&server.base, PASSWORDS[0].0, PASSWORDS[0].1).await;
+    here.batch_execute(
+        "delete from users where username = 'left';
+         update users set email = 'here@example.com' where username = 'kept';
+         update users set role = 'viewer' where username = 'bruno';
+         insert into users (username, password_hash) values ('newcomer', 'x')",
+    )
+    .await
+    .unwrap();
+    there
+        .batch_execute(
+            "delete from auth_user where username in ('gone', 'kept');
+             update auth_user set username = 'newcomer' where username = 'renamed';
+             update auth_user set email = 'new@example.com' where username in ('anna', 'bruno');
+             update auth_user set is_superuser = false, is_staff = true where username = 'anna'",
+        )
+        .await
+        .unwrap();
+    let second = report(&database.url, &from).await;
+    assert_eq!(counts(&second, "users"), json!([0, 2, 1]), "{second}");
+    for note in [
+        "the removal of user kept: it was changed here since",
+        "changes of user renamed, who is called newcomer there: here that is somebody else",
+    ] {
+        assert!(notes(&second, "left_out").contains(&note), "{second}");
+    }
+    let sql = "select username, email, role, password_hash like '$argon2id$%' and last_login_at > now() - interval '1 hour'
+                 from users order by 1";
+    let rows = here.query(sql, &[]).await.unwrap();
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let text = [0, 1, 2].map(|column| row.get::<_, String>(column));
+            (text, row.get::<_, Option<bool>>(3))
+        })
+        .collect();
+    let row = |name: &str, email: &str, role: &str, is_renewed| {
+        ([name, email, role].map(str::to_owned), is_renewed)
+    };
+    assert_eq!(
+        rows,
+        [
+            row("anna", "new@example.com", "admin", Some(true)),
+            row("bruno", "new@example.com", "viewer", Some(false)),
+            row("chloé.d", "", "editor", Some(false)),
+            row("kept", "here@example.com", "editor", Some(false)),
+            row("newcomer", "", "editor", Some(false)),
+            row("renamed", "", "editor", Some(false)),
+        ]
+    );
+    // Another address is no reason to sign anybody out.
+    assert_eq!(anna.get("/api/me/").send().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_first_sign_ins_at_once_all_succeed() {
     let (backend, database) = (backend().await, database().await);
     report(&database.url, &["--from", &backend.url]).await;
