@@ -618,6 +618,68 @@ async fn ten_thousand_sources_are_scrolled_filtered_and_sorted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_filter_shows_what_fits_it_and_all_of_them_what_fits_each() {
+    if Browser::is_missing() {
+        return;
+    }
+    let database = database().await;
+    make(&database, 1_000).await;
+    let dba = database.connect().await;
+    // Else a source's vendor says where its delivery stands.
+    let sql = "update sources set current_update = null where granularity = 'Regional'";
+    dba.execute(sql, &[]).await.unwrap();
+    let server = TestServer::on(&database.url, &[]).await;
+    server.visitor("ann").await;
+    let mut ann = Browser::open(&server.base).await;
+    sign_in(&mut ann, "ann").await;
+    ann.until(&counts(1_000, 1_000)).await;
+    let chosen = [
+        ("country", "France"),
+        ("data_vendor", "GfK"),
+        ("panel", "Retail"),
+        ("status", "active"),
+        ("datadelivery_status", "awaiting"),
+    ];
+    let fit = async |filters: &[(&str, &str)]| {
+        let filters = filters
+            .iter()
+            .map(|(column, value)| format!("{column} = '{value}'"));
+        let filters = filters.collect::<Vec<_>>().join(" and ");
+        let sql = format!("select count(*) from sources where {filters}");
+        let count: i64 = dba.query_one(&sql, &[]).await.unwrap().get(0);
+        usize::try_from(count).unwrap()
+    };
+    for (name, value) in chosen {
+        let list = format!("select[name={name}]");
+        let offered = format!(
+            "JSON.stringify([...document.querySelectorAll('{list} option')].slice(1).map(({{ value }}) => value))"
+        );
+        let sql = format!("select distinct {name} from sources order by 1");
+        let values = dba.query(&sql, &[]).await.unwrap();
+        let values: Vec<String> = values.iter().map(|row| row.get(0)).collect();
+        assert_eq!(ann.evaluate(&offered).await, json!(values).to_string());
+        let alone = fit(&[(name, value)]).await;
+        assert!((1..1_000).contains(&alone), "{name} tells sources apart");
+        ann.choose(&list, value).await;
+        ann.until(&counts(alone, 1_000)).await;
+        ann.choose(&list, "").await;
+        ann.until(&counts(1_000, 1_000)).await;
+    }
+    // Each takes something away from what the others leave.
+    for n in 1..=chosen.len() {
+        let (name, value) = chosen[n - 1];
+        ann.choose(&format!("select[name={name}]"), value).await;
+        let left = fit(&chosen[..n]).await;
+        assert!(left > 0 && (n == 1 || left < fit(&chosen[..n - 1]).await));
+        ann.until(&counts(left, 1_000)).await;
+    }
+    ann.click(".filters button").await;
+    ann.until(&counts(1_000, 1_000)).await;
+    assert_eq!(ann.complaints, [""; 0]);
+    ann.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_sources_are_there_at_once_and_look_well() {
     if Browser::is_missing() {
         return;
