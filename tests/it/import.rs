@@ -216,7 +216,7 @@ async fn a_later_import_brings_what_changed_there_and_nothing_else() {
     there
         .batch_execute(&format!(
             "update myapp_sourcemodel set data_vendor = 'theirs', updated_at = now() where id = '{FRANCE}';
-             update myapp_sourcemodel set panel = 'theirs', updated_at = now() where country = 'Italia';
+             update myapp_sourcemodel set panel = 'theirs', updated_at = '2025-01-01' where country = 'Italia';
              update myapp_sourcemodel set status = 'archived' where country = 'Türkiye';
              delete from myapp_sourcemodel where country in ('USA', 'Germany');
              insert into myapp_sourcemodel select gen_random_uuid(), now(), now(), created_by, 'Peru', data_vendor, panel,
@@ -261,6 +261,10 @@ async fn a_later_import_brings_what_changed_there_and_nothing_else() {
         id(1)
     );
     assert!(notes(&third, "changed").contains(&both.as_str()), "{third}");
+
+    let sql = "select updated_at > now() - interval '1 hour' from sources where country = 'Italia'";
+    let is_new: bool = here.query_one(sql, &[]).await.unwrap().get(0);
+    assert!(is_new, "what was done here was later");
 
     // Bruno's new password counts, and what was opened with the old one has ended.
     assert_eq!(bruno.get("/api/me/").send().await.status, 403);
@@ -319,7 +323,8 @@ async fn what_was_done_here_to_users_stays() {
             "delete from auth_user where username in ('gone', 'kept');
              update auth_user set username = 'newcomer' where username = 'renamed';
              update auth_user set email = 'new@example.com' where username in ('anna', 'bruno');
-             update auth_user set is_superuser = false, is_staff = true where username = 'anna'",
+             update auth_user set is_superuser = false, is_staff = true, last_login = now() - interval '1 day'
+              where username = 'anna'",
         )
         .await
         .unwrap();
@@ -388,14 +393,16 @@ async fn what_there_is_no_room_for_is_named() {
         ))
         .await
         .unwrap();
+    let sql = "select id::text from myapp_sourcemodel where country = 'Italia'";
+    let italia: String = there.query_one(sql, &[]).await.unwrap().get(0);
     here.batch_execute(&format!(
         "insert into users (username, password_hash) values ('taken', 'x');
-         insert into sources (id) select '{FRANCE}' where false"
+         insert into sources (id, country) values ('{italia}', 'ours')"
     ))
     .await
     .unwrap();
     let report = report(&database.url, &["--from", &backend.url]).await;
-    assert_eq!(counts(&report, "sources"), json!([21, 0, 0]), "{report}");
+    assert_eq!(counts(&report, "sources"), json!([20, 0, 0]), "{report}");
     assert_eq!(counts(&report, "users"), json!([6, 0, 0]), "{report}");
     for (section, note) in [
         ("changed", format!("source {FRANCE}: country was cut from 300 to 255 characters")),
@@ -403,6 +410,7 @@ async fn what_there_is_no_room_for_is_named() {
         ("changed", format!("source {FRANCE}: updated_at was moved into the years 1 to 9999")),
         ("changed", format!("source {CANADA}: datadelivery_status is received today, and was awaiting when it was saved")),
         ("left_out", "the column colour of public.myapp_sourcemodel: there is none of this name here".into()),
+        ("left_out", format!("source {italia}: one of this id was here before")),
         ("left_out", "user taken: somebody of this name was here before".into()),
         ("left_out", format!("user {}: no name to sign in with here", "n".repeat(151))),
         ("left_out", "the password of user unusable, which was not usable there: set one with marketplace users password".into()),
