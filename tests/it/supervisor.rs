@@ -64,6 +64,19 @@ impl Manager {
         command.env("NOTIFY_SOCKET", self.home.dir.join("notify"));
     }
 
+    /// Has no room for another message until somebody reads.
+    fn is_deaf(&self) {
+        let anybody = std::os::unix::net::UnixDatagram::unbound().expect("there are sockets");
+        anybody.set_nonblocking(true).expect("it can be changed");
+        let socket = self.home.dir.join("notify");
+        let full = loop {
+            if let Err(full) = anybody.send_to(b"NOISE=1", &socket) {
+                break full;
+            }
+        };
+        assert_eq!(full.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
     async fn hears(&self) -> String {
         let mut message = [0; 4096];
         let length = time::timeout(SOON, self.socket.recv(&mut message)).await;
@@ -113,6 +126,30 @@ async fn a_service_manager_is_told_of_readiness_life_and_stopping() {
     let status = time::timeout(SOON, server.child.wait()).await;
     assert_eq!(status.expect("it stops").unwrap().code(), Some(0));
     cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_manager_that_does_not_read_keeps_nobody_waiting() {
+    let database = database().await;
+    let manager = Manager::new();
+    manager.is_deaf();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = passed(&listener, &database.url);
+    manager.watches(&mut command);
+    command.env("WATCHDOG_USEC", "300000");
+    let mut server = Running::start(command);
+    let base = server.line("listening on ").await;
+    eventually("the server is ready", async || {
+        Http::new(&base).get("/readyz").send().await.status == 200
+    })
+    .await;
+    // It says so when somebody reads again.
+    manager.hears_of("READY=1").await;
+    manager.hears_of("WATCHDOG=1").await;
+    manager.is_deaf();
+    let ready = Http::new(&base).get("/readyz").send().await;
+    assert_eq!(ready.status, 200, "{}", ready.text());
+    stopped(server).await;
 }
 
 #[tokio::test]
