@@ -17,8 +17,8 @@ use std::{
 use metrics::{Counter, Gauge, counter, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use self::histogram::line;
 pub use self::{histogram::Histogram, traffic::Traffic};
+use self::{histogram::line, traffic::Shown};
 
 macro_rules! names {
     ($($kind:ident $constant:ident = $name:literal: $says:literal;)*) => {
@@ -134,6 +134,14 @@ struct Registry {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     histograms: Mutex<Histograms>,
+    /// By the group.
+    traffic: Mutex<BTreeMap<&'static str, Arc<Traffic>>>,
+}
+
+/// What the registry keeps in such a map.
+fn locked<T>(map: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Entries are only added, and whole.
+    map.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for Metrics {
@@ -148,6 +156,7 @@ impl Default for Metrics {
             recorder,
             handle,
             histograms: Mutex::default(),
+            traffic: Mutex::default(),
         }))
     }
 }
@@ -155,8 +164,11 @@ impl Default for Metrics {
 impl Metrics {
     /// Everything, as Prometheus reads it.
     pub fn render(&self) -> String {
+        for traffic in locked(&self.0.traffic).values() {
+            traffic.show();
+        }
         let mut text = self.0.handle.render();
-        let histograms = self.histograms();
+        let histograms = locked(&self.0.histograms);
         for Family { name, label, says } in FAMILIES {
             line(&mut text, format_args!("# HELP {name} {says}"));
             line(&mut text, format_args!("# TYPE {name} histogram"));
@@ -190,14 +202,16 @@ impl Metrics {
 
     /// What goes out to a group.
     pub fn traffic(&self, group: &'static str) -> Arc<Traffic> {
-        self.register(|| {
-            Arc::new(Traffic {
+        let new = || {
+            let shown = self.register(|| Shown {
                 frames: counter!(FRAMES, "group" => group),
                 bytes: counter!(FRAME_BYTES, "group" => group),
                 skipped: counter!(SKIPPED, "group" => group),
-                delays: self.histogram(&CHANGE_TO_SEND, group),
-            })
-        })
+            });
+            let delays = self.histogram(&CHANGE_TO_SEND, group);
+            Arc::new(Traffic::new(delays, shown))
+        };
+        Arc::clone(locked(&self.0.traffic).entry(group).or_insert_with(new))
     }
 
     /// How many are in a group.
@@ -264,14 +278,8 @@ impl Metrics {
     }
 
     fn histogram(&self, family: &Family, value: &'static str) -> Arc<Histogram> {
-        let mut histograms = self.histograms();
+        let mut histograms = locked(&self.0.histograms);
         Arc::clone(histograms.entry((family.name, value)).or_default())
-    }
-
-    fn histograms(&self) -> MutexGuard<'_, Histograms> {
-        // Entries are only added, and whole.
-        let histograms = self.0.histograms.lock();
-        histograms.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn register<T>(&self, handles: impl FnOnce() -> T) -> T {

@@ -32,7 +32,7 @@ pub(crate) async fn measure(options: Options) -> Result<Vec<Line>> {
             transport,
         );
         for (kilobytes, rounds) in [
-            (2, 40),
+            (2, 120),
             (60, 20),
             (600, if clients > 1_000 { 6 } else { 15 }),
         ] {

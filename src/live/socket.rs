@@ -3,12 +3,14 @@
 
 use std::{
     collections::VecDeque,
+    pin::pin,
     sync::{Arc, LazyLock},
     time::Instant,
 };
 
 use bytes::Bytes;
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     consumer::{self, Answer, Answering, Consumer, Fed, Feed},
@@ -78,8 +80,10 @@ pub async fn serve(app: App, client: Client) {
     let mut socket = Socket {
         connection: Connection::new(stream, unread, deflate, limits()),
         feed: consumer.join(&app.groups, deflate.is_some()),
-        traffic: consumer.traffic(&app.groups),
-        joined: Instant::now(),
+        sent: Sent {
+            traffic: consumer.traffic(&app.groups),
+            joined: Instant::now(),
+        },
         consumer,
         replies: VecDeque::new(),
         answering: None,
@@ -91,8 +95,23 @@ pub async fn serve(app: App, client: Client) {
         app,
     };
     socket.app.tally.opened();
-    socket.run(session).await;
+    let ending = ending(socket.app.stopping.clone(), session, socket.user.clone());
+    socket.run(ending).await;
     drop(permit);
+}
+
+/// Waits until the socket is to be closed, and gives the code and the reason.
+async fn ending(
+    stopping: CancellationToken,
+    mut session: Option<SessionMember>,
+    mut user: Option<UserMember>,
+) -> (u16, &'static str) {
+    tokio::select! {
+        biased;
+        () = gone(&mut session) => (POLICY, "the session has ended"),
+        () = gone(&mut user) => (POLICY, "the account is disabled or gone"),
+        () = stopping.cancelled() => (GOING_AWAY, "the server is stopping"),
+    }
 }
 
 fn limits() -> Arc<Limits> {
@@ -103,8 +122,7 @@ fn limits() -> Arc<Limits> {
 struct Socket {
     connection: Connection,
     feed: Feed,
-    traffic: Arc<Traffic>,
-    joined: Instant,
+    sent: Sent,
     consumer: Consumer,
     replies: VecDeque<Fed>,
     answering: Option<Answering>,
@@ -117,25 +135,46 @@ struct Socket {
     app: App,
 }
 
+/// Where what a socket is sent is counted.
+struct Sent {
+    traffic: Arc<Traffic>,
+    joined: Instant,
+}
+
+impl Sent {
+    fn note(&self, len: usize, changed: Option<Instant>) {
+        // What was there before it came was not waited for.
+        let changed = changed.filter(|changed| *changed > self.joined);
+        self.traffic.sent(len, changed);
+    }
+}
+
 impl Socket {
-    async fn run(&mut self, mut session: Option<SessionMember>) {
+    async fn run(&mut self, ending: impl Future<Output = (u16, &'static str)>) {
         let app = self.app.clone();
+        // Waited for all along, rather than anew for each frame.
+        let mut ending = pin!(ending);
         let mut closing = false;
         loop {
             while self.connection.can_send()
-                && let Some((frame, changed)) = self.replies.pop_front()
+                && let Some(reply) = self.replies.pop_front()
             {
-                let bytes = frame.wire(self.connection.deflate());
-                let len = bytes.len();
-                self.connection.send(bytes);
-                // What was there before it came was not waited for.
-                let changed = changed.filter(|changed| *changed > self.joined);
-                self.traffic.sent(len, changed);
+                self.send(reply);
             }
             let can_follow = self.connection.can_send() && self.connection.keeps_up();
             // One message at a time: while one is answered, the next waits in the kernel.
             let reading = self.answering.is_none() && self.replies.len() < MAX_REPLIES;
             tokio::select! {
+                // Most turns are for a frame, and views make few enough to leave turns for the rest.
+                biased;
+                fed = self.feed.next(&app.groups), if can_follow => {
+                    if self.connection.can_send() {
+                        self.send(fed);
+                    } else {
+                        // A pong or a close has become due while this was waited for.
+                        self.replies.push_front(fed);
+                    }
+                }
                 event = self.connection.next(reading) => match event {
                     Event::Message(message) => self.take(message),
                     Event::Flushed => {}
@@ -146,25 +185,20 @@ impl Socket {
                         return;
                     }
                 },
-                fed = self.feed.next(&app.groups), if can_follow => {
-                    // A pong or a close may have become due while this was waited for.
-                    self.replies.push_front(fed);
+                (code, reason) = &mut ending, if !closing => {
+                    closing = true;
+                    self.connection.close(code, reason);
                 }
                 answer = answered(&mut self.answering) => self.give(answer),
-                () = gone(&mut session), if !closing => {
-                    closing = true;
-                    self.connection.close(POLICY, "the session has ended");
-                }
-                () = gone(&mut self.user), if !closing => {
-                    closing = true;
-                    self.connection.close(POLICY, "the account is disabled or gone");
-                }
-                () = app.stopping.cancelled(), if !closing => {
-                    closing = true;
-                    self.connection.close(GOING_AWAY, "the server is stopping");
-                }
             }
         }
+    }
+
+    fn send(&mut self, (frame, changed): Fed) {
+        let bytes = frame.wire(self.connection.deflate());
+        let len = bytes.len();
+        self.connection.send(bytes);
+        self.sent.note(len, changed);
     }
 
     fn take(&mut self, message: Message) {

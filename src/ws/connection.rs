@@ -300,8 +300,13 @@ impl Connection {
     /// Writes some of what is being written and, with its end, the question whether it was read: one
     /// packet, which wakes the client once.
     fn write_some(&mut self) -> io::Result<()> {
-        let question: &[u8] = if self.asks { &frame::EMPTY_PING } else { &[] };
-        let slices = [IoSlice::new(&self.current), IoSlice::new(question)];
+        if !self.asks {
+            // To write two slices, one of them empty, costs the kernel a tenth more.
+            let taken = self.stream.try_write(&self.current)?;
+            self.current.advance(taken);
+            return Ok(());
+        }
+        let slices = [&self.current[..], &frame::EMPTY_PING].map(IoSlice::new);
         let taken = self.stream.try_write_vectored(&slices)?;
         if taken <= self.current.len() {
             self.current.advance(taken);

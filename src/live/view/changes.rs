@@ -62,7 +62,8 @@ impl View for Changes {
         let read = existing.as_ref().map_or(0, BTreeSet::len);
         let mut gone = hint.deleted.clone();
         if existing.is_some() {
-            // A row whose key was changed is gone under the old one.
+            // A row whose key was changed is gone under the old one. That is also said of a row that
+            // never was, when a notification lies: it is true, and nobody shows it.
             gone.merge(hint.updated.clone());
         }
         for (event, rows, present) in [

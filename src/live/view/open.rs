@@ -101,7 +101,7 @@ impl<T: Copy> Open<T> {
 }
 
 /// A socket's hold on what it depends on; let go when dropped.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Member<T>(watch::Receiver<Option<T>>);
 
 impl<T: Copy> Member<T> {
