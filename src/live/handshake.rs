@@ -127,6 +127,8 @@ async fn open(
         );
     };
     let deflate = accept.deflate();
+    // Before the answer is sent: who has it must miss nothing.
+    let feed = consumer.join(&app.groups, deflate.is_some());
     let request = request::Id::current();
     let opened = request.clone().around(async move {
         let parts = match upgrade
@@ -142,6 +144,7 @@ async fn open(
             unread: parts.read_buf,
             deflate,
             consumer,
+            feed,
             who,
             request,
             seat,

@@ -47,6 +47,8 @@ pub struct Client {
     pub deflate: Option<Params>,
     /// Which socket it opened.
     pub consumer: Consumer,
+    /// What feeds it.
+    pub feed: Feed,
     /// Who it is; nobody when strangers may look.
     pub who: Option<Arc<Identity>>,
     /// The request that opened it.
@@ -64,6 +66,7 @@ pub async fn serve(app: App, client: Client) {
         unread,
         deflate,
         consumer,
+        feed,
         who,
         request,
         seat,
@@ -79,7 +82,7 @@ pub async fn serve(app: App, client: Client) {
         .map(|who| app.groups.users.join(who.user_id, who.role));
     let mut socket = Socket {
         connection: Connection::new(stream, unread, deflate, limits()),
-        feed: consumer.join(&app.groups, deflate.is_some()),
+        feed,
         sent: Sent {
             traffic: consumer.traffic(&app.groups),
             joined: Instant::now(),
