@@ -17,6 +17,8 @@ mod embedded {
 const LOCK: i64 = 0x6d61_726b_6574;
 /// How often it is asked for.
 const ASK_EVERY: Duration = Duration::from_millis(100);
+/// Longest wait to be told whether there is anything to do.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// What [`run`] did.
 #[derive(Debug)]
@@ -33,6 +35,12 @@ pub struct Migrated {
 /// [`Error::Unavailable`] when the database cannot be reached (try again),
 /// [`Error::Start`] when its schema is not one this program can bring up to date.
 pub async fn run(dsn: &Dsn, time_zone: &str) -> Result<Migrated> {
+    if is_done(dsn, time_zone).await? {
+        return Ok(Migrated {
+            applied: 0,
+            zone_changed: false,
+        });
+    }
     let gate = connect(dsn).await?;
     lock(&gate).await?;
     let mut client = connect(dsn).await?;
@@ -46,6 +54,37 @@ pub async fn run(dsn: &Dsn, time_zone: &str) -> Result<Migrated> {
         applied: report.applied_migrations().len(),
         zone_changed,
     })
+}
+
+/// Whether there is nothing to do, as at most starts: they ask nobody for the lock, and a connection
+/// that has gone silent does not keep them waiting.
+async fn is_done(dsn: &Dsn, time_zone: &str) -> Result<bool> {
+    let client = connect(dsn).await?;
+    let asked =
+        async { Ok(is_migrated(&client).await? && local_time_zone(&client).await? == time_zone) };
+    time::timeout(ANSWER, asked)
+        .await
+        .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".into())))
+}
+
+/// Whether exactly this program's migrations were applied. Only reads: refinery would make the table
+/// that it keeps, and several programs at once must not.
+async fn is_migrated(client: &Client) -> Result<bool> {
+    let kept = "select to_regclass('refinery_schema_history') is not null";
+    if !client.query_typed(kept, &[]).await?[0].get::<_, bool>(0) {
+        return Ok(false);
+    }
+    let applied = "select version, name, checksum from refinery_schema_history order by version";
+    let applied = client.query_typed(applied, &[]).await?;
+    let applied = applied
+        .iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2)));
+    let runner = embedded::migrations::runner();
+    let wanted = runner.get_migrations().iter();
+    Ok(applied.eq(wanted.map(|it| {
+        let checksum = it.checksum().to_string();
+        (it.version(), it.name().to_owned(), checksum)
+    })))
 }
 
 /// Takes the lock for as long as the transaction lasts that is begun here. Not for a session: behind a transaction
@@ -81,13 +120,14 @@ async fn connect(dsn: &Dsn) -> Result<Client> {
     Ok(client)
 }
 
+async fn local_time_zone(client: &Client) -> Result<String> {
+    let rows = client.query_typed("select local_time_zone()", &[]).await?;
+    Ok(rows[0].get(0))
+}
+
 /// Lets the database's calendar follow `time_zone`; everything derived from "today" with it.
 async fn set_time_zone(client: &Client, time_zone: &str) -> Result<bool> {
-    let row = client.query_typed("select local_time_zone()", &[]).await?;
-    if row
-        .first()
-        .is_some_and(|row| row.get::<_, &str>(0) == time_zone)
-    {
+    if local_time_zone(client).await? == time_zone {
         return Ok(false);
     }
     // A function's body takes no parameters, so the name is quoted by the server itself.

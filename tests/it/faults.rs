@@ -290,24 +290,55 @@ async fn clients_beyond_the_limit_are_told_so_and_let_in_when_others_leave() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_breaks_while_migrating_is_made_again() {
-    let database = crate::server::database().await;
-    let dba = database.connect().await;
-    let (proxy, url) = Proxy::in_front_of(&database.url).await;
-    // What is migrated is looked up in this table first.
-    let hold = "begin; lock table refinery_schema_history";
-    dba.batch_execute(hold).await.unwrap();
-    let server = TestServer::launch(&url, &[]).await;
-    let onlooker = database.connect().await;
-    eventually("the migration has begun and waits", async || {
+/// Waits until a statement in this database waits for a lock.
+async fn somebody_waits(onlooker: &Client) {
+    eventually("somebody waits for a lock", async || {
         let sql = "select 1 from pg_stat_activity
                     where datname = current_database() and wait_event_type = 'Lock'";
         !onlooker.query(sql, &[]).await.unwrap().is_empty()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_breaks_while_migrating_is_made_again() {
+    let database = crate::server::database().await;
+    let (dba, onlooker) = (database.connect().await, database.connect().await);
+    let (proxy, url) = Proxy::in_front_of(&database.url).await;
+    // Whoever has something to do asks for this lock.
+    let lock = "select pg_advisory_lock(x'6d61726b6574'::bigint)";
+    dba.batch_execute(lock).await.unwrap();
+    let server = TestServer::launch(&url, &["--time-zone", "Asia/Tokyo"]).await;
+    eventually("the lock is asked for", async || {
+        let sql = "select 1 from pg_stat_activity where datname = current_database()
+                    and query like '%pg_try_advisory_xact_lock%' and pid <> pg_backend_pid()";
+        !onlooker.query(sql, &[]).await.unwrap().is_empty()
+    })
+    .await;
+    // What is migrated is looked up in this table first.
+    let hold = "begin; lock table refinery_schema_history; select pg_advisory_unlock_all()";
+    dba.batch_execute(hold).await.unwrap();
+    somebody_waits(&onlooker).await;
     proxy.reset();
     eventually("its connection broke", async || proxy.counts().reset > 0).await;
     dba.batch_execute("rollback").await.unwrap();
+    server.ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_goes_silent_at_the_start_is_not_waited_for() {
+    let database = crate::server::database().await;
+    let (dba, onlooker) = (database.connect().await, database.connect().await);
+    let (proxy, url) = Proxy::in_front_of(&database.url).await;
+    let hold = "begin; lock table refinery_schema_history";
+    dba.batch_execute(hold).await.unwrap();
+    let server = TestServer::launch(&url, &[]).await;
+    somebody_waits(&onlooker).await;
+    proxy.silence();
+    dba.batch_execute("rollback").await.unwrap();
+    eventually("an answer did not come through", async || {
+        proxy.counts().withheld > 0
+    })
+    .await;
     server.ready().await;
 }
