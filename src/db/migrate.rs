@@ -81,10 +81,18 @@ async fn is_migrated(client: &Client) -> Result<bool> {
         .map(|row| (row.get(0), row.get(1), row.get(2)));
     let runner = embedded::migrations::runner();
     let wanted = runner.get_migrations().iter();
-    Ok(applied.eq(wanted.map(|it| {
-        let checksum = it.checksum().to_string();
-        (it.version(), it.name().to_owned(), checksum)
-    })))
+    let mut wanted: Vec<(i32, String, String)> = wanted
+        .map(|it| {
+            (
+                it.version(),
+                it.name().to_owned(),
+                it.checksum().to_string(),
+            )
+        })
+        .collect();
+    // They come in the order of their files' names, V10 before V2.
+    wanted.sort_unstable();
+    Ok(applied.eq(wanted))
 }
 
 /// Takes the lock for as long as the transaction lasts that is begun here. Not for a session: behind a transaction

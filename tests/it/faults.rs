@@ -290,6 +290,9 @@ async fn clients_beyond_the_limit_are_told_so_and_let_in_when_others_leave() {
     .await;
 }
 
+/// Whoever has something to migrate asks for this lock.
+const MIGRATION_LOCK: &str = "select pg_advisory_lock(x'6d61726b6574'::bigint)";
+
 /// Waits until a statement in this database waits for a lock.
 async fn somebody_waits(onlooker: &Client) {
     eventually("somebody waits for a lock", async || {
@@ -305,9 +308,7 @@ async fn a_connection_that_breaks_while_migrating_is_made_again() {
     let database = crate::server::database().await;
     let (dba, onlooker) = (database.connect().await, database.connect().await);
     let (proxy, url) = Proxy::in_front_of(&database.url).await;
-    // Whoever has something to do asks for this lock.
-    let lock = "select pg_advisory_lock(x'6d61726b6574'::bigint)";
-    dba.batch_execute(lock).await.unwrap();
+    dba.batch_execute(MIGRATION_LOCK).await.unwrap();
     let server = TestServer::launch(&url, &["--time-zone", "Asia/Tokyo"]).await;
     eventually("the lock is asked for", async || {
         let sql = "select 1 from pg_stat_activity where datname = current_database()
@@ -341,4 +342,14 @@ async fn a_connection_that_goes_silent_at_the_start_is_not_waited_for() {
     })
     .await;
     server.ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_on_a_database_that_is_up_to_date_asks_nobody_for_the_lock() {
+    let database = crate::server::database().await;
+    let dba = database.connect().await;
+    dba.batch_execute(MIGRATION_LOCK).await.unwrap();
+    TestServer::on(&database.url, &[]).await;
+    let sql = "select 1 from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()";
+    assert_eq!(dba.query(sql, &[]).await.unwrap().len(), 1, "it was held");
 }
