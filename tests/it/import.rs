@@ -385,7 +385,7 @@ async fn what_there_is_no_room_for_is_named() {
             "alter table myapp_sourcemodel alter country type text, alter end_date drop not null, add column colour text;
              alter table auth_user alter username type varchar(200);
              update myapp_sourcemodel set country = repeat('é', 300), end_date = 'infinity', updated_at = 'infinity' where id = '{FRANCE}';
-             update myapp_sourcemodel set current_update = current_date, datadelivery_status = 'awaiting' where id = '{CANADA}';
+             update myapp_sourcemodel set current_update = (now() at time zone 'Europe/Paris')::date, datadelivery_status = 'awaiting' where id = '{CANADA}';
              insert into auth_user select 10 + n, '!x', null, false, name, '', '', '', false, true, now()
                from (values (1, 'unusable'), (2, 'taken'), (3, repeat('n', 151))) x (n, name);
              insert into auth_user values (20, 'argon2$argon2id$v=19$m=1,t=1,p=1$c2FsdHNhbHQ$aGFzaA', null, false, 'modern', '', '', '', false, true, now());
