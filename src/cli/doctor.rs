@@ -20,7 +20,7 @@ pub async fn run(command: Doctor) -> Result<()> {
     let zone = &command.target.database.time_zone.name;
     let listen = command.listen.url();
     let findings = target::visit(&command.target, async |url: &Dsn| {
-        Ok(checkup::run(url, listen, zone).await)
+        Ok(checkup::run(url, listen, zone, command.fix).await)
     })
     .await?;
     if command.json {

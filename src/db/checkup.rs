@@ -1,4 +1,8 @@
-//! Whether a database is fit for the server, as far as a connection can tell. It changes nothing.
+//! Whether a database is fit for the server, as far as a connection can tell. It changes nothing,
+//! unless it is asked to mend triggers.
+
+mod advice;
+mod triggers;
 
 use std::{
     cmp::Ordering,
@@ -21,6 +25,8 @@ use crate::error::{Error, Result};
 
 /// What the migrations make, a statement a line.
 const SCHEMA: &str = include_str!("../../sql/schema.sql");
+/// The first thing that is looked at.
+const CONNECTION: &str = "connection";
 /// How long a notification may take.
 const ROUND_TRIP: Duration = Duration::from_secs(3);
 /// What two clocks may differ by.
@@ -72,44 +78,89 @@ impl Finding {
     }
 }
 
-/// Looks at everything; of a database that cannot be reached, at nothing else.
-pub async fn run(dsn: &Dsn, listen: Option<&Dsn>, zone: &str) -> Vec<Finding> {
-    const CONNECTION: &str = "connection";
+/// Looks at one thing after another, and no further than the first that explains what would follow:
+/// a database that cannot be reached or has no schema is one thing that is wrong. With `fix`, triggers
+/// that are not as they should be are mended.
+pub async fn run(dsn: &Dsn, listen: Option<&Dsn>, zone: &str, fix: bool) -> Vec<Finding> {
     let client = match connect(dsn).await {
         Ok((client, wire)) => {
             tokio::spawn(wire);
             client
         }
-        Err(error) => {
-            let advice = "check DATABASE_URL, and that the server runs and lets this machine in";
-            return vec![Finding::of(Level::Fail, CONNECTION, error, advice)];
-        }
+        Err(finding) => return vec![finding],
     };
-    let mut findings = Vec::new();
-    let looks: [(&'static str, Result<Vec<Finding>>); 8] = [
-        (CONNECTION, connection(&client).await),
-        ("encryption", encryption(&client, dsn).await),
-        ("standby", standby(&client).await),
-        ("schema", schema(&client).await),
-        ("triggers", triggers(&client).await),
-        ("time zone", time_zone(&client, zone).await),
-        ("clock", clock(&client).await),
-        ("queue", queue(&client).await),
-    ];
-    for (about, found) in looks {
-        findings.extend(found.unwrap_or_else(|error| {
-            let advice = "the server could not ask this either";
-            vec![Finding::of(Level::Fail, about, error, advice)]
-        }));
-    }
-    findings.extend(pooler(dsn, listen).await);
-    findings.push(round_trip(&client, listen.unwrap_or(dsn)).await);
-    findings
+    let mut report = Report::default();
+    report.look_at(&client, dsn, listen, zone, fix).await;
+    report.findings
 }
 
-async fn connect(dsn: &Dsn) -> Result<(Client, Wire)> {
+/// What was found so far.
+#[derive(Default)]
+struct Report {
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    async fn look_at(
+        &mut self,
+        client: &Client,
+        dsn: &Dsn,
+        listen: Option<&Dsn>,
+        zone: &str,
+        fix: bool,
+    ) {
+        if !(self.add(CONNECTION, connection(client).await)
+            && self.add("encryption", encryption(client, dsn).await)
+            && self.add("standby", standby(client).await)
+            && self.add("schema", schema(client).await))
+        {
+            return;
+        }
+        self.add("privileges", privileges(client).await);
+        if self.add("functions", triggers::functions(client).await) {
+            let found = if fix {
+                triggers::mend(client).await
+            } else {
+                triggers::look(client).await
+            };
+            self.add("triggers", found);
+        }
+        self.add("time zone", time_zone(client, zone).await);
+        self.add("clock", clock(client).await);
+        self.add("queue", queue(client).await);
+        if self.add("pooler", Ok(pooler(dsn, listen).await)) {
+            let found = round_trip(client, listen.unwrap_or(dsn)).await;
+            self.add("notifications", Ok(vec![found]));
+        }
+    }
+
+    /// Adds what one look has found. False when something is wrong there.
+    fn add(&mut self, about: &'static str, found: Result<Vec<Finding>>) -> bool {
+        let found = found.unwrap_or_else(|error| {
+            let advice = advice::on_statement(&error);
+            vec![Finding::of(Level::Fail, about, error, &advice)]
+        });
+        let is_well = found.iter().all(|one| one.level != Level::Fail);
+        self.findings.extend(found);
+        is_well
+    }
+}
+
+/// A connection as the server makes it, or what keeps it from being made.
+async fn connect(dsn: &Dsn) -> Result<(Client, Wire), Finding> {
+    connect_by("DATABASE_URL", dsn).await
+}
+
+async fn connect_by(variable: &'static str, dsn: &Dsn) -> Result<(Client, Wire), Finding> {
     let dsn = dsn.clone().named("marketplace doctor");
-    Ok(Primary::new(&dsn)?.connect().await?)
+    let primary = Primary::new(&dsn).map_err(|error| {
+        let advice = format!("correct {variable}");
+        Finding::of(Level::Fail, CONNECTION, error, &advice)
+    })?;
+    primary.connect().await.map_err(|failures| {
+        let advice = advice::on_connecting(failures.sqlstate(), variable);
+        Finding::of(Level::Fail, CONNECTION, failures, &advice)
+    })
 }
 
 async fn connection(client: &Client) -> Result<Vec<Finding>> {
@@ -184,7 +235,7 @@ async fn schema(client: &Client) -> Result<Vec<Finding>> {
     let found: i32 = client.query_typed(sql, &[]).await?[0].get(0);
     let newest = migrate::newest();
     let version = format!("version {found}");
-    let mut findings = vec![match found.cmp(&newest) {
+    let findings = vec![match found.cmp(&newest) {
         Ordering::Less => {
             let found = format!("{version}, of {newest}");
             Finding::of(Level::Fail, ABOUT, found, migrate)
@@ -195,69 +246,22 @@ async fn schema(client: &Client) -> Result<Vec<Finding>> {
             Finding::of(Level::Warn, ABOUT, found, "use the newer program")
         }
     }];
+    Ok(findings)
+}
+
+async fn privileges(client: &Client) -> Result<Vec<Finding>> {
     let sql = "select coalesce(string_agg(p || ' on ' || t, ', '), '')
                  from unnest(array['sources', 'users', 'sessions', 'pipeline_runs']) t,
                       unnest(array['select', 'insert', 'update', 'delete']) p
                 where to_regclass(t) is not null and not has_table_privilege(t, p)";
     let missing: String = client.query_typed(sql, &[]).await?[0].get(0);
-    findings.push(if missing.is_empty() {
+    Ok(vec![if missing.is_empty() {
         Finding::ok("privileges", "enough")
     } else {
         let advice = "grant them, or let the server use the role that owns the tables";
         let found = format!("missing: {missing}");
         Finding::of(Level::Fail, "privileges", found, advice)
-    });
-    Ok(findings)
-}
-
-/// Those that the schema has, as `(table, trigger)`.
-fn expected_triggers() -> impl Iterator<Item = (&'static str, &'static str)> {
-    SCHEMA.lines().filter_map(|line| {
-        let mut words = line.strip_prefix("CREATE TRIGGER ")?.split(' ');
-        let name = words.next()?;
-        words.find(|word| *word == "ON")?;
-        Some((words.next()?.strip_prefix("public.")?, name))
-    })
-}
-
-async fn triggers(client: &Client) -> Result<Vec<Finding>> {
-    const ABOUT: &str = "triggers";
-    let sql = "select c.relname::text, t.tgname::text, t.tgenabled::text
-                 from pg_trigger t join pg_class c on c.oid = t.tgrelid
-                where not t.tgisinternal and c.relnamespace = to_regnamespace('public')";
-    let rows = client.query_typed(sql, &[]).await?;
-    let state = |wanted: (&str, &str)| {
-        let row = rows.iter().find(|row| (row.get(0), row.get(1)) == wanted);
-        row.map(|row| row.get::<_, &str>(2))
-    };
-    let mut findings = Vec::new();
-    for (table, name) in expected_triggers() {
-        let enable = format!("alter table {table} enable always trigger {name}");
-        findings.extend(match state((table, name)) {
-            Some("A") => None,
-            Some("D") => {
-                let found = format!("{name} of {table} is off: its changes reach nobody");
-                Some(Finding::of(Level::Fail, ABOUT, found, &enable))
-            }
-            Some(_) => {
-                let found = format!("{name} of {table} does not fire in every session");
-                Some(Finding::of(Level::Warn, ABOUT, found, &enable))
-            }
-            None => {
-                let found = format!("{name} of {table} is missing: its changes reach nobody");
-                let advice = "make it again as sql/schema.sql has it, or run `marketplace migrate`";
-                Some(Finding::of(Level::Fail, ABOUT, found, advice))
-            }
-        });
-    }
-    if findings.is_empty() {
-        let found = format!(
-            "all {} are there and always fire",
-            expected_triggers().count()
-        );
-        findings.push(Finding::ok(ABOUT, found));
-    }
-    Ok(findings)
+    }])
 }
 
 async fn time_zone(client: &Client, zone: &str) -> Result<Vec<Finding>> {
@@ -319,16 +323,10 @@ async fn pooler(dsn: &Dsn, listen: Option<&Dsn>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (variable, dsn) in [("DATABASE_URL", Some(dsn)), ("LISTEN_DATABASE_URL", listen)] {
         let Some(dsn) = dsn else { continue };
-        let shares = match shares(dsn).await {
+        let shares = match shares(variable, dsn).await {
             Ok(shares) => shares,
-            Err(error) => {
-                let advice = "check it as DATABASE_URL";
-                findings.push(Finding::of(
-                    Level::Fail,
-                    ABOUT,
-                    format!("{variable}: {error}"),
-                    advice,
-                ));
+            Err(finding) => {
+                findings.push(finding);
                 continue;
             }
         };
@@ -347,14 +345,26 @@ async fn pooler(dsn: &Dsn, listen: Option<&Dsn>) -> Vec<Finding> {
     findings
 }
 
-async fn shares(dsn: &Dsn) -> Result<bool> {
-    let sql = "select pg_backend_pid()";
+async fn shares(variable: &'static str, dsn: &Dsn) -> Result<bool, Finding> {
+    let failed = |error: tokio_postgres::Error| {
+        let error = Error::from(error);
+        let advice = advice::on_statement(&error);
+        Finding::of(
+            Level::Fail,
+            CONNECTION,
+            format!("{variable}: {error}"),
+            &advice,
+        )
+    };
+    let sql = "select pg_backend_pid() as pid";
     let mut pids = Vec::new();
     let mut kept = Vec::new();
     for _ in 0..3 {
-        let (client, wire) = connect(dsn).await?;
+        let (client, wire) = connect_by(variable, dsn).await?;
         tokio::spawn(wire);
-        pids.push(client.query_typed(sql, &[]).await?[0].get::<_, i32>(0));
+        for row in client.query_typed(sql, &[]).await.map_err(failed)? {
+            pids.push(row.try_get::<_, i32>("pid").map_err(failed)?);
+        }
         kept.push(client);
     }
     let all = pids.len();
@@ -369,7 +379,9 @@ async fn round_trip(client: &Client, listen: &Dsn) -> Finding {
     let advice = "set LISTEN_DATABASE_URL to the primary itself, not a pooler or a standby";
     let channel = format!("doctor_{:016x}", rand::random::<u64>());
     let trip = async {
-        let (listener, mut wire) = connect(listen).await?;
+        let (listener, mut wire) = Primary::new(&listen.clone().named("marketplace doctor"))?
+            .connect()
+            .await?;
         let statement = format!("listen {channel}");
         let listening = listener.batch_execute(&statement);
         tokio::select! {
@@ -403,23 +415,5 @@ async fn arrival(wire: &mut Wire) -> Result<()> {
                 return Err(Error::Unavailable(why));
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_triggers_are_read_from_the_schema() {
-        let found: Vec<_> = expected_triggers().collect();
-        for wanted in [
-            ("sources", "sources_truncated"),
-            ("users", "users_updated"),
-            ("pipeline_runs", "pipeline_runs_inserted"),
-        ] {
-            assert!(found.contains(&wanted), "{wanted:?}");
-        }
-        assert_eq!(found.len(), SCHEMA.matches("CREATE TRIGGER").count());
     }
 }

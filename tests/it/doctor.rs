@@ -42,6 +42,7 @@ async fn a_healthy_database_has_nothing_wrong() {
         "standby",
         "schema",
         "privileges",
+        "functions",
         "triggers",
         "time zone",
         "clock",
@@ -96,10 +97,163 @@ async fn triggers_that_are_off_or_gone_are_named_with_what_to_do() {
         );
     }
     // What is advised helps.
-    for advice in found.iter().filter(|one| one[3].starts_with("alter")) {
+    for advice in found {
         dba.batch_execute(advice[3]).await.unwrap();
     }
-    assert_eq!(bad(&doctor(&database.url, &[]).await.1).len(), 1);
+    let (code, findings) = doctor(&database.url, &[]).await;
+    assert_eq!((code, bad(&findings)), (0, vec![]), "{findings:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_with_triggers_is_mended_when_that_is_asked_for() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let definitions = "select string_agg(pg_get_triggerdef(oid) || tgenabled, ';' order by tgname)
+                         from pg_trigger where not tgisinternal";
+    let sound: String = dba.query_one(definitions, &[]).await.unwrap().get(0);
+    dba.batch_execute(
+        "insert into sources (country, current_update) values ('France', local_date());
+         drop trigger sources_derived on sources;
+         alter table sources disable trigger all;
+         alter table users enable replica trigger users_deleted;
+         drop trigger users_updated on users;
+         create trigger users_updated after insert on users
+             for each statement execute function notify_users();
+         update sources set next_update = '2031-02-03', current_update = '2001-01-01'",
+    )
+    .await
+    .unwrap();
+    let (code, findings) = doctor(&database.url, &[]).await;
+    assert_eq!(code, 1);
+    let different = "users_updated of users is not the one that this program makes";
+    assert!(
+        findings.iter().any(|one| one[2] == different),
+        "{findings:#?}"
+    );
+
+    let (code, findings) = doctor(&database.url, &["--fix"]).await;
+    assert_eq!((code, bad(&findings)), (0, vec![]), "{findings:#?}");
+    for mended in [
+        "sources_derived of sources was mended",
+        "derived columns of 1 sources were mended",
+    ] {
+        assert!(findings.iter().any(|one| one[2] == mended), "{findings:#?}");
+    }
+    let now: String = dba.query_one(definitions, &[]).await.unwrap().get(0);
+    assert_eq!(now, sound);
+    let derived = "select next_status || ' ' || datadelivery_status from sources";
+    let derived: String = dba.query_one(derived, &[]).await.unwrap().get(0);
+    assert_eq!(derived, "2031-02-03 delayed");
+    // There is nothing left to do.
+    let (_, findings) = doctor(&database.url, &["--fix"]).await;
+    assert!(
+        !findings.iter().any(|one| one[2].contains("mended")),
+        "{findings:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_may_not_mend_is_told_so_and_nothing_is_half_done() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let role = format!("clerk_{}", database.name);
+    dba.batch_execute(&format!(
+        "create role {role} login password 'geheim';
+         grant select, insert, update, delete on all tables in schema public to {role};
+         alter table sources disable trigger sources_updated; drop trigger users_updated on users"
+    ))
+    .await
+    .unwrap();
+    let (_, server) = database.url.split_once('@').unwrap();
+    let url = format!("postgres://{role}:geheim@{server}");
+    let (code, findings) = doctor(&url, &["--fix"]).await;
+    assert_eq!(code, 1);
+    let refused = bad(&findings);
+    assert!(refused[0][2].contains("42501"), "{findings:#?}");
+    assert!(refused[0][3].contains("owns"), "{findings:#?}");
+    assert_eq!(refused.len(), 3, "{findings:#?}");
+    dba.batch_execute(&format!("drop owned by {role}; drop role {role}"))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_is_missing_is_one_thing_that_is_wrong() {
+    let database = database().await;
+    let dba = database.connect().await;
+    dba.batch_execute("drop function notify_sources() cascade")
+        .await
+        .unwrap();
+    for arguments in [&[][..], &["--fix"]] {
+        let (code, findings) = doctor(&database.url, arguments).await;
+        assert_eq!((code, bad(&findings).len()), (1, 1), "{findings:#?}");
+        assert_eq!(
+            bad(&findings)[0][1..3],
+            ["functions", "missing: notify_sources()"]
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_lets_nobody_in_is_one_thing_that_is_wrong_with_its_own_advice() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let role = format!("outsider_{}", database.name);
+    let name = &database.name;
+    dba.batch_execute(&format!(
+        "create role {role} login password 'geheim' connection limit 0; create role {role}_2 nologin password 'geheim';
+         revoke connect on database {name} from public"
+    ))
+    .await
+    .unwrap();
+    let (_, server) = database.url.split_once('@').unwrap();
+    let missing = postgres::with_database(server, "nowhere");
+    let other = postgres::with_database(server, "postgres");
+    for (url, code, advice) in [
+        (
+            format!("postgres://{role}:falsch@{server}"),
+            "28P01",
+            "password",
+        ),
+        (
+            format!("postgres://{role}_2:geheim@{server}"),
+            "28000",
+            "LOGIN",
+        ),
+        (
+            format!("postgres://{role}:geheim@{missing}"),
+            "3D000",
+            "create database",
+        ),
+        (
+            format!("postgres://{role}:geheim@{server}"),
+            "42501",
+            "grant",
+        ),
+        (
+            format!("postgres://{role}:geheim@{other}"),
+            "53300",
+            "CONNECTION LIMIT",
+        ),
+        (
+            "postgres://me:geheim@127.0.0.1:1/x".into(),
+            "refused",
+            "host and port",
+        ),
+    ] {
+        let (status, findings) = doctor(&url, &[]).await;
+        assert_eq!((status, findings.len()), (1, 1), "{findings:#?}");
+        let [level, about, found, what] = &findings[0];
+        assert_eq!((level.as_str(), about.as_str()), ("fail", "connection"));
+        assert!(
+            found.contains(code) && what.contains(advice),
+            "{findings:#?}"
+        );
+        assert!(!format!("{findings:?}").contains("geheim"));
+    }
+    dba.batch_execute(&format!("drop role {role}; drop role {role}_2"))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -176,7 +330,7 @@ async fn a_pooler_needs_another_way_to_listen() {
     let (code, findings) = doctor(&pooler.url, &[]).await;
     assert_eq!(code, 1);
     let abouts: Vec<_> = bad(&findings).iter().map(|one| one[1]).collect();
-    assert_eq!(abouts, ["pooler", "notifications"], "{findings:#?}");
+    assert_eq!(abouts, ["pooler"], "{findings:#?}");
     assert!(bad(&findings)[0][3].contains("LISTEN_DATABASE_URL"));
     let arguments = ["--listen-database-url", database.url.as_str()];
     let (code, findings) = doctor(&pooler.url, &arguments).await;
@@ -194,7 +348,7 @@ async fn a_standby_an_empty_database_and_none_are_told_apart() {
     let (code, findings) = doctor(&standby.url(), &[]).await;
     assert_eq!(code, 1);
     let abouts: Vec<_> = bad(&findings).iter().map(|one| one[1]).collect();
-    assert_eq!(abouts, ["standby", "notifications"], "{findings:#?}");
+    assert_eq!(abouts, ["standby"], "{findings:#?}");
 
     let empty = postgres::cluster().await.database(None).await;
     let (code, findings) = doctor(&empty.url, &[]).await;
@@ -204,8 +358,10 @@ async fn a_standby_an_empty_database_and_none_are_told_apart() {
         ["schema", "missing", "run `marketplace migrate`"]
     );
 
-    let (code, findings) = doctor("postgres://me:geheim@127.0.0.1:1/x", &[]).await;
-    assert_eq!((code, findings.len()), (1, 1), "{findings:#?}");
-    assert_eq!(findings[0][..2], ["fail", "connection"]);
-    assert!(!format!("{findings:?}").contains("geheim"));
+    let schema = findings.iter().position(|one| one[1] == "schema");
+    assert_eq!(
+        schema,
+        Some(findings.len() - 1),
+        "nothing follows: {findings:#?}"
+    );
 }
