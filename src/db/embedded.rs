@@ -38,6 +38,7 @@ use self::server::Server;
 pub use self::server::StopMode;
 pub use self::visit::Visit;
 use crate::backoff::Backoff;
+use crate::outage::Outage;
 
 /// The database that is made for the application, and the role that owns everything (a superuser of
 /// this cluster).
@@ -93,6 +94,25 @@ impl Cluster {
     /// behind is stopped first.
     pub async fn start(options: Options) -> Result<Self, EmbeddedError> {
         let home = Home::claim(&options.data_dir)?;
+        Self::start_in(home, options).await
+    }
+
+    /// The same, but makes none.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoCluster`] when there is none; nothing was made then.
+    async fn start_existing(options: Options) -> Result<Self, EmbeddedError> {
+        home::refuse_missing(&options.data_dir)?;
+        let home = Home::claim(&options.data_dir)?;
+        if home.major()?.is_none() {
+            // A first start was interrupted.
+            let data_dir = home.dir.clone();
+            return Err(EmbeddedError::NoCluster { data_dir });
+        }
+        Self::start_in(home, options).await
+    }
+
+    async fn start_in(home: Home, options: Options) -> Result<Self, EmbeddedError> {
         let binaries = Binaries::find(home.major()?, &home.dir)?;
         let password = home.initialise(&binaries).await?;
         server::stop_leftover(&home, &binaries).await?;
@@ -168,6 +188,7 @@ impl Cluster {
     /// may have room again. Cancel-safe.
     pub async fn keep_running(&mut self) -> Infallible {
         let mut retry = REVIVE;
+        let mut outage = Outage::default();
         loop {
             if let Some(server) = &mut self.server {
                 server.exited(LOOK).await;
@@ -180,11 +201,18 @@ impl Cluster {
             };
             match started {
                 Ok(()) => {
-                    tracing::info!(port = self.port, "the private PostgreSQL runs again");
+                    let after = outage.over();
+                    tracing::info!(port = self.port, after, "the private PostgreSQL runs again");
                     retry.reset();
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the private PostgreSQL does not start; trying again");
+                    if let Some(lasting) = outage.failed() {
+                        tracing::error!(
+                            %error,
+                            lasting,
+                            "the private PostgreSQL does not start; trying again"
+                        );
+                    }
                     retry.pause().await;
                 }
             }

@@ -586,10 +586,6 @@ async fn the_embedded_cluster_can_be_moved_into() {
     let home = Home::new();
     let data_dir = home.dir.to_str().unwrap();
     let backend = backend().await;
-    let mut command = program(&["import-django", "--embedded", "--data-dir", data_dir]);
-    command.env("DJANGO_DATABASE_URL", &backend.url);
-    let output = timeout(SOON * 8, command.output()).await.unwrap().unwrap();
-    assert!(output.status.success(), "{output:?}");
     let arguments = [
         "serve",
         "--embedded",
@@ -600,6 +596,10 @@ async fn the_embedded_cluster_can_be_moved_into() {
     ];
     let mut server = Running::start(program(&arguments));
     let base = server.line("listening on ").await;
+    let mut command = program(&["import-django", "--embedded", "--data-dir", data_dir]);
+    command.env("DJANGO_DATABASE_URL", &backend.url);
+    let output = timeout(SOON * 8, command.output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
     eventually("anna is let in", async || {
         sign_in(&base, PASSWORDS[0].0, PASSWORDS[0].1).await.1[0] == 200
     })

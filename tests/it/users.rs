@@ -376,9 +376,13 @@ async fn an_embedded_cluster_is_visited_whether_its_server_runs_or_not() {
         command.args(["--embedded", "--data-dir", &data_dir]);
         finish(command, typed).await
     };
-    // Nothing is there yet: it is made.
     let (code, _, err) = run(&["add", "ann"], "Secret-1\n").await;
-    assert_eq!(code, 0, "{err}");
+    assert_eq!(code, 1, "{err}");
+    assert!(
+        err.contains("no cluster at ") && err.contains("serve --embedded"),
+        "{err}"
+    );
+    assert!(!home.dir.exists(), "nothing was made");
 
     let arguments = [
         "serve",
@@ -401,6 +405,8 @@ async fn an_embedded_cluster_is_visited_whether_its_server_runs_or_not() {
     let me = newcomer.get("/api/me/").send().await.json();
     assert_eq!(me["role"], "admin");
     let mut socket = open(&newcomer, "/ws/source/").await;
+    let (code, _, err) = run(&["add", "ann"], "Secret-1\n").await;
+    assert_eq!(code, 0, "{err}");
     let (code, out, err) = run(&["list"], "").await;
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("ann ") && out.contains(name), "{out}");
@@ -410,4 +416,10 @@ async fn an_embedded_cluster_is_visited_whether_its_server_runs_or_not() {
     // The server's cluster was left running.
     let ready = newcomer.get("/readyz").send().await;
     assert_eq!(ready.status, 200, "{}", ready.text());
+
+    server.signal("-TERM").await;
+    timeout(SOON, server.child.wait()).await.unwrap().unwrap();
+    let (code, out, err) = run(&["list"], "").await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("ann "), "{out}");
 }

@@ -25,12 +25,17 @@ const MAX_SOCKET_DIR_BYTES: usize = 103 - "/.s.PGSQL.65535.lock".len();
 
 /// A directory is ours if it is missing, empty or bears our mark.
 pub(super) fn refuse_foreign(dir: &Path) -> Result<(), EmbeddedError> {
-    if is_empty(dir)? || dir.join(LOCK).is_file() {
+    if is_empty(dir)? || is_ours(dir) {
         return Ok(());
     }
     Err(EmbeddedError::NotOurs {
         data_dir: dir.to_owned(),
     })
+}
+
+/// Whether the directory bears our mark.
+pub(super) fn is_ours(dir: &Path) -> bool {
+    dir.join(LOCK).is_file()
 }
 
 fn is_empty(dir: &Path) -> Result<bool, EmbeddedError> {

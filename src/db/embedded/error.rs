@@ -20,6 +20,11 @@ pub enum EmbeddedError {
         /// The major versions that are installed.
         found: Vec<u32>,
     },
+    /// There is no cluster, and the command is not one that makes one.
+    NoCluster {
+        /// The data directory.
+        data_dir: PathBuf,
+    },
     /// The data directory holds files of somebody else; nothing in it was touched.
     NotOurs {
         /// The data directory.
@@ -109,6 +114,11 @@ impl fmt::Display for EmbeddedError {
                     found.join(", "),
                 )
             }
+            Self::NoCluster { data_dir } => write!(
+                f,
+                "no cluster at {}; start one with `marketplace serve --embedded`, or name its directory (DATA_DIR)",
+                data_dir.display()
+            ),
             Self::NotOurs { data_dir } => write!(
                 f,
                 "{} is not empty and was not made by this program: name another data directory",

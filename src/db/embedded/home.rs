@@ -204,6 +204,20 @@ impl Home {
     }
 }
 
+/// Finds out whether a data directory was ever used, and touches nothing.
+///
+/// # Errors
+/// [`EmbeddedError::NoCluster`] when it was not.
+pub(super) fn refuse_missing(wanted: &Path) -> Result<(), EmbeddedError> {
+    let wanted = std::path::absolute(wanted).map_err(|error| EmbeddedError::io(wanted, error))?;
+    let owner = Owner::of(&wanted)?;
+    let data_dir = claim::reachable(wanted, &owner)?;
+    if claim::is_ours(&data_dir) {
+        return Ok(());
+    }
+    Err(EmbeddedError::NoCluster { data_dir })
+}
+
 /// The password of the cluster in a data directory.
 pub(super) fn password_in(dir: &Path) -> Result<String, EmbeddedError> {
     let path = dir.join("password");

@@ -19,11 +19,14 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// Finds the cluster running, or starts it (and makes it, if there is none).
+    /// Finds the cluster running, or starts it.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoCluster`] when there is none.
     pub async fn begin(options: Options) -> Result<Self, EmbeddedError> {
         let begun = Instant::now();
         loop {
-            let busy = match Cluster::start(options.clone()).await {
+            let busy = match Cluster::start_existing(options.clone()).await {
                 Ok(cluster) => {
                     return Ok(Self {
                         url: cluster.url(),
