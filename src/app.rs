@@ -17,6 +17,7 @@ use crate::{
     metrics::Metrics,
     peer::Network,
     server::Shortage,
+    start::Start,
     uploads::Uploads,
 };
 
@@ -54,7 +55,7 @@ pub struct Parts {
     /// With what it may be read from anywhere.
     pub metrics_token: Option<MetricsToken>,
     /// Whether the database has this program's schema.
-    pub migrated: watch::Receiver<bool>,
+    pub start: watch::Receiver<Start>,
     /// Cancelled when the server is about to stop.
     pub stopping: CancellationToken,
     /// Origins of the frontends.

@@ -11,14 +11,13 @@ mod secret;
 mod target;
 pub mod users;
 
-use std::io::Write;
-
 use tokio_postgres::error::SqlState;
 
 pub use self::target::visit;
 use crate::{
     db::users::LAST_ADMIN,
     error::{Error, Result},
+    output,
 };
 
 /// Errors that have another meaning to somebody at a terminal.
@@ -43,7 +42,7 @@ fn explained(error: Error) -> Error {
     }
 }
 
+/// Prints a line; a reader that has gone is no failure of what was done.
 fn say(text: &str) -> Result<()> {
-    // Not println, which panics when whoever reads has seen enough.
-    writeln!(std::io::stdout(), "{text}").map_err(Error::from)
+    output::line(text).map(drop)
 }

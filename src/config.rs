@@ -54,7 +54,7 @@ pub enum Command {
     Emr(Box<emr::Command>),
     /// Bring the sources and the users of a Django backend here.
     ImportDjango(Box<import::Import>),
-    /// Look whether a database is fit for the server, and say what to do where it is not.
+    /// Check a database and suggest fixes.
     Doctor(Box<Doctor>),
     /// Print what the database announces, as it happens.
     Tail(Box<Tail>),
@@ -146,8 +146,9 @@ pub struct Target {
 /// Which database to look at, as the server would use it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 when nothing is wrong (a warn is not), 1 when the server would not work \
-        or would miss changes, 2 for a mistake in the command line."
+    after_help = "The checks stop at the first problem that would cause the others.\n\nExit status: 0 \
+        when there is no problem (a warn is none), 1 when the server would not work or would miss changes, \
+        2 for a mistake in the command line."
 )]
 pub struct Doctor {
     /// Where the data is.
@@ -156,7 +157,11 @@ pub struct Doctor {
     /// Where to listen.
     #[command(flatten)]
     pub listen: Listen,
-    /// As JSON.
+    /// Run the statements that are suggested for triggers, and derive columns again that no trigger
+    /// has derived. The role must own the tables.
+    #[arg(long)]
+    pub fix: bool,
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }

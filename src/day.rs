@@ -9,6 +9,7 @@ use tokio::time;
 use crate::{
     db::{Pool, changes, days, sessions},
     error::Result,
+    outage::Outage,
 };
 
 /// The turn is asked for at local midnight, and so often besides: clocks differ, and a database
@@ -22,18 +23,39 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Turns days for ever.
 pub async fn run(pool: Pool, zone: TimeZone) {
     let mut kept_house: Option<time::Instant> = None;
+    let (mut day, mut housekeeping) = (Outage::default(), Outage::default());
     loop {
         let turned = turn(&pool).await;
-        if let Err(error) = &turned {
-            tracing::warn!(%error, "the day could not be turned; trying again");
+        match &turned {
+            Ok(()) => {
+                if let Some(after) = day.over() {
+                    tracing::info!(after, "the day's delivery states are kept again");
+                }
+            }
+            Err(error) => {
+                if !pool.is_out()
+                    && let Some(lasting) = day.failed()
+                {
+                    tracing::warn!(%error, lasting, "the day's delivery states cannot be kept; trying again");
+                }
+            }
         }
         let mut is_well = turned.is_ok();
         if is_well && kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_EVERY) {
             match keep_house(&pool).await {
-                Ok(()) => kept_house = Some(time::Instant::now()),
+                Ok(()) => {
+                    kept_house = Some(time::Instant::now());
+                    if let Some(after) = housekeeping.over() {
+                        tracing::info!(after, "old rows are removed again");
+                    }
+                }
                 Err(error) => {
                     is_well = false;
-                    tracing::warn!(%error, "old rows could not be removed; trying again");
+                    if !pool.is_out()
+                        && let Some(lasting) = housekeeping.failed()
+                    {
+                        tracing::warn!(%error, lasting, "old rows could not be removed; trying again");
+                    }
                 }
             }
         }

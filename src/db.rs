@@ -31,7 +31,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -47,7 +47,10 @@ use self::{
     dsn::Dsn,
     primary::{Failures, Primary},
 };
-use crate::error::{Error, Result};
+use crate::{
+    backoff::Backoff,
+    error::{Error, Result},
+};
 
 /// Longest wait for everything a request asks of the database.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1900);
@@ -87,11 +90,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub struct Pool {
     connections: deadpool_postgres::Pool,
     primary: Primary,
-    trouble: Arc<Mutex<Option<Arc<Failures>>>>,
+    refusals: Arc<Mutex<Refusals>>,
     /// When the database had no space left, and what it said; until it writes again.
     full: Arc<Mutex<Option<(Instant, String)>>>,
     /// How often all connections were busy for too long.
     timeouts: Arc<AtomicU64>,
+    /// Whether the last attempt to get a connection failed because none could be made.
+    is_out: Arc<AtomicBool>,
 }
 
 /// How busy a pool is.
@@ -113,13 +118,13 @@ impl Pool {
     /// [`Error::Config`] when the TLS settings of `dsn` are wrong.
     pub fn new(dsn: &Dsn, size: usize) -> Result<Self> {
         let primary = Primary::new(dsn)?;
-        let trouble = Arc::new(Mutex::new(None));
+        let refusals = Arc::<Mutex<Refusals>>::default();
         let recycling = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
         let connect = ToPrimary {
             primary: primary.clone(),
-            trouble: trouble.clone(),
+            refusals: refusals.clone(),
         };
         let manager = Manager::from_connect(dsn.config.clone(), connect, recycling);
         let connections = deadpool_postgres::Pool::builder(manager)
@@ -133,24 +138,30 @@ impl Pool {
         Ok(Self {
             connections,
             primary,
-            trouble,
+            refusals,
             full: Arc::default(),
             timeouts: Arc::default(),
+            is_out: Arc::default(),
         })
     }
 
     /// A connection, given back when it is dropped.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when none is to be had within 1.5 s.
+    /// [`Error::Unavailable`] when none is to be had within 1.5 s, [`Error::Refused`] when the database
+    /// does not let this program in.
     pub async fn client(&self) -> Result<Client> {
         let deadline = Instant::now() + ACQUIRE_TIMEOUT;
         loop {
             let error = match self.connections.get().await {
-                Ok(connection) => return Ok(Client::new(connection, self.primary.tls())),
+                Ok(connection) => {
+                    self.is_out.store(false, Relaxed);
+                    return Ok(Client::new(connection, self.primary.tls()));
+                }
                 Err(error) => error,
             };
-            let failures = lock(&self.trouble).clone();
+            let is_busy = matches!(error, PoolError::Timeout(TimeoutType::Wait));
+            let failures = lock(&self.refusals).failures.clone();
             let status = self.connections.status();
             let why = match (error, failures) {
                 // The server has no room for more, but one of ours may come free.
@@ -160,6 +171,10 @@ impl Pool {
                     time::sleep(LOOK_AGAIN).await;
                     continue;
                 }
+                (PoolError::Backend(_), Some(failures)) if failures.is_refusal() => {
+                    self.is_out.store(true, Relaxed);
+                    return Err(Error::Refused(failures.to_string()));
+                }
                 (PoolError::Backend(_), Some(failures)) => failures.to_string(),
                 (PoolError::Timeout(TimeoutType::Wait), _) => {
                     self.timeouts.fetch_add(1, Relaxed);
@@ -168,8 +183,15 @@ impl Pool {
                 (PoolError::Timeout(_), _) => "no connection in time".into(),
                 (other, _) => other.to_string(),
             };
+            self.is_out.store(!is_busy, Relaxed);
             return Err(Error::Unavailable(why));
         }
+    }
+
+    /// Whether connections to the database cannot be made at present. The audit, which asks every
+    /// second, tells the log so; other tasks that fail for this reason need not repeat it.
+    pub fn is_out(&self) -> bool {
+        self.is_out.load(Relaxed)
     }
 
     /// How busy it is.
@@ -212,10 +234,42 @@ impl Pool {
     }
 }
 
+/// Between attempts to connect to a database that refuses this program.
+pub(crate) const REFUSED: Backoff =
+    Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
+
+/// What the pool was told when it last could not connect.
+#[derive(Debug, Default)]
+struct Refusals {
+    failures: Option<Arc<Failures>>,
+    /// How often in a row the database has refused this program.
+    count: u32,
+    /// Until then it is not asked again.
+    until: Option<Instant>,
+}
+
+impl Refusals {
+    /// Whether it is too soon for another attempt.
+    fn hold(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn failed(&mut self, failures: Failures) {
+        if !failures.is_refusal() {
+            (self.count, self.until) = (0, None);
+        } else if !self.hold() {
+            // Several attempts that were made at the same time count as one.
+            self.count = self.count.saturating_add(1);
+            self.until = Some(Instant::now() + REFUSED.nth(self.count));
+        }
+        self.failures = Some(Arc::new(failures));
+    }
+}
+
 /// How the pool connects.
 struct ToPrimary {
     primary: Primary,
-    trouble: Arc<Mutex<Option<Arc<Failures>>>>,
+    refusals: Arc<Mutex<Refusals>>,
 }
 
 type Connected = Result<(tokio_postgres::Client, JoinHandle<()>), tokio_postgres::Error>;
@@ -226,8 +280,12 @@ impl Connect for ToPrimary {
         _: &tokio_postgres::Config,
     ) -> Pin<Box<dyn Future<Output = Connected> + Send + '_>> {
         Box::pin(async {
+            if lock(&self.refusals).hold() {
+                return Err(nowhere().await);
+            }
             match self.primary.connect().await {
                 Ok((client, wire)) => {
+                    *lock(&self.refusals) = Refusals::default();
                     let driven = tokio::spawn(async move {
                         if let Err(error) = wire.await {
                             tracing::debug!(%error, "a connection to the database broke");
@@ -236,7 +294,7 @@ impl Connect for ToPrimary {
                     Ok((client, driven))
                 }
                 Err(failures) => {
-                    *lock(&self.trouble) = Some(Arc::new(failures));
+                    lock(&self.refusals).failed(failures);
                     Err(nowhere().await)
                 }
             }

@@ -34,6 +34,7 @@ use crate::{
     },
     error::{Error, Result},
     metrics::Metrics,
+    outage::Outage,
 };
 
 /// How long somebody who asked for a run waits for the cluster to take it; the run waits on.
@@ -310,12 +311,20 @@ impl Emr {
     }
 
     async fn find_way(&self) {
+        let mut outage = Outage::default();
         loop {
             let found = Box::pin(Client::connect(&self.0.settings, &self.0.calls)).await;
             let is_found = found.is_ok();
             match &found {
-                Ok(_) => tracing::info!("EMR is configured"),
-                Err(missing) => tracing::warn!("{missing}"),
+                Ok(_) => {
+                    let after = outage.over();
+                    tracing::info!(after, "EMR is configured");
+                }
+                Err(missing) => {
+                    if let Some(lasting) = outage.failed() {
+                        tracing::warn!(lasting, "{missing}");
+                    }
+                }
             }
             // Whatever it said before is out of date.
             let _ = self.0.ready.send_replace(found);

@@ -9,6 +9,9 @@ use tokio_postgres::error::SqlState;
 pub enum Error {
     /// The database cannot be reached, refuses writes or does not answer in time. Trying later may help.
     Unavailable(String),
+    /// The database does not let this program in: the password, the role or the database's name is
+    /// wrong, or `pg_hba.conf` forbids it. Trying again helps only once somebody has mended that.
+    Refused(String),
     /// The database has no space left: it reads but does not write.
     Full(String),
     /// A constraint refused the statement; the name is the constraint's.
@@ -30,6 +33,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable(why) => write!(f, "the database is not available: {why}"),
+            Self::Refused(why) => write!(f, "the database refuses this program: {why}"),
             Self::Full(why) => write!(f, "the database has no space left: {why}"),
             Self::Constraint(name) => write!(f, "the constraint {name} refused the change"),
             Self::Value(what) => write!(f, "a value the database cannot hold: {what}"),
@@ -46,8 +50,12 @@ impl From<tokio_postgres::Error> for Error {
     /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
-            // No answer of the server's: the connection itself failed or broke.
-            return Self::Unavailable(describe(&error));
+            // No answer of the server's: the connection itself failed or broke, or a setting is wrong.
+            return if is_refusal(&error) {
+                Self::Refused(describe(&error))
+            } else {
+                Self::Unavailable(describe(&error))
+            };
         };
         match db.code() {
             // A node that was primary a moment ago, or a standby: the pool will find the new primary.
@@ -57,8 +65,10 @@ impl From<tokio_postgres::Error> for Error {
             }
             &SqlState::DISK_FULL => Self::Full(describe(&error)),
             code => match &code.code()[..2] {
-                // Connection lost, wrong credentials, no such database, resources, shutdown.
-                "08" | "28" | "3D" | "53" | "57" | "58" => Self::Unavailable(describe(&error)),
+                // Wrong credentials, no such database.
+                "28" | "3D" => Self::Refused(describe(&error)),
+                // Connection lost, resources, shutdown.
+                "08" | "53" | "57" | "58" => Self::Unavailable(describe(&error)),
                 "23" => Self::Constraint(db.constraint().unwrap_or_default().to_owned()),
                 "22" => Self::Value(db.message().to_owned()),
                 _ => Self::Database(error),
@@ -71,6 +81,42 @@ impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::Start(error.to_string())
     }
+}
+
+/// Whether a server that answered will answer the same to the next attempt to connect, until somebody
+/// changes a setting there or here. Only for errors of connecting.
+pub(crate) fn is_refusal(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => false,
+        Some(code) => !matches!(&code.code()[..2], "08" | "40" | "53" | "57" | "58" | "XX"),
+        // The driver has found something missing before it connected, such as a password.
+        None => error.to_string().starts_with("invalid configuration"),
+    }
+}
+
+/// An error and all its causes on one line, with what the database says beside its message.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in std::iter::successors(Some(error), |error| error.source()) {
+        if let Some(postgres) = cause.downcast_ref::<tokio_postgres::Error>() {
+            parts.push(describe(postgres));
+            if let Some(db) = postgres.as_db_error() {
+                for (name, text) in [
+                    ("detail", db.detail()),
+                    ("hint", db.hint()),
+                    ("in", db.where_()),
+                ] {
+                    parts.extend(text.map(|text| format!("{name}: {}", text.replace('\n', "; "))));
+                }
+            }
+            // Its own causes are told already.
+            break;
+        }
+        parts.push(cause.to_string());
+    }
+    // Some errors repeat what caused them.
+    parts.dedup();
+    parts.join(": ")
 }
 
 /// One line with the cause: `tokio_postgres` prints only "db error" or "error connecting to server".

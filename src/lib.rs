@@ -55,6 +55,12 @@
 //! * A run is noted as being sent before it is sent, and one whose answer was lost is looked for at
 //!   the cluster before it is sent again. Nobody waits for AWS but who asked for the run.
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic when nobody reads: see `output`"
+)]
+
 pub mod app;
 pub mod auth;
 mod backoff;
@@ -69,16 +75,21 @@ pub mod forms;
 pub mod http;
 pub mod limits;
 pub mod live;
+pub mod log;
 pub mod metrics;
+mod outage;
+pub mod output;
 pub mod peer;
 pub mod request;
 pub mod server;
+pub mod signals;
+pub mod start;
 mod supervisor;
 pub mod uploads;
 pub mod wire;
 pub mod ws;
 
-use std::{future::Future, net::SocketAddr, pin::pin, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::pin};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -86,20 +97,17 @@ use tokio_util::sync::CancellationToken;
 use self::{
     app::{App, Parts},
     auth::password::Hasher,
-    backoff::Backoff,
     config::{Config, RateLimits},
-    db::{Pool, dsn::Dsn, migrate},
+    db::{Pool, dsn::Dsn, primary::Primary},
     emr::Emr,
-    error::{Error, Result},
+    error::Result,
     limits::Limits,
     live::{Live, tally::Tally},
     metrics::Metrics,
     server::Shortage,
+    start::Start,
     uploads::Uploads,
 };
-
-/// Between attempts to reach a database that is down at start.
-const RETRY: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
 
 /// Serves until `stop` completes, then stops gracefully. `bound` is told the address once it is
 /// listened on; requests are answered from then on, with 503 while the database is not there yet.
@@ -122,6 +130,14 @@ pub async fn run(
         None => server::bind(config.bind)?,
     };
     let address = listener.local_addr()?;
+    let primary = Primary::new(database)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        %address,
+        database = primary.address(),
+        role = primary.role(),
+        "started"
+    );
 
     let metrics = Metrics::default();
     let live = Live::new(
@@ -131,7 +147,7 @@ pub async fn run(
     let shortage = Shortage::default();
     let emr = Emr::new(config.emr, &metrics);
     let uploads = Uploads::new(&config.uploads, &config.data_dir, pool.clone())?;
-    let (migrated, is_migrated) = watch::channel(false);
+    let (progress, start) = watch::channel(Start::default());
     let stopping = CancellationToken::new();
     let app = App::new(Parts {
         pool: pool.clone(),
@@ -147,7 +163,7 @@ pub async fn run(
         metrics,
         metrics_allow: config.metrics_allow,
         metrics_token: config.metrics_token.or(config.metrics_token_file),
-        migrated: is_migrated,
+        start,
         stopping: stopping.clone(),
         allowed_origins: config.allowed_origins,
         registration: config.registration,
@@ -171,8 +187,7 @@ pub async fn run(
     bound(address);
 
     let work = async {
-        migrate_when_reachable(database, &zone.name).await?;
-        migrated.send_replace(true);
+        start::run(database, &zone.name, &progress).await?;
         tokio::select! {
             ended = live.run(&listen, &pool, &zone.rules) => ended,
             () = day::run(pool.clone(), zone.rules.clone()) => Ok(()),
@@ -196,27 +211,4 @@ pub async fn run(
     }
     pool.close();
     result
-}
-
-/// Migrates; waits for a database that is down, with a line in the log for each attempt.
-async fn migrate_when_reachable(database: &Dsn, time_zone: &str) -> Result<()> {
-    let mut retry = RETRY;
-    loop {
-        match migrate::run(database, time_zone).await {
-            Ok(done) => {
-                if done.applied > 0 {
-                    tracing::info!(applied = done.applied, "the database was migrated");
-                }
-                if done.zone_changed {
-                    tracing::info!(time_zone, "the database's calendar was set");
-                }
-                return Ok(());
-            }
-            Err(Error::Unavailable(why)) => {
-                tracing::warn!(%why, "waiting for the database");
-                retry.pause().await;
-            }
-            Err(error) => return Err(error),
-        }
-    }
 }

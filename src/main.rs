@@ -1,10 +1,13 @@
 //! The `marketplace` program: parses the command line, starts the log, calls the library, and turns
 //! its result into an exit code.
 
-use std::{
-    io::{IsTerminal, Write},
-    process::ExitCode,
-};
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic when nobody reads: see `output`"
+)]
+
+use std::process::ExitCode;
 
 use marketplace::{
     auth::newcomer,
@@ -16,10 +19,10 @@ use marketplace::{
         migrate,
     },
     error::{Error, Result},
-    live,
+    live, log, output, signals,
 };
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use serde_json::{Value, json};
+use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> ExitCode {
     let command = config::parse(std::env::args()).and_then(|cli| {
@@ -32,11 +35,11 @@ fn main() -> ExitCode {
     match command.and_then(start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ Error::Config(_)) => {
-            eprintln!("marketplace: {error}");
+            output::complaint(&format!("marketplace: {error}"));
             ExitCode::from(2)
         }
         Err(error) => {
-            eprintln!("marketplace: {error}");
+            output::complaint(&format!("marketplace: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -49,77 +52,56 @@ fn start(command: Command) -> Result<()> {
     runtime.block_on(async {
         match command {
             Command::Serve(config) => {
-                log(config.log_format, LevelFilter::INFO);
+                log::start(config.log_format, LevelFilter::INFO);
                 // Too large for the stack of whoever waits for it.
                 Box::pin(serve(*config)).await
             }
             Command::Migrate(database) => {
-                log(LogFormat::Text, LevelFilter::INFO);
+                log::start(LogFormat::Text, LevelFilter::INFO);
                 migrate_only(*database).await
             }
             Command::Users(users) => {
-                log(LogFormat::Text, LevelFilter::WARN);
+                log::start(LogFormat::Text, LevelFilter::WARN);
                 cli::users::run(*users).await
             }
             Command::Emr(command) => {
-                log(LogFormat::Text, LevelFilter::WARN);
+                log::start(LogFormat::Text, LevelFilter::WARN);
                 cli::emr::run(*command).await
             }
             Command::ImportDjango(import) => {
-                log(LogFormat::Text, LevelFilter::WARN);
+                log::start(LogFormat::Text, LevelFilter::WARN);
                 cli::import::run(*import).await
             }
             Command::Doctor(doctor) => {
-                log(LogFormat::Text, LevelFilter::WARN);
+                log::start(LogFormat::Text, LevelFilter::WARN);
                 cli::doctor::run(*doctor).await
             }
             Command::Tail(tail) => {
-                log(LogFormat::Text, LevelFilter::INFO);
+                log::start(LogFormat::Text, LevelFilter::INFO);
                 follow(*tail).await
             }
             Command::Demo(target) => {
-                log(LogFormat::Text, LevelFilter::WARN);
+                log::start(LogFormat::Text, LevelFilter::WARN);
                 cli::demo::run(*target).await
             }
-            Command::Completions { shell } => {
-                std::io::stdout().write_all(&config::completions(shell))?;
-                Ok(())
-            }
+            Command::Completions { shell } => output::bytes(&config::completions(shell)).map(drop),
             Command::Healthcheck(server) => cli::healthcheck::run(&server).await,
             Command::Man { directory } => config::manual(&directory),
         }
     })
 }
 
-/// Starts the log at `level`, unless `RUST_LOG` says otherwise.
-fn log(format: LogFormat, level: LevelFilter) {
-    // Whatever else is left out: a line of a request names it.
-    let ids = "marketplace::request=error"
-        .parse()
-        .expect("it is a well-formed directive");
-    let filter = EnvFilter::builder()
-        .with_default_directive(level.into())
-        .from_env_lossy()
-        .add_directive(ids);
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
-    }
-}
-
 async fn serve(config: Config) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
+    let stop = signals::stop()?;
+    let format = config.log_format;
+    // People and scripts wait for this line.
+    let announce = |address| {
+        let url = format!("http://{address}");
+        tell(
+            format,
+            &format!("listening on {url}"),
+            json!({ "url": url }),
+        );
     };
     if !config.embedded {
         let database = config.database.url()?.clone();
@@ -136,8 +118,18 @@ async fn serve(config: Config) -> Result<()> {
     let database: Dsn = cluster.url().parse().map_err(Error::Start)?;
     migrate::run(&database, &config.database.time_zone.name).await?;
     let password = newcomer::password(&database, cluster.data_dir()).await?;
-    println!("edit rows with: {}", cluster.psql());
-    println!("sign in as: {} / {password}", newcomer::USERNAME);
+    let psql = cluster.psql();
+    tell(
+        format,
+        &format!("edit rows with: {psql}"),
+        json!({ "psql": psql }),
+    );
+    let username = newcomer::USERNAME;
+    tell(
+        format,
+        &format!("sign in as: {username} / {password}"),
+        json!({ "username": username, "password": password }),
+    );
     let result = tokio::select! {
         result = marketplace::run(config, &database, announce, stop) => result,
         never = cluster.keep_running() => match never {},
@@ -151,8 +143,7 @@ async fn serve(config: Config) -> Result<()> {
 
 async fn migrate_only(database: Database) -> Result<()> {
     let done = migrate::run(database.url()?, &database.time_zone.name).await?;
-    println!("applied {} migrations", done.applied);
-    Ok(())
+    output::line(&format!("applied {} migrations", done.applied)).map(drop)
 }
 
 /// Prints announcements until it is interrupted, or until nobody reads them any more.
@@ -171,9 +162,18 @@ async fn follow(command: Tail) -> Result<()> {
     .await
 }
 
-/// The line that people and scripts wait for.
-fn announce(address: std::net::SocketAddr) {
-    println!("listening on http://{address}");
-    // A pipe is not flushed by a line's end.
-    let _ = std::io::stdout().flush();
+/// Prints a line of the server's: a sentence, or where the log is JSON an object with the same
+/// sentence as its message, beside what a script may want of it. The server runs on when the line
+/// cannot be printed.
+fn tell(format: LogFormat, sentence: &str, mut object: Value) {
+    let line = match format {
+        LogFormat::Text => sentence.to_owned(),
+        LogFormat::Json => {
+            object["message"] = sentence.into();
+            object.to_string()
+        }
+    };
+    if let Err(error) = output::line(&line) {
+        tracing::warn!(%error, "a line could not be printed");
+    }
 }

@@ -124,7 +124,10 @@ pub async fn serve<S>(
     loop {
         let (stream, address) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => (stream, address.ip()),
+                Ok((stream, address)) => {
+                    shortage.accepted();
+                    (stream, address.ip())
+                }
                 Err(error) if descriptors::are_spent(&error) => {
                     shortage.noted(&error);
                     if let Some(stream) = reserve.accept(&listener).await {

@@ -1,26 +1,50 @@
 //! Tells whoever started the process, such as systemd, how it is: ready when `/readyz` says so, alive
 //! while its tasks run, stopping. Where nobody wants to know (no `NOTIFY_SOCKET`) it says nothing.
 
-use std::{env, io, os::unix::net::UnixDatagram, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    os::unix::net::UnixDatagram,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use sd_notify::NotifyState;
 use tokio::time;
 
-use crate::{app::App, backoff::Backoff, http};
+use crate::{
+    app::App,
+    backoff::Backoff,
+    http,
+    outage::{self, Outage},
+};
+
+/// What is said of a server that can do its work.
+const READY: &str = "ready";
 
 /// Between looks at whether the server is ready yet.
 const LOOK: Duration = Duration::from_millis(200);
+/// Between looks at a server that has been ready.
+const LOOK_LATER: Duration = Duration::from_secs(2);
 /// Between attempts to say that it is, while whoever wants to know does not read.
 const AGAIN: Backoff = Backoff::new(LOOK, Duration::from_secs(5));
+/// A migration may take longer than a start usually may: while one runs, so much more time is asked
+/// for, in microseconds.
+const EXTENSION: u32 = 60_000_000;
 
-/// Says that the server is ready, once it is, and then as often as is asked for (`WATCHDOG_USEC`)
-/// that it lives. Never ends.
+/// Says that the server is ready, once it is, and then how it is, and as often as is asked for
+/// (`WATCHDOG_USEC`) that it lives. Never ends.
 pub(crate) async fn run(app: &App) {
-    ready(app).await;
-    match sd_notify::watchdog_enabled() {
-        Some(patience) => watchdog(patience).await,
-        None => std::future::pending().await,
-    }
+    let mut said = String::new();
+    ready(app, &mut said).await;
+    let alive = async {
+        match sd_notify::watchdog_enabled() {
+            Some(patience) => watchdog(patience).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::join!(alive, follow(app, said));
 }
 
 /// Says that the server stops.
@@ -29,25 +53,52 @@ pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-async fn ready(app: &App) {
-    let mut said = String::new();
+/// Says what the server waits for, until it is ready.
+async fn ready(app: &App, said: &mut String) {
+    let began = Instant::now();
     loop {
-        let troubles = http::troubles(app).await;
-        if troubles.is_empty() {
+        let status = status(app).await;
+        if status == READY {
+            tracing::info!(after = outage::seconds(began.elapsed()), "ready");
             let mut again = AGAIN;
-            while !tell(&[NotifyState::Ready, NotifyState::Status("ready")]) {
+            while !tell(&[NotifyState::Ready, NotifyState::Status(READY)]) {
                 again.pause().await;
             }
+            *said = status;
             return;
         }
-        // A status is one line.
-        let status = troubles.join("; ").replace('\n', " ");
-        if status != said {
+        if app.start.borrow().is_migrating() {
+            tell(&[NotifyState::ExtendTimeoutUsec(EXTENSION)]);
+        }
+        if status != *said {
             tell(&[NotifyState::Status(&status)]);
-            said = status;
+            *said = status;
         }
         time::sleep(LOOK).await;
     }
+}
+
+/// Says how the server is whenever that has changed.
+async fn follow(app: &App, mut said: String) {
+    if manager().is_none() {
+        return;
+    }
+    loop {
+        time::sleep(LOOK_LATER).await;
+        let status = status(app).await;
+        if status != said && tell(&[NotifyState::Status(&status)]) {
+            said = status;
+        }
+    }
+}
+
+/// What is wrong, or that nothing is, on one line.
+async fn status(app: &App) -> String {
+    let troubles = http::troubles(app).await;
+    if troubles.is_empty() {
+        return READY.into();
+    }
+    troubles.join("; ").replace('\n', " ")
 }
 
 /// Each sign of life is sent by a new task, which a runtime whose threads are all stuck never starts.
@@ -62,23 +113,38 @@ async fn watchdog(patience: Duration) {
 
 /// False when it is worth another attempt, because there was no room for it.
 fn tell(state: &[NotifyState<'_>]) -> bool {
+    static OUTAGE: Mutex<Outage> = Mutex::new(Outage::longer_than(Duration::ZERO));
+    // Each of its changes leaves it whole, so a panic elsewhere does not matter.
+    let mut outage = OUTAGE.lock().unwrap_or_else(PoisonError::into_inner);
     match send(state) {
-        Ok(()) => true,
+        Ok(()) => {
+            if let Some(after) = outage.over() {
+                tracing::info!(after, "the service manager can be told again");
+            }
+            true
+        }
         Err(error) => {
-            tracing::warn!(%error, "the service manager cannot be told");
+            if let Some(lasting) = outage.failed() {
+                tracing::warn!(%error, lasting, "the service manager cannot be told");
+            }
             error.kind() != io::ErrorKind::WouldBlock
         }
     }
 }
 
-/// One message, as `sd_notify(3)` has it. `sd_notify::notify` would wait for room, and with it
-/// everything that its task does.
+/// Where somebody wants to know.
 #[expect(
     clippy::disallowed_methods,
     reason = "the address is the manager's business and no setting, as with the variables that sd_notify reads"
 )]
+fn manager() -> Option<OsString> {
+    env::var_os("NOTIFY_SOCKET")
+}
+
+/// One message, as `sd_notify(3)` has it. `sd_notify::notify` would wait for room, and with it
+/// everything that its task does.
 fn send(state: &[NotifyState<'_>]) -> io::Result<()> {
-    let Some(manager) = env::var_os("NOTIFY_SOCKET") else {
+    let Some(manager) = manager() else {
         return Ok(());
     };
     let parts: Vec<String> = state.iter().map(ToString::to_string).collect();

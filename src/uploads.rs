@@ -26,6 +26,7 @@ use crate::{
         uploads::{self, Upload},
     },
     error::{Error, Result},
+    outage::Outage,
 };
 
 /// Longest time that a file may take to arrive.
@@ -52,6 +53,14 @@ struct Parts {
     max_bytes: u64,
     arriving: Arc<Semaphore>,
     orphaned: Notify,
+}
+
+/// What came of looking for files that no source names.
+#[derive(Default)]
+struct Swept {
+    removed: usize,
+    /// One that could not be removed, and why.
+    failure: Option<(Uuid, Failure)>,
 }
 
 /// Why a file was not stored or fetched.
@@ -167,29 +176,57 @@ impl Uploads {
 
     /// Removes orphans for ever. Of several servers each removes others.
     pub async fn run(&self) {
+        let (mut looking, mut removing) = (Outage::default(), Outage::default());
         loop {
             match self.sweep().await {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(count, "uploads were removed that no source names"),
-                Err(error) => tracing::debug!(%error, "orphaned uploads could not be looked for"),
+                Ok(swept) => {
+                    if let Some(after) = looking.over() {
+                        tracing::info!(after, "unused uploads are looked for again");
+                    }
+                    if swept.removed > 0 {
+                        let count = swept.removed;
+                        tracing::info!(count, "uploads were removed that no source names");
+                    }
+                    match swept.failure {
+                        Some((key, why)) => {
+                            if let Some(lasting) = removing.failed() {
+                                tracing::warn!(%why, %key, lasting, "uploads cannot be removed");
+                            }
+                        }
+                        // Where there was nothing to remove, nothing is known of the store.
+                        None if swept.removed == 0 => {}
+                        None => {
+                            if let Some(after) = removing.over() {
+                                tracing::info!(after, "uploads can be removed again");
+                            }
+                        }
+                    }
+                }
+                Err(error) => {
+                    if !self.0.pool.is_out()
+                        && let Some(lasting) = looking.failed()
+                    {
+                        tracing::warn!(%error, lasting, "unused uploads cannot be looked for");
+                    }
+                }
             }
             let _ = time::timeout(SWEEP_EVERY, self.0.orphaned.notified()).await;
         }
     }
 
-    async fn sweep(&self) -> Result<usize> {
+    async fn sweep(&self) -> Result<Swept> {
         let orphans = db::in_time(async {
             uploads::claim_orphans(&*self.0.pool.client().await?, GRACE, LEASE).await
         })
         .await?;
-        let mut removed = 0;
+        let mut swept = Swept::default();
         for key in orphans {
             match self.remove(key).await {
-                Ok(()) => removed += 1,
-                Err(why) => tracing::warn!(%why, %key, "an upload could not be removed"),
+                Ok(()) => swept.removed += 1,
+                Err(why) => swept.failure = Some((key, why)),
             }
         }
-        Ok(removed)
+        Ok(swept)
     }
 
     /// Removes an object, then its row.

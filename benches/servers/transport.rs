@@ -19,6 +19,7 @@ use marketplace::{
     live::{Live, tally::Tally, view::Snapshot},
     metrics::Metrics,
     server,
+    start::Start,
     uploads::Uploads,
 };
 use tokio::sync::watch;
@@ -67,7 +68,7 @@ pub(crate) fn main() -> Result<()> {
             metrics,
             metrics_allow: Vec::new(),
             metrics_token: None,
-            migrated: watch::channel(true).1,
+            start: watch::channel(Start::done()).1,
             stopping: stopping.clone(),
             allowed_origins: Vec::new(),
             registration: Registration::Closed,

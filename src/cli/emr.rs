@@ -1,10 +1,11 @@
 //! `marketplace emr`: runs on Amazon EMR, from the command line. Whoever has the database may do this;
 //! what dashboards show of it they learn from the table, on every node.
 
-use std::{fmt::Write as _, io::Write as _, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
 use uuid::Uuid;
 
+use super::say;
 use crate::{
     config::emr::{Action, Command, DeployMode},
     db::{
@@ -96,13 +97,5 @@ fn sentence(refusal: Refusal) -> Error {
     match refusal {
         Refusal::Failed(error) => error,
         other => Error::Start(other.to_string()),
-    }
-}
-
-/// One print a result; a reader that has gone is no failure of what was done.
-fn say(text: &str) -> Result<()> {
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
     }
 }

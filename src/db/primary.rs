@@ -16,7 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::hosts::Host;
 use super::{dsn::Dsn, known::Place, tls};
-use crate::error::{Error, Result, describe};
+use crate::error::{Error, Result, describe, is_refusal};
 
 /// A host has this long before the next of the list is asked beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -52,6 +52,19 @@ impl Primary {
     /// The connection string, and what is known of its hosts.
     pub(super) fn dsn(&self) -> &Dsn {
         &self.dsn
+    }
+
+    /// Hosts and database, without role and password: `host1:5432,host2:5432/name`.
+    pub fn address(&self) -> String {
+        let hosts: Vec<_> = self.hosts.iter().map(ToString::to_string).collect();
+        // As libpq has it, a database that is not named is called like the role.
+        let name = self.dsn.config.get_dbname().unwrap_or_else(|| self.role());
+        format!("{}/{name}", hosts.join(","))
+    }
+
+    /// The role of the database that it connects as; empty when that is who runs the program.
+    pub fn role(&self) -> &str {
+        self.dsn.config.get_user().unwrap_or_default()
     }
 
     /// How its connections are secured.
@@ -179,6 +192,24 @@ impl Failures {
     }
 }
 
+impl Failures {
+    /// Whether every host refuses to let this program in, now and as long as nobody changes a setting.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.0.iter().all(|(_, failure)| match failure {
+            Failure::Postgres(error) => is_refusal(error),
+            Failure::Silent | Failure::LeftBehind => false,
+        })
+    }
+
+    /// The first SQLSTATE that a host has given as its reason.
+    pub(super) fn sqlstate(&self) -> Option<&SqlState> {
+        self.0.iter().find_map(|(_, failure)| match failure {
+            Failure::Postgres(error) => error.code(),
+            Failure::Silent | Failure::LeftBehind => None,
+        })
+    }
+}
+
 impl fmt::Display for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, (host, failure)) in self.0.iter().enumerate() {
@@ -190,15 +221,12 @@ impl fmt::Display for Failures {
 }
 
 impl From<Failures> for Error {
-    /// A host's refusal keeps its kind when there is no other host.
     fn from(failures: Failures) -> Self {
         let text = failures.to_string();
-        match failures.0.into_iter().next() {
-            Some((_, Failure::Postgres(error))) if !text.contains("; ") => match error.into() {
-                Error::Unavailable(_) => Error::Unavailable(text),
-                other => other,
-            },
-            _ => Error::Unavailable(text),
+        if failures.is_refusal() {
+            Self::Refused(text)
+        } else {
+            Self::Unavailable(text)
         }
     }
 }

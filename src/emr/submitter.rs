@@ -20,6 +20,7 @@ use crate::{
         submissions::{self, Sent, Submission},
     },
     error::Result,
+    outage::{self, Outage},
 };
 
 /// How long a claim holds. A server that dies leaves its runs to the others after this time.
@@ -71,16 +72,24 @@ impl Submitter {
     pub(super) async fn run(self) {
         let mut under_way = JoinSet::new();
         let mut retry = RETRY;
+        let mut outage = Outage::default();
         loop {
             match self.claim(MAX_AT_ONCE - under_way.len()).await {
                 Ok(claimed) => {
                     retry.reset();
+                    if let Some(after) = outage.over() {
+                        tracing::info!(after, "requested runs are read again");
+                    }
                     for run in claimed {
                         under_way.spawn(self.clone().hand_over(run));
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "requested runs cannot be read; trying again");
+                    if !self.pool.is_out()
+                        && let Some(lasting) = outage.failed()
+                    {
+                        tracing::warn!(%error, lasting, "requested runs cannot be read; trying again");
+                    }
                     retry.pause().await;
                 }
             }
@@ -195,7 +204,8 @@ impl Submitter {
             }
             Outcome::Later { why, in_doubt } => {
                 let pause = AGAIN.nth(u32::try_from(run.attempts).unwrap_or(u32::MAX));
-                tracing::warn!(run = %id, why, ?pause, in_doubt, "a run is handed over later");
+                let after = outage::seconds(pause);
+                tracing::warn!(run = %id, why, after, in_doubt, "a run is handed over later");
                 let node = self.emr.0.node;
                 submissions::postpone(&client, id, node, pause, in_doubt).await?;
             }

@@ -16,6 +16,7 @@ use crate::{
         runs::{self, Change, Followed, LOST},
     },
     error::Result,
+    outage::Outage,
 };
 
 /// Ids that one call may name.
@@ -43,18 +44,32 @@ impl Tracker {
     pub(super) async fn run(self) {
         let poll = self.emr.0.settings.emr_poll;
         let mut retry = Backoff::new(2 * poll, LONGEST_PAUSE * poll);
+        let (mut silence, mut outage) = (Outage::default(), Outage::default());
         loop {
             match self.follow(poll).await {
                 Ok(Ok(())) => {
                     retry.reset();
+                    if let Some(after) = silence.over() {
+                        tracing::info!(after, "EMR tells again how the runs are");
+                    }
+                    if let Some(after) = outage.over() {
+                        tracing::info!(after, "runs are followed again");
+                    }
                     time::sleep(poll).await;
                 }
                 Ok(Err(failure)) => {
-                    tracing::warn!(why = failure.why(), "EMR does not tell how the runs are");
+                    if let Some(lasting) = silence.failed() {
+                        let why = failure.why();
+                        tracing::warn!(why, lasting, "EMR does not tell how the runs are");
+                    }
                     retry.pause().await;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "runs cannot be followed; trying again");
+                    if !self.pool.is_out()
+                        && let Some(lasting) = outage.failed()
+                    {
+                        tracing::warn!(%error, lasting, "runs cannot be followed; trying again");
+                    }
                     retry.pause().await;
                 }
             }

@@ -8,6 +8,7 @@ use hyper::{Request, body::Incoming, service::Service};
 use super::{paths, reply::Response};
 use crate::{
     metrics::{Histogram, Metrics},
+    outage,
     request::{self, Id},
 };
 
@@ -59,7 +60,8 @@ where
     counts.seconds[route.unwrap_or(paths::PATHS.len())].note(took);
     // The pattern, not the path: what a client made up stays out of the log.
     let route = name(route);
-    tracing::debug!(%method, route, status, ?took, "answered");
+    let took = outage::seconds(took);
+    tracing::debug!(%method, route, status, took, "answered");
     Ok(response)
 }
 

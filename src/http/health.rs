@@ -71,15 +71,16 @@ pub(super) async fn report(app: &App) -> Result<Response, Problem> {
 pub async fn troubles(app: &App) -> Vec<String> {
     let mut troubles = Vec::new();
     troubles.extend(app.shortage.check().err());
-    if *app.migrated.borrow() {
+    let started = app.start.borrow().check();
+    if let Err(why) = started {
+        troubles.push(why);
+    } else {
         if let Err(error) = db::in_time(ping(app)).await {
             troubles.push(error.to_string());
         }
         troubles.extend(app.pool.check().err());
         troubles.extend(app.listener.borrow().check().err());
         troubles.extend(nearly_full(*app.queue_usage.borrow()));
-    } else {
-        troubles.push("the database has not been migrated yet: it cannot be reached".into());
     }
     troubles
 }

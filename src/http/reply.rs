@@ -175,7 +175,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Every failure's status, once.
 fn failed(error: &Error) -> Response {
     let (status, text) = match error {
-        Error::Unavailable(_) => (
+        Error::Unavailable(_) | Error::Refused(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "The database is not available at the moment.",
         ),
@@ -269,6 +269,7 @@ mod tests {
     fn each_failure_has_its_status() {
         for (error, status) in [
             (Error::Unavailable(String::new()), 503),
+            (Error::Refused(String::new()), 503),
             (Error::Full(String::new()), 507),
             (Error::Constraint(String::new()), 409),
             (Error::Value(String::new()), 400),

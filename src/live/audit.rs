@@ -26,6 +26,7 @@ use crate::{
         statistics::{self, Statistics},
     },
     metrics::{Audited, Metrics},
+    outage::Outage,
 };
 
 /// How often the database's counts are looked at.
@@ -47,6 +48,8 @@ pub async fn run(
     };
     let mut ticks = time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    // The only task that asks the database all the time: it speaks for the pool as well.
+    let mut outage = Outage::default();
     loop {
         ticks.tick().await;
         let names = Table::ALL.map(Table::name);
@@ -57,9 +60,18 @@ pub async fn run(
             Ok(statistics)
         };
         match db::in_time(look).await {
-            Ok(statistics) => audit.enter(&statistics),
+            Ok(statistics) => {
+                if let Some(after) = outage.over() {
+                    tracing::info!(after, "the database answers again");
+                }
+                audit.enter(&statistics);
+            }
             // Nothing is lost: the next look is held against the last one that succeeded.
-            Err(error) => tracing::debug!(%error, "the database's counts could not be read"),
+            Err(error) => {
+                if let Some(lasting) = outage.failed() {
+                    tracing::warn!(%error, lasting, "the database does not answer; trying again");
+                }
+            }
         }
     }
 }

@@ -14,14 +14,18 @@ use super::listener::{HEARTBEAT_DEADLINE, HEARTBEAT_EVERY, Status};
 use crate::{
     db::{self, Pool, notifications},
     error::Result,
+    outage::Outage,
 };
 
+/// A database that is out of reach is spoken of by the pool; this is for what else may be wrong.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Before another attempt to send what could not be sent.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Beats for ever, on the channel that the listener names. `deaf` is told the channel on which a
 /// beat that was sent has not been heard.
 pub async fn run(pool: Pool, mut listener: watch::Receiver<Status>, deaf: watch::Sender<String>) {
+    let mut outage = Outage::longer_than(PATIENCE);
     loop {
         let channel = match listener.wait_for(|status| status.channel.is_some()).await {
             Ok(status) => status.channel.clone().unwrap_or_default(),
@@ -31,6 +35,9 @@ pub async fn run(pool: Pool, mut listener: watch::Receiver<Status>, deaf: watch:
         let started = Instant::now();
         let pause = match beat(&pool, &channel).await {
             Ok(nonce) => {
+                if let Some(after) = outage.over() {
+                    tracing::info!(after, "heartbeats are sent again");
+                }
                 let answered = |status: &Status| {
                     status.heard == Some(nonce) || status.channel.as_ref() != Some(&channel)
                 };
@@ -41,7 +48,11 @@ pub async fn run(pool: Pool, mut listener: watch::Receiver<Status>, deaf: watch:
                 HEARTBEAT_EVERY
             }
             Err(error) => {
-                tracing::debug!(%error, "no heartbeat was sent");
+                if !pool.is_out()
+                    && let Some(lasting) = outage.failed()
+                {
+                    tracing::warn!(%error, lasting, "heartbeats cannot be sent; trying again");
+                }
                 RETRY_AFTER
             }
         };

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     error::{Error, Result},
+    outage::Outage,
 };
 
 /// How often a heartbeat is sent through the database.
@@ -37,7 +38,9 @@ const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_se
 /// The same while connections are made on which nothing is ever heard: that is how it is behind a
 /// transaction pooler, and will stay so.
 const DEAF_RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
-/// What an operator is told then.
+/// The same while the database refuses this program: somebody has to mend a setting.
+const REFUSED_RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
+/// What an operator is told of a connection on which nothing is heard.
 const DEAF: &str = "what the database notifies does not reach the connection that listens: when \
     DATABASE_URL goes through a transaction pooler, set LISTEN_DATABASE_URL to a direct connection \
     to the same database";
@@ -146,15 +149,21 @@ pub async fn run<F>(
 ) where
     F: Future<Output = Result<(Client, Wire)>>,
 {
-    let (mut retry, mut deaf_retry) = (RETRY, DEAF_RETRY);
+    let (mut retry, mut deaf_retry, mut refused_retry) = (RETRY, DEAF_RETRY, REFUSED_RETRY);
+    let mut outage = Outage::default();
     loop {
-        let Err(ended) = listen(connect(), &signals, &status, &mut deaf).await;
+        let Err(ended) = listen(connect(), &signals, &status, &mut deaf, &mut outage).await;
         let has_heard = status.borrow().heartbeat.is_some();
         if has_heard {
             retry.reset();
             deaf_retry.reset();
+            refused_retry.reset();
         }
         let (trouble, pause) = match ended {
+            Ended::Lost(error @ Error::Refused(_)) => (
+                format!("the listener is not connected: {error}"),
+                &mut refused_retry,
+            ),
             Ended::Lost(error) => (
                 format!("the listener is not connected: {error}"),
                 &mut retry,
@@ -165,7 +174,9 @@ pub async fn run<F>(
             ),
             Ended::Deaf => (DEAF.to_owned(), &mut deaf_retry),
         };
-        tracing::warn!(%trouble, "not listening; connecting again");
+        if let Some(lasting) = outage.failed() {
+            tracing::warn!(%trouble, lasting, "not listening; connecting again");
+        }
         status.send_modify(|status| {
             status.channel = None;
             status.heartbeat = None;
@@ -195,6 +206,7 @@ async fn listen(
     signals: &Signals,
     status: &watch::Sender<Status>,
     deaf: &mut watch::Receiver<String>,
+    outage: &mut Outage,
 ) -> Result<Infallible, Ended> {
     let late = |_| Error::Unavailable("no connection in time".into());
     let (client, connection) = time::timeout(CONNECT_DEADLINE, connect)
@@ -206,6 +218,7 @@ async fn listen(
         heartbeat: heartbeat.clone(),
         signals,
         status,
+        outage,
     };
 
     let mut statements: String = Channel::ALL
@@ -240,6 +253,7 @@ struct Ear<'a> {
     heartbeat: String,
     signals: &'a Signals,
     status: &'a watch::Sender<Status>,
+    outage: &'a mut Outage,
 }
 
 impl Ear<'_> {
@@ -272,7 +286,10 @@ impl Ear<'_> {
         }
     }
 
-    fn heard(&self, nonce: &str) {
+    fn heard(&mut self, nonce: &str) {
+        if let Some(after) = self.outage.over() {
+            tracing::info!(after, "listening again");
+        }
         self.status.send_modify(|status| {
             status.connections += u64::from(status.heartbeat.is_none());
             status.heard = nonce.parse().ok();

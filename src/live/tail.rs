@@ -1,6 +1,6 @@
 //! What the triggers announce, printed as it happens: for a DBA at a terminal. It reads no table.
 
-use std::{future::poll_fn, io::Write, pin::pin, time::Duration};
+use std::{future::poll_fn, pin::pin, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -14,6 +14,8 @@ use crate::{
         primary::{Primary, Wire},
     },
     error::{Error, Result},
+    outage::Outage,
+    output,
 };
 
 /// Between attempts to connect again.
@@ -31,18 +33,28 @@ pub async fn run(dsn: &Dsn, json: bool) -> Result<()> {
     let primary = Primary::new(&dsn.clone().named("marketplace tail").read_write())?;
     let mut retry = RETRY;
     let mut was_connected = false;
+    let mut outage = Outage::default();
     loop {
-        match listen(&primary, json, &mut was_connected).await {
+        match listen(&primary, json, &mut was_connected, &mut outage).await {
             Ok(()) => return Ok(()),
             Err(error) if !was_connected => return Err(error),
-            Err(error) => tracing::warn!(%error, "not listening; connecting again"),
+            Err(error) => {
+                if let Some(lasting) = outage.failed() {
+                    tracing::warn!(%error, lasting, "not listening; connecting again");
+                }
+            }
         }
         retry.pause().await;
     }
 }
 
 /// Ends well when nobody reads any more.
-async fn listen(primary: &Primary, json: bool, was_connected: &mut bool) -> Result<()> {
+async fn listen(
+    primary: &Primary,
+    json: bool,
+    was_connected: &mut bool,
+    outage: &mut Outage,
+) -> Result<()> {
     let (client, mut wire) = primary.connect().await?;
     let statements = Channel::ALL
         .map(|channel| format!("listen {};", channel.name()))
@@ -56,7 +68,11 @@ async fn listen(primary: &Primary, json: bool, was_connected: &mut bool) -> Resu
             }
         }
     }
-    tracing::info!("listening");
+    if let Some(after) = outage.over() {
+        tracing::info!(after, "listening again");
+    } else {
+        tracing::info!("listening");
+    }
     *was_connected = true;
     while next(&mut wire, json).await? {}
     Ok(())
@@ -66,11 +82,7 @@ async fn listen(primary: &Primary, json: bool, was_connected: &mut bool) -> Resu
 async fn next(wire: &mut Wire, json: bool) -> Result<bool> {
     match poll_fn(|cx| wire.poll_message(cx)).await {
         Some(Ok(AsyncMessage::Notification(notification))) => {
-            let line = line(&notification, json, Timestamp::now());
-            let mut output = std::io::stdout().lock();
-            Ok(writeln!(output, "{line}")
-                .and_then(|()| output.flush())
-                .is_ok())
+            output::line(&line(&notification, json, Timestamp::now()))
         }
         Some(Ok(_)) => Ok(true),
         Some(Err(error)) => Err(error.into()),

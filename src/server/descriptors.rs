@@ -13,6 +13,8 @@ use tokio::{
     time,
 };
 
+use crate::outage::Outage;
+
 /// How long after a connection could not be accepted the server does not count as well.
 const REMEMBERED: Duration = Duration::from_secs(5);
 /// Between attempts while there is no descriptor, not even for telling so.
@@ -21,9 +23,16 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Whether clients were lately turned away for want of descriptors.
 #[derive(Clone, Debug)]
 pub struct Shortage {
-    noted: Arc<Mutex<Option<Instant>>>,
+    noted: Arc<Mutex<Noted>>,
     /// How many there may be. Found out in time: it takes a descriptor.
     limit: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
+    /// When a connection could last not be accepted; none once it is over.
+    last: Option<Instant>,
+    outage: Outage,
 }
 
 impl Default for Shortage {
@@ -41,7 +50,7 @@ impl Shortage {
     /// # Errors
     /// One sentence for an operator.
     pub fn check(&self) -> Result<(), String> {
-        match *self.lock() {
+        match self.lock().last {
             Some(noted) if noted.elapsed() < REMEMBERED => Err(format!(
                 "clients are turned away: all {} file descriptors are in use (ulimit -n)",
                 self.limit
@@ -62,17 +71,28 @@ impl Shortage {
         }
     }
 
-    /// A connection could not be accepted. Logged when it is news.
+    /// A connection could not be accepted.
     pub(super) fn noted(&self, error: &io::Error) {
-        let is_news = self.check().is_ok();
-        *self.lock() = Some(Instant::now());
-        if is_news {
-            tracing::error!(%error, "clients are turned away");
+        let mut noted = self.lock();
+        noted.last = Some(Instant::now());
+        if let Some(lasting) = noted.outage.failed() {
+            tracing::error!(%error, lasting, "clients are turned away");
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        // Each change is one assignment, so a panic elsewhere leaves it whole.
+    /// A connection was accepted. The shortage is over once none was refused for a while.
+    pub(super) fn accepted(&self) {
+        let mut noted = self.lock();
+        if noted.last.is_some_and(|last| last.elapsed() >= REMEMBERED) {
+            noted.last = None;
+            if let Some(after) = noted.outage.over() {
+                tracing::info!(after, "no client is turned away any more");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        // Both parts are whole at every moment, so a panic elsewhere does not matter.
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

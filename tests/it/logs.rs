@@ -28,8 +28,9 @@ async fn every_line_of_a_request_or_socket_names_it_and_gives_nothing_away() {
     std::fs::create_dir(&folder.dir).unwrap();
     let file = folder.dir.join("log");
     let mut server = Running::logging(command, &file);
-    let base = server.line("listening on ").await;
-    let mut visitor = Http::new(&base).on_page(ORIGIN);
+    let printed: Value = serde_json::from_str(&server.line("").await).unwrap();
+    let base = printed["url"].as_str().expect("it says where it listens");
+    let mut visitor = Http::new(base).on_page(ORIGIN);
     eventually("the server is ready", async || {
         visitor.get("/readyz").send().await.status == 200
     })

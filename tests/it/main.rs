@@ -36,6 +36,7 @@ mod monitoring;
 mod nodes;
 mod operate;
 mod oracle;
+mod outages;
 mod packaging;
 mod pgbouncer;
 mod pooler;

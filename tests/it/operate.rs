@@ -1,6 +1,7 @@
-//! Commands for whoever operates the server: tail, demo, completions, and secrets in files.
+//! Commands for whoever operates the server: tail, demo, completions, secrets in files; outputs that
+//! nobody reads, signals, and what a failed migration says.
 
-use std::fs;
+use std::{fs, process::Stdio};
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -147,4 +148,171 @@ async fn shells_can_complete_the_arguments() {
     let mut command = crate::program::command("bash", &["-c", bash, crate::program::PROGRAM]);
     let output = command.output().await.unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+/// The writing end of a pipe that nobody reads any more.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("there are pipes");
+    drop(reader);
+    writer.into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_output_that_nobody_reads_is_no_failure() {
+    let database = database().await;
+    for line in [
+        "--help",
+        "--version",
+        "help users",
+        "serve --help",
+        "users",
+        "users list",
+        "users list --json",
+        "users add ann",
+        "users role ann admin",
+        "doctor",
+        "doctor --json",
+        "migrate",
+        "demo",
+        "emr runs",
+        "completions bash",
+    ] {
+        let arguments: Vec<_> = line.split(' ').collect();
+        let is_help = line == "users";
+        let mut command = program(&arguments);
+        let password = database.url.as_bytes();
+        let file = Home::new();
+        fs::create_dir(&file.dir).unwrap();
+        fs::write(file.dir.join("input"), password).unwrap();
+        command
+            .env("DATABASE_URL", &database.url)
+            .stdin(fs::File::open(file.dir.join("input")).unwrap())
+            .stdout(unread());
+        let output = timeout(SOON, command.output()).await.expect("it ends");
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = if is_help { 2 } else { 0 };
+        assert_eq!(output.status.code(), Some(expected), "{line}: {said}");
+        assert!(!said.contains("panicked"), "{line}: {said}");
+        assert!(
+            is_help || said.lines().all(|line| !line.starts_with("marketplace: ")),
+            "{line}: {said}"
+        );
+    }
+    // Nor is one that nobody can complain to.
+    let mut command = program(&["users", "role", "nobody", "admin"]);
+    command.env("DATABASE_URL", &database.url);
+    command.stdout(unread()).stderr(unread());
+    let status = timeout(SOON, command.status()).await.expect("it ends");
+    assert_eq!(status.unwrap().code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_that_nobody_reads_ends() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let mut command = program(&["tail"]);
+    command.env("DATABASE_URL", &database.url).stdout(unread());
+    let mut tail = command.spawn().unwrap();
+    eventually("it has ended", async || {
+        // It may not listen yet.
+        let sql = "insert into sources (country) values ('Peru')";
+        dba.batch_execute(sql).await.unwrap();
+        tail.try_wait().unwrap().is_some()
+    })
+    .await;
+    assert_eq!(tail.wait().await.unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_output_and_log_nobody_reads_serves() {
+    let database = database().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap().to_string();
+    drop(port);
+    for format in ["text", "json"] {
+        let mut command = program(&["serve", "--bind", &address, "--log-format", format]);
+        command
+            .env("DATABASE_URL", &database.url)
+            .env("RUST_LOG", "debug")
+            .stdout(unread())
+            .stderr(unread());
+        let mut server = command.spawn().unwrap();
+        let mut operator = Http::new(&format!("http://{address}"));
+        eventually("the server is ready", async || {
+            assert!(server.try_wait().unwrap().is_none(), "it runs");
+            operator.address().connect().await.is_ok()
+                && operator.get("/readyz").send().await.status == 200
+        })
+        .await;
+        let pid = server.id().expect("it runs").to_string();
+        signal("-TERM", &pid).await;
+        let status = timeout(SOON, server.wait()).await.expect("it stops");
+        assert_eq!(status.unwrap().code(), Some(0));
+    }
+}
+
+async fn signal(name: &str, pid: &str) {
+    let mut kill = crate::program::command("kill", &[name, pid]);
+    assert!(kill.status().await.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_that_is_closed_stops_the_server_gracefully_unless_it_was_told_to_ignore_that() {
+    let database = database().await;
+    let started = async |mut command: tokio::process::Command| {
+        command.env("DATABASE_URL", &database.url);
+        let mut server = Running::start(command);
+        let base = server.line("listening on ").await;
+        let mut visitor = Http::new(&base);
+        eventually("the server is ready", async || {
+            visitor.get("/readyz").send().await.status == 200
+        })
+        .await;
+        (server, visitor)
+    };
+    for name in ["-HUP", "-QUIT", "-INT", "-TERM"] {
+        let (mut server, _) = started(program(&["serve", "--bind", "127.0.0.1:0"])).await;
+        server.signal(name).await;
+        let status = timeout(SOON, server.child.wait()).await;
+        assert_eq!(status.expect("it stops").unwrap().code(), Some(0), "{name}");
+    }
+    // As nohup has it.
+    let ignoring = "trap '' HUP; exec \"$0\" serve --bind 127.0.0.1:0";
+    let command = crate::program::command("sh", &["-c", ignoring, crate::program::PROGRAM]);
+    let (mut server, mut visitor) = started(command).await;
+    for _ in 0..3 {
+        server.signal("-HUP").await;
+        assert_eq!(visitor.get("/readyz").send().await.status, 200);
+    }
+    server.signal("-TERM").await;
+    let status = timeout(SOON, server.child.wait()).await;
+    assert_eq!(status.expect("it stops").unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_that_fails_says_why_with_everything_that_the_database_says() {
+    let database = crate::postgres::cluster().await.database(None).await;
+    let dba = database.connect().await;
+    dba.batch_execute("create view sources as select 1 as id")
+        .await
+        .unwrap();
+    let mut command = program(&["migrate"]);
+    command.env("DATABASE_URL", &database.url);
+    let output = timeout(SOON, command.output())
+        .await
+        .expect("it ends")
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let last = said.lines().last().unwrap();
+    for part in [
+        "marketplace: migrating the database failed: ",
+        "V3__sources",
+        "42P07",
+        "already exists",
+    ] {
+        assert!(last.contains(part), "{part} in {last}");
+    }
+    assert!(!last.contains("db error"), "{last}");
 }

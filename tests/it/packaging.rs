@@ -81,6 +81,10 @@ fn systemd_understands_the_units() {
     let service = units.join("marketplace.service");
     // systemd looks for the program where it will be.
     let unit = fs::read_to_string(&service).unwrap();
+    let timeout = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("TimeoutStartSec="));
+    assert_eq!(timeout, Some("5min"), "a start does not hang for ever");
     fs::write(&service, unit.replace("/opt/shop/bin/marketplace", PROGRAM)).unwrap();
     let verify = |unit: &Path| {
         let output = Command::new("systemd-analyze")

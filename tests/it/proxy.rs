@@ -151,6 +151,11 @@ impl Proxy {
             .send_modify(|rules| rules.reset = rules.reset.max(rules.silent));
     }
 
+    /// How many connections it has accepted.
+    pub fn accepted(&self) -> u64 {
+        self.shared.accepted.load(SeqCst)
+    }
+
     /// What it has done.
     pub fn counts(&self) -> Counts {
         let harm = &self.shared.harm;

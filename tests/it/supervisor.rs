@@ -129,6 +129,52 @@ async fn a_service_manager_is_told_of_readiness_life_and_stopping() {
 }
 
 #[tokio::test]
+async fn a_service_manager_is_told_what_is_wrong_before_and_after_the_start() {
+    let cluster = postgres::private_cluster(&[]).await;
+    let dba = postgres::connect(&cluster.url()).await;
+    dba.batch_execute("create role server superuser login password 'old'")
+        .await
+        .unwrap();
+    let (_, address) = cluster
+        .url()
+        .split_once('@')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    let manager = Manager::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = passed(&listener, &format!("postgres://server:new@{address}"));
+    manager.watches(&mut command);
+    let server = Running::start(command);
+    let status = async |words: &str| loop {
+        let message = manager.hears().await;
+        if message.starts_with("STATUS=") && message.contains(words) {
+            assert_eq!(message.lines().count(), 1, "{message}");
+            return;
+        }
+    };
+    status("28P01").await;
+    dba.batch_execute("alter role server password 'new'")
+        .await
+        .unwrap();
+    manager.hears_of("READY=1").await;
+
+    // Who is in stays in; only new connections are refused.
+    dba.batch_execute(
+        "alter role server password 'newer';
+         select pg_terminate_backend(pid) from pg_stat_activity where usename = 'server'",
+    )
+    .await
+    .unwrap();
+    status("28P01").await;
+    dba.batch_execute("alter role server password 'new'")
+        .await
+        .unwrap();
+    manager.hears_of("STATUS=ready").await;
+    stopped(server).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
 async fn a_service_manager_that_does_not_read_keeps_nobody_waiting() {
     let database = database().await;
     let manager = Manager::new();

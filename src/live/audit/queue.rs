@@ -4,7 +4,10 @@
 use metrics::Gauge;
 use tokio::sync::watch;
 
-use crate::db::{Client, notifications};
+use crate::{
+    db::{Client, notifications},
+    outage::Outage,
+};
 
 /// It must have fallen to this part of the warning's level before the next crossing counts.
 const RELIEF: f64 = 0.8;
@@ -14,7 +17,7 @@ const RELIEF: f64 = 0.8;
 pub struct Queue {
     /// How full it is from when on a warning is logged, from 0 to 1.
     warn_from: f64,
-    is_warned: bool,
+    outage: Outage,
     usage: watch::Sender<f64>,
     gauge: Gauge,
 }
@@ -24,28 +27,33 @@ impl Queue {
     pub fn new(warn_from: f64, usage: watch::Sender<f64>, gauge: Gauge) -> Self {
         Self {
             warn_from,
-            is_warned: false,
+            outage: Outage::default(),
             usage,
             gauge,
         }
     }
 
-    /// Notes how full it is; a crossing is logged with the session that is likely to hold it.
+    /// Notes how full it is. While it fills up, the log names the session that is likely to hold it.
     pub(super) async fn note(&mut self, usage: f64, client: &Client) {
         self.gauge.set(usage);
         self.usage.send_replace(usage);
-        if usage < self.warn_from * RELIEF {
-            self.is_warned = false;
+        if usage < self.warn_from * RELIEF
+            && let Some(after) = self.outage.over()
+        {
+            tracing::info!(usage, after, "the queue of notifications was emptied");
         }
-        if usage < self.warn_from || self.is_warned {
+        if usage < self.warn_from {
             return;
         }
-        self.is_warned = true;
+        let Some(lasting) = self.outage.failed() else {
+            return;
+        };
         let holder = notifications::holder(client).await;
         let holder = holder.unwrap_or_else(|error| format!("unknown: {error}"));
         tracing::warn!(
             usage,
             holder,
+            lasting,
             "the queue of notifications fills up; when it is full, writes fail"
         );
     }

@@ -1,0 +1,111 @@
+//! The start of a server: it waits until the database can be reached and has this program's schema, and
+//! says meanwhile what it waits for. It serves nothing.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::{
+    backoff::Backoff,
+    db::{self, dsn::Dsn, migrate},
+    error::{Error, Result},
+    outage::Outage,
+};
+
+/// Between attempts to reach a database that is down.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
+
+/// An attempt that has run for so long has reached the database and works on its schema.
+const LONG: Duration = Duration::from_secs(20);
+
+/// How far the start has come.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    is_done: bool,
+    /// When the attempt began that is being made; none between two of them.
+    attempt: Option<Instant>,
+    /// Why the last attempt failed.
+    trouble: Option<String>,
+}
+
+impl Start {
+    /// The end of it: for a server whose database is known to be ready.
+    pub fn done() -> Self {
+        Self {
+            is_done: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is over; otherwise what it waits for.
+    ///
+    /// # Errors
+    /// One sentence for an operator.
+    pub fn check(&self) -> Result<(), String> {
+        const NOT_YET: &str = "the database has not been migrated yet";
+        match &self.trouble {
+            _ if self.is_done => Ok(()),
+            None => Err(NOT_YET.into()),
+            Some(why) => Err(format!("{NOT_YET}: {why}")),
+        }
+    }
+
+    /// Whether the schema is being brought up to date, which may take long.
+    pub fn is_migrating(&self) -> bool {
+        self.attempt.is_some_and(|began| began.elapsed() >= LONG)
+    }
+}
+
+/// Brings the schema up to date. Waits for a database that is down, and longer and longer for one
+/// that refuses this program.
+///
+/// # Errors
+/// [`Error::Start`] for a database that this program cannot use.
+pub(crate) async fn run(
+    database: &Dsn,
+    time_zone: &str,
+    progress: &watch::Sender<Start>,
+) -> Result<()> {
+    let (mut down, mut refused) = (Outage::default(), Outage::default());
+    let (mut retry, mut refused_retry) = (RETRY, db::REFUSED);
+    loop {
+        progress.send_modify(|start| start.attempt = Some(Instant::now()));
+        let result = migrate::run(database, time_zone).await;
+        progress.send_modify(|start| {
+            start.attempt = None;
+            start.is_done = result.is_ok();
+            start.trouble = result.as_ref().err().map(ToString::to_string);
+        });
+        match result {
+            Ok(done) => {
+                if let Some(after) = longest(down.over(), refused.over()) {
+                    tracing::info!(after, "the database is reached");
+                }
+                if done.applied > 0 {
+                    tracing::info!(applied = done.applied, "the database was migrated");
+                }
+                if done.zone_changed {
+                    tracing::info!(time_zone, "the database's calendar was set");
+                }
+                return Ok(());
+            }
+            Err(error @ Error::Unavailable(_)) => {
+                if let Some(lasting) = down.failed() {
+                    tracing::warn!(%error, lasting, "waiting for the database");
+                }
+                retry.pause().await;
+            }
+            Err(error @ Error::Refused(_)) => {
+                if let Some(lasting) = refused.failed() {
+                    tracing::warn!(%error, lasting, "waiting until somebody mends the settings");
+                }
+                refused_retry.pause().await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn longest(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    one.into_iter().chain(other).reduce(f64::max)
+}
