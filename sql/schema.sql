@@ -19,6 +19,7 @@ SET row_security = off;
 
 CREATE FUNCTION public.cancel_waiting_run(run uuid) RETURNS boolean
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     -- Whoever sends it holds this lock while noting that it is sent, so one of the two comes first.
@@ -57,16 +58,20 @@ COMMENT ON FUNCTION public.delivery_status(current_update date, today date) IS '
 --
 
 CREATE FUNCTION public.derive_source() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     AS $$
 declare
     -- Once a row, and a plain value where delivery_status is inlined.
-    today date := public.local_date();
+    today pg_catalog.date := public.local_date();
 begin
-    if tg_op = 'UPDATE' and new.updated_at = old.updated_at then
-        new.updated_at := clock_timestamp();
+    if tg_relid operator(pg_catalog.<>) 'public.sources'::pg_catalog.regclass then
+        perform public.refuse_foreign_table(tg_relid, 'public.sources');
     end if;
-    new.next_status := coalesce(to_char(new.next_update, 'YYYY-MM-DD'), 'unscheduled');
+    if tg_op operator(pg_catalog.=) 'UPDATE' and new.updated_at operator(pg_catalog.=) old.updated_at then
+        new.updated_at := pg_catalog.clock_timestamp();
+    end if;
+    -- Not by way of timestamptz, as to_char(date) goes: some zones have skipped a day.
+    new.next_status := coalesce(pg_catalog.to_char(new.next_update::pg_catalog.timestamp, 'YYYY-MM-DD'), 'unscheduled');
     new.datadelivery_status := public.delivery_status(new.current_update, today);
     return new;
 end
@@ -107,27 +112,16 @@ CREATE FUNCTION public.local_date() RETURNS date
 COMMENT ON FUNCTION public.local_date() IS 'Today in the local calendar, by the clock and not by the start of the transaction.';
 
 --
--- Name: max_notified_ids(); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.max_notified_ids() RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN 200;
-
---
--- Name: FUNCTION max_notified_ids(); Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON FUNCTION public.max_notified_ids() IS 'How many ids a notification may name. PostgreSQL refuses payloads above 7999 bytes, and 200 ids take 7827; more are announced as null, because a user''s transaction must never fail on our account.';
-
---
 -- Name: note_pipeline_run_state(); Type: FUNCTION; Schema: public; Owner: -
 --
 
 CREATE FUNCTION public.note_pipeline_run_state() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     AS $$
 begin
+    if tg_relid operator(pg_catalog.<>) 'public.pipeline_runs'::pg_catalog.regclass then
+        perform public.refuse_foreign_table(tg_relid, 'public.pipeline_runs');
+    end if;
     insert into public.pipeline_run_states (run_id, state, step_id, reason)
     values (new.id, new.state, new.step_id, new.reason);
     return null;
@@ -138,48 +132,62 @@ $$;
 -- Name: FUNCTION note_pipeline_run_state(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.note_pipeline_run_state() IS 'Writes the history of a run.';
+COMMENT ON FUNCTION public.note_pipeline_run_state() IS 'Writes the history of a run. It runs as its owner, so that whoever may insert a run needs no rights on the history.';
 
 --
 -- Name: notify_change(text, text, uuid[]); Type: FUNCTION; Schema: public; Owner: -
 --
 
 CREATE FUNCTION public.notify_change(channel text, op text, ids uuid[]) RETURNS void
-    LANGUAGE sql
-    RETURN pg_notify(channel, format('{"op":"%s","ids":%s}'::text, op, COALESCE((array_to_json(ids))::text, 'null'::text)));
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    operation constant text := coalesce(to_json(op)::text, 'null');
+    payload text := format('{"op":%s,"ids":null}', operation);
+    named text;
+begin
+    -- An id takes 39 bytes: 205 of them never fit, so a long list is not even written out.
+    if cardinality(ids) < 205 then
+        named := format('{"op":%s,"ids":%s}', operation, array_to_json(ids));
+        if octet_length(named) <= 7999 then
+            payload := named;
+        end if;
+    end if;
+    if octet_length(payload) > 7999 then
+        payload := '{"op":null,"ids":null}';
+    end if;
+    -- LISTEN cuts a long name in the same way.
+    perform pg_notify(channel::name::text, payload);
+end
+$$;
 
 --
 -- Name: FUNCTION notify_change(channel text, op text, ids uuid[]); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.notify_change(channel text, op text, ids uuid[]) IS 'Announces a change as {"op","ids"}. The ids are a hint about what to read again, never the data; null means read everything.';
+COMMENT ON FUNCTION public.notify_change(channel text, op text, ids uuid[]) IS 'Announces a change as {"op","ids"}. The ids are a hint about what to read again, never the data; null means read everything. A payload has 7999 bytes at most, so ids that do not fit are left out, as is an operation of that length: a user''s transaction must not fail because of a notification.';
 
 --
 -- Name: notify_pipeline_runs(); Type: FUNCTION; Schema: public; Owner: -
 --
 
 CREATE FUNCTION public.notify_pipeline_runs() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    touched bigint;
     ids uuid[];
 begin
-    if tg_op = 'TRUNCATE' then
-        perform public.notify_change('emr', 'truncate', null), public.notify_change('lib', 'truncate', null);
-        return null;
-    elsif tg_op = 'DELETE' then
-        select count(*) into touched from old_rows;
-        if touched between 1 and public.max_notified_ids() then
-            select array_agg(o.id) into ids from old_rows o;
-        end if;
-    else
-        select count(*) into touched from new_rows;
-        if touched between 1 and public.max_notified_ids() then
-            select array_agg(n.id) into ids from new_rows n;
-        end if;
+    if tg_relid <> 'public.pipeline_runs'::regclass then
+        perform public.refuse_foreign_table(tg_relid, 'public.pipeline_runs');
     end if;
-    if touched > 0 then
+    if tg_op = 'DELETE' then
+        ids := array(select o.id from old_rows o limit 250);
+    elsif tg_op <> 'TRUNCATE' then
+        ids := array(select n.id from new_rows n limit 250);
+    end if;
+    if ids is distinct from '{}' then
         perform public.notify_change('emr', lower(tg_op), ids), public.notify_change('lib', lower(tg_op), ids);
     end if;
     return null;
@@ -197,24 +205,21 @@ COMMENT ON FUNCTION public.notify_pipeline_runs() IS 'Announces a statement on p
 --
 
 CREATE FUNCTION public.notify_sessions() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    touched bigint;
     ids uuid[];
 begin
-    if tg_op = 'TRUNCATE' then
-        perform public.notify_change('session', 'truncate', null);
-        return null;
+    if tg_relid <> 'public.sessions'::regclass then
+        perform public.refuse_foreign_table(tg_relid, 'public.sessions');
     end if;
-    select count(*) into touched from old_rows;
-    if touched = 0 then
-        return null;
+    if tg_op <> 'TRUNCATE' then
+        ids := array(select o.id from old_rows o limit 250);
     end if;
-    if touched <= public.max_notified_ids() then
-        select array_agg(o.id) into ids from old_rows o;
+    if ids is distinct from '{}' then
+        perform public.notify_change('session', lower(tg_op), ids);
     end if;
-    perform public.notify_change('session', lower(tg_op), ids);
     return null;
 end
 $$;
@@ -230,44 +235,46 @@ COMMENT ON FUNCTION public.notify_sessions() IS 'Announces on channel "session" 
 --
 
 CREATE FUNCTION public.notify_sources() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    touched bigint;
+    ids uuid[];
     toggled boolean := false;
     recounted boolean := false;
-    ids uuid[];
     toggled_ids uuid[];
 begin
+    if tg_relid <> 'public.sources'::regclass then
+        perform public.refuse_foreign_table(tg_relid, 'public.sources');
+    end if;
     if tg_op = 'TRUNCATE' then
         perform public.notify_change('source_lib', 'truncate', null), public.notify_change('crud', 'truncate', null);
         return null;
     elsif tg_op = 'INSERT' then
-        select count(*) into touched from new_rows;
+        ids := array(select n.id from new_rows n limit 250);
     else
-        select count(*) into touched from old_rows;
+        ids := array(select o.id from old_rows o limit 250);
     end if;
-    if touched = 0 then
+    if ids = '{}' then
+        return null;
+    end if;
+    if tg_op <> 'UPDATE' then
+        perform public.notify_change('source_lib', lower(tg_op), ids), public.notify_change('crud', lower(tg_op), ids);
         return null;
     end if;
 
-    if touched > public.max_notified_ids() then
+    if cardinality(ids) = 250 then
         -- No ids are named, so old and new rows need not be brought together, which is what a large
         -- update would wait for: it is enough that the sums over both sides differ. Each row's hash
         -- is keyed by its id, so that two rows that swap their values count as changed.
-        if tg_op = 'UPDATE' then
-            select o.status <> n.status, o.delivery <> n.delivery into toggled, recounted
-              from (select bit_xor(hashtextextended(status, uuid_hash_extended(id, 0))) as status,
-                           bit_xor(hashtextextended(datadelivery_status, uuid_hash_extended(id, 0))) as delivery
-                      from old_rows) o,
-                   (select bit_xor(hashtextextended(status, uuid_hash_extended(id, 0))) as status,
-                           bit_xor(hashtextextended(datadelivery_status, uuid_hash_extended(id, 0))) as delivery
-                      from new_rows) n;
-        end if;
-    elsif tg_op = 'INSERT' then
-        select array_agg(n.id) into ids from new_rows n;
-    elsif tg_op = 'DELETE' then
-        select array_agg(o.id) into ids from old_rows o;
+        ids := null;
+        select o.status <> n.status, o.delivery <> n.delivery into toggled, recounted
+          from (select bit_xor(hashtextextended(status, uuid_hash_extended(id, 0))) as status,
+                       bit_xor(hashtextextended(datadelivery_status, uuid_hash_extended(id, 0))) as delivery
+                  from old_rows) o,
+               (select bit_xor(hashtextextended(status, uuid_hash_extended(id, 0))) as status,
+                       bit_xor(hashtextextended(datadelivery_status, uuid_hash_extended(id, 0))) as delivery
+                  from new_rows) n;
     else
         -- An update whose id itself changed counts as both ids.
         select array_agg(coalesce(n.id, o.id)),
@@ -278,10 +285,6 @@ begin
         toggled := toggled_ids is not null;
     end if;
 
-    if tg_op <> 'UPDATE' then
-        perform public.notify_change('source_lib', lower(tg_op), ids), public.notify_change('crud', lower(tg_op), ids);
-        return null;
-    end if;
     if toggled then
         perform public.notify_change('toggle', 'update', toggled_ids);
     end if;
@@ -306,35 +309,32 @@ COMMENT ON FUNCTION public.notify_sources() IS 'Announces a statement on sources
 --
 
 CREATE FUNCTION public.notify_users() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    touched uuid[];
+    ids uuid[];
 begin
-    if tg_op = 'TRUNCATE' then
-        perform public.notify_change('account', 'truncate', null);
-        return null;
+    if tg_relid <> 'public.users'::regclass then
+        perform public.refuse_foreign_table(tg_relid, 'public.users');
     end if;
-    if tg_op = 'UPDATE' then
+    if tg_op = 'DELETE' then
+        ids := array(select o.id from old_rows o limit 250);
+    elsif tg_op = 'UPDATE' then
         if exists (select from old_rows o join new_rows n using (id) where o.is_active <> n.is_active) then
             -- Who was switched off and on again must not be let in by what was opened before.
             delete from public.sessions s
              using old_rows o join new_rows n using (id)
              where s.user_id = o.id and o.is_active <> n.is_active;
         end if;
-        select array_agg(o.id) into touched
-          from old_rows o left join new_rows n using (id)
-         where n.id is null or (n.role, n.is_active) is distinct from (o.role, o.is_active);
-    else
-        select array_agg(o.id) into touched from old_rows o;
+        ids := array(
+            select o.id from old_rows o left join new_rows n using (id)
+             where n.id is null or (n.role, n.is_active) is distinct from (o.role, o.is_active)
+             limit 250);
     end if;
-    if touched is null then
-        return null;
+    if ids is distinct from '{}' then
+        perform public.notify_change('account', lower(tg_op), ids);
     end if;
-    if cardinality(touched) > public.max_notified_ids() then
-        touched := null;
-    end if;
-    perform public.notify_change('account', lower(tg_op), touched);
     return null;
 end
 $$;
@@ -343,7 +343,7 @@ $$;
 -- Name: FUNCTION notify_users(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.notify_users() IS 'Announces on channel "account" whose role or standing changed, or who went, so that every node re-reads what their sockets may do. A sign-in or a new user announces nothing.';
+COMMENT ON FUNCTION public.notify_users() IS 'Announces on channel "account" whose role or standing changed, or who went, so that every node re-reads what their sockets may do. A sign-in or a new user announces nothing. It runs as its owner, so that whoever may disable a user needs no rights on sessions.';
 
 --
 -- Name: pipeline_state_is_final(text); Type: FUNCTION; Schema: public; Owner: -
@@ -365,13 +365,16 @@ COMMENT ON FUNCTION public.pipeline_state_is_final(state text) IS 'Whether a run
 
 CREATE FUNCTION public.record_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     touched bigint;
     ids uuid[];
     change uuid := gen_random_uuid();
 begin
+    if tg_relid not in ('public.sources'::regclass, 'public.pipeline_runs'::regclass) then
+        perform public.refuse_foreign_table(tg_relid, 'public.sources', 'public.pipeline_runs');
+    end if;
     if tg_op = 'DELETE' then
         select count(*) into touched from old_rows;
         ids := array(select o.id from old_rows o limit 100);
@@ -385,7 +388,8 @@ begin
     insert into public.changes (id, table_name, operation, row_count, row_ids, username, role_name, application_name)
     values (
         change, tg_table_name, lower(tg_op), touched, coalesce(ids, '{}'),
-        nullif(current_setting('marketplace.user', true), ''),
+        -- Any session may write any text of any length here; a user's name has 150 characters at most.
+        left(nullif(current_setting('marketplace.user', true), ''), 150),
         -- Not current_user, which is the owner of this function here.
         coalesce(nullif(current_setting('role'), 'none'), session_user),
         current_setting('application_name')
@@ -407,15 +411,21 @@ COMMENT ON FUNCTION public.record_change() IS 'Keeps what a statement did in cha
 
 CREATE FUNCTION public.rederive_sources() RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     today date := public.local_date();
     changed bigint;
 begin
     -- The trigger derives the value; the assignment only makes the row pass through it.
+    with stale as materialized (
+        select id from public.sources
+         where datadelivery_status <> public.delivery_status(current_update, today)
+           for no key update skip locked)
     update public.sources s
        set datadelivery_status = public.delivery_status(s.current_update, today)
-     where s.datadelivery_status <> public.delivery_status(s.current_update, today);
+      from stale
+     where s.id = stale.id;
     get diagnostics changed = row_count;
     return changed;
 end
@@ -425,7 +435,37 @@ $$;
 -- Name: FUNCTION rederive_sources(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.rederive_sources() IS 'Derives the delivery status again where the calendar has moved past it; returns how many rows changed. Cheap when none did.';
+COMMENT ON FUNCTION public.rederive_sources() IS 'Derives the delivery status again where the calendar has moved past it; returns how many rows changed. Cheap when none did. Leaves out rows that another transaction has locked.';
+
+--
+-- Name: refuse_foreign_table(oid, text[]); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.refuse_foreign_table(attached_to oid, VARIADIC wanted text[]) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    -- A partition or child of the table is part of it: only the table's owner can make one.
+    if attached_to not in (
+        with recursive parts (id) as (
+            select name::regclass::oid from unnest(wanted) name
+            union
+            select inhrelid from pg_inherits join parts on inhparent = id
+        )
+        select id from parts)
+    then
+        raise insufficient_privilege using
+            message = format('this trigger function is for %s, not for %s', array_to_string(wanted, ' and '), attached_to::regclass);
+    end if;
+end
+$$;
+
+--
+-- Name: FUNCTION refuse_foreign_table(attached_to oid, VARIADIC wanted text[]); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.refuse_foreign_table(attached_to oid, VARIADIC wanted text[]) IS 'Raises an error when a trigger function that runs as its owner was attached to another table than the wanted ones or a part of them.';
 
 --
 -- Name: touch_pipeline_run(); Type: FUNCTION; Schema: public; Owner: -
@@ -435,8 +475,8 @@ CREATE FUNCTION public.touch_pipeline_run() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
-    if new.updated_at = old.updated_at then
-        new.updated_at := clock_timestamp();
+    if new.updated_at operator(pg_catalog.=) old.updated_at then
+        new.updated_at := pg_catalog.clock_timestamp();
     end if;
     return new;
 end
@@ -454,6 +494,7 @@ COMMENT ON FUNCTION public.touch_pipeline_run() IS 'Keeps updated_at right, whoe
 
 CREATE FUNCTION public.turn_day() RETURNS boolean
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     today date := public.local_date();
@@ -1114,7 +1155,13 @@ CREATE INDEX pipeline_runs_created_at_idx ON public.pipeline_runs USING btree (c
 -- Name: pipeline_runs_followed_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX pipeline_runs_followed_idx ON public.pipeline_runs USING btree (created_at) WHERE ((step_id IS NOT NULL) AND (NOT public.pipeline_state_is_final((state)::text)));
+CREATE INDEX pipeline_runs_followed_idx ON public.pipeline_runs USING btree (created_at) WHERE ((step_id IS NOT NULL) AND (NOT ((state)::text = ANY ((ARRAY['COMPLETED'::character varying, 'CANCELLED'::character varying, 'FAILED'::character varying, 'INTERRUPTED'::character varying, 'refused'::character varying, 'lost'::character varying])::text[]))));
+
+--
+-- Name: INDEX pipeline_runs_followed_idx; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON INDEX public.pipeline_runs_followed_idx IS 'The runs that are followed at the cluster: those whose state pipeline_state_is_final() says is not final.';
 
 --
 -- Name: pipeline_runs_source_id_idx; Type: INDEX; Schema: public; Owner: -
@@ -1378,6 +1425,90 @@ ALTER TABLE public.users ENABLE ALWAYS TRIGGER users_updated;
 
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON UPDATE CASCADE ON DELETE CASCADE;
+
+--
+-- Name: FUNCTION cancel_waiting_run(run uuid); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.cancel_waiting_run(run uuid) FROM PUBLIC;
+
+--
+-- Name: FUNCTION delivery_status(current_update date, today date); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.delivery_status(current_update date, today date) FROM PUBLIC;
+
+--
+-- Name: FUNCTION derive_source(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.derive_source() FROM PUBLIC;
+
+--
+-- Name: FUNCTION note_pipeline_run_state(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.note_pipeline_run_state() FROM PUBLIC;
+
+--
+-- Name: FUNCTION notify_pipeline_runs(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.notify_pipeline_runs() FROM PUBLIC;
+
+--
+-- Name: FUNCTION notify_sessions(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.notify_sessions() FROM PUBLIC;
+
+--
+-- Name: FUNCTION notify_sources(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.notify_sources() FROM PUBLIC;
+
+--
+-- Name: FUNCTION notify_users(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.notify_users() FROM PUBLIC;
+
+--
+-- Name: FUNCTION pipeline_state_is_final(state text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.pipeline_state_is_final(state text) FROM PUBLIC;
+
+--
+-- Name: FUNCTION record_change(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.record_change() FROM PUBLIC;
+
+--
+-- Name: FUNCTION rederive_sources(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.rederive_sources() FROM PUBLIC;
+
+--
+-- Name: FUNCTION refuse_foreign_table(attached_to oid, VARIADIC wanted text[]); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.refuse_foreign_table(attached_to oid, VARIADIC wanted text[]) FROM PUBLIC;
+
+--
+-- Name: FUNCTION touch_pipeline_run(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.touch_pipeline_run() FROM PUBLIC;
+
+--
+-- Name: FUNCTION turn_day(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.turn_day() FROM PUBLIC;
 
 --
 -- PostgreSQL database dump complete

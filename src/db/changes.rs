@@ -45,9 +45,11 @@ pub async fn minutes(client: &Client) -> Result<Vec<(i64, i64)>> {
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Removes what is older than 30 days.
+/// Removes what is older than 30 days, except rows that another transaction has locked.
 pub async fn prune(client: &Client) -> Result<()> {
-    let sql = "delete from changes where at < clock_timestamp() - interval '30 days'";
+    let sql = "delete from changes where id in (
+                   select id from changes where at < clock_timestamp() - interval '30 days'
+                      for update skip locked)";
     client.execute_typed(sql, &[]).await?;
     Ok(())
 }

@@ -108,9 +108,12 @@ pub async fn delete_of_user(client: &Client, user_id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Removes sessions that ended by themselves; returns how many.
+/// Removes sessions that ended by themselves; returns how many. Leaves those that another transaction
+/// has locked: waiting for them could make that one fail with a deadlock.
 pub async fn delete_expired(client: &Client) -> Result<u64> {
-    let sql = "delete from sessions where expires_at <= clock_timestamp()";
+    let sql = "delete from sessions where id in (
+                   select id from sessions where expires_at <= clock_timestamp()
+                      for update skip locked)";
     Ok(client.execute_typed(sql, &[]).await?)
 }
 

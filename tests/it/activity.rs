@@ -128,6 +128,22 @@ async fn what_replication_applies_and_what_is_emptied_is_kept_as_well() {
 }
 
 #[tokio::test]
+async fn what_a_session_says_of_itself_is_cut_to_the_length_of_a_name() {
+    let database = crate::server::database().await;
+    let dba = database.connect().await;
+    dba.batch_execute(
+        "select set_config('marketplace.user', repeat('ü', 3000000), false);
+         select set_config('application_name', repeat('a', 3000000), false);
+         insert into sources (country) values ('France')",
+    )
+    .await
+    .unwrap();
+    let all = kept(&dba).await;
+    assert_eq!(all[0].3.as_deref(), Some(&*"ü".repeat(150)));
+    assert!(all[0].4.len() < 64 && all[0].5.len() < 64, "{all:?}");
+}
+
+#[tokio::test]
 async fn who_may_change_sources_needs_no_rights_on_what_is_kept() {
     let database = crate::server::database().await;
     let dba = database.connect().await;

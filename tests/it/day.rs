@@ -9,7 +9,7 @@ use crate::{
     dashboard::Dashboard,
     postgres::Home,
     program::{Running, program},
-    server::{TestServer, database, eventually, open},
+    server::{SOON, TestServer, database, eventually, open},
 };
 
 const SECONDS_A_DAY: i64 = 86_400;
@@ -138,8 +138,7 @@ async fn a_day_that_turned_while_no_server_was_up_is_turned_by_the_next() {
     let mut socket = open(&server.visitor("watcher").await, "/ws/read_source/").await;
     let mut status = Value::Null;
     eventually("the row's status follows the calendar", async || {
-        status =
-            socket.next_json(crate::server::SOON).await["data"][0]["datadelivery_status"].clone();
+        status = socket.next_json(SOON).await["data"][0]["datadelivery_status"].clone();
         status == "received"
     })
     .await;
@@ -169,4 +168,59 @@ async fn another_time_zone_derives_every_status_again() {
         .get(0);
     assert_eq!(zone, "Etc/GMT-12");
     server.stop().await.unwrap();
+}
+
+/// Two rows whose status the calendar has left behind.
+const STALE: &str = "insert into sources (id, current_update) values
+        ('00000000-0000-0000-0000-000000000001', local_date()),
+        ('00000000-0000-0000-0000-000000000002', local_date());
+    alter table sources disable trigger sources_derived;
+    update sources set datadelivery_status = 'awaiting';
+    alter table sources enable always trigger sources_derived;
+    truncate day_turns";
+
+#[tokio::test]
+async fn housekeeping_waits_for_no_row_and_fails_no_transaction() {
+    let database = database().await;
+    let dba = database.connect().await;
+    dba.batch_execute(STALE).await.unwrap();
+    let statuses = "select array_agg(datadelivery_status::text order by id) from sources";
+    let write = |n: u8| {
+        format!(
+            "update sources set country = 'x'
+              where id = '00000000-0000-0000-0000-00000000000{n}'"
+        )
+    };
+    for job in ["turn_day()", "rederive_sources()"] {
+        let (user, keeper) = (database.connect().await, database.connect().await);
+        user.batch_execute(&format!("begin; {}", write(2)))
+            .await
+            .unwrap();
+        let sql = format!("select {job}::text");
+        // Waiting for the second row while it holds the first is one half of a deadlock.
+        let done = tokio::time::timeout(SOON, keeper.query_one(&sql, &[])).await;
+        let done = done.expect("it waits for nobody").unwrap();
+        assert_ne!(
+            done.get::<_, &str>(0),
+            "0",
+            "{job} has derived the other row"
+        );
+        let found: Vec<String> = dba.query_one(statuses, &[]).await.unwrap().get(0);
+        assert_eq!(found, ["received", "awaiting"], "{job}");
+        user.batch_execute(&write(1)).await.expect("no deadlock");
+        user.batch_execute("rollback").await.unwrap();
+
+        // What the other one held is stale until the next run.
+        let found: Vec<String> = dba.query_one(statuses, &[]).await.unwrap().get(0);
+        assert_eq!(found, ["received", "awaiting"], "{job}");
+        keeper
+            .execute("select rederive_sources()", &[])
+            .await
+            .unwrap();
+        let found: Vec<String> = dba.query_one(statuses, &[]).await.unwrap().get(0);
+        assert_eq!(found, ["received", "received"], "{job}");
+        dba.batch_execute(&format!("truncate sources; {STALE}"))
+            .await
+            .unwrap();
+    }
 }

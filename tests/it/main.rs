@@ -44,6 +44,7 @@ mod postgres;
 mod program;
 mod proxy;
 mod queue;
+mod rights;
 mod roles;
 mod schema;
 mod secrets;

@@ -10,7 +10,7 @@ use crate::server::database;
 async fn the_committed_schema_is_what_the_migrations_make() {
     let database = database().await;
     let output = Command::new("pg_dump")
-        .args(["--schema-only", "--no-owner", "--no-privileges"])
+        .args(["--schema-only", "--no-owner"])
         .arg("--exclude-table=refinery_schema_history")
         .arg(&database.url)
         .output()

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
+use marketplace::db::migrate;
 use tokio::sync::mpsc;
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::{AsyncMessage, NoTls, error::SqlState};
 use uuid::Uuid;
 
 use crate::{
     dashboard::Dashboard,
+    postgres,
     server::{SOON, TestServer},
 };
 
@@ -288,7 +290,7 @@ async fn payloads_name_rows_as_long_as_they_fit() {
     let database = crate::server::database().await;
     let dba = database.connect().await;
     let mut wire = Wire::listen(&database.url).await;
-    for (rows, named) in [(1, Some(1)), (200, Some(200)), (201, None), (5000, None)] {
+    for (rows, named) in [(1, Some(1)), (204, Some(204)), (205, None), (5000, None)] {
         let sql = "insert into sources (country) select n::text from generate_series(1, $1::int) n";
         dba.execute(sql, &[&rows]).await.unwrap();
         let (channel, payload) = wire.next().await;
@@ -305,6 +307,72 @@ async fn payloads_name_rows_as_long_as_they_fit() {
     dba.batch_execute("update sources set panel = 'p'")
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_date_is_the_same_in_every_time_zone() {
+    let database = crate::server::database().await;
+    let dba = database.connect().await;
+    let zones = "select name from pg_timezone_names";
+    let zones = dba.query(zones, &[]).await.unwrap();
+    assert!(zones.len() > 300);
+    // In these zones these days, or their midnights, never were.
+    let days = [
+        "2011-12-30", // Pacific/Apia
+        "1993-08-21", // Pacific/Kwajalein
+        "1844-12-31", // Asia/Manila
+        "2018-11-04", // America/Sao_Paulo
+        "0001-01-01",
+        "9999-12-31",
+    ];
+    for zone in zones {
+        let zone: &str = zone.get(0);
+        let sql = "select set_config('TimeZone', $1, false)";
+        dba.execute(sql, &[&zone]).await.unwrap();
+        let sql = "insert into sources (next_update) select unnest($1::text[])::date
+                   returning next_status";
+        let rows = dba.query(sql, &[&days.as_slice()]).await.unwrap();
+        let derived: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!(derived, days, "{zone}");
+    }
+}
+
+#[tokio::test]
+async fn a_two_phase_commit_after_a_write_fails_in_postgresql() {
+    let cluster = postgres::private_cluster(&[("max_prepared_transactions", "5")]).await;
+    let url = cluster.url();
+    migrate::run(&url.parse().unwrap(), "Europe/Paris")
+        .await
+        .unwrap();
+    let dba = postgres::connect(&url).await;
+    dba.batch_execute("begin; insert into users (username, password_hash) values ('a', 'x')")
+        .await
+        .unwrap();
+    for statement in ["prepare transaction 'silent'", "commit prepared 'silent'"] {
+        dba.batch_execute(statement)
+            .await
+            .expect("what announces nothing can be prepared");
+    }
+    for table in ["sources", "pipeline_runs"] {
+        let column = if table == "sources" {
+            "country"
+        } else {
+            "step"
+        };
+        dba.batch_execute(&format!(
+            "begin; insert into {table} ({column}) values ('a')"
+        ))
+        .await
+        .unwrap();
+        let refused = dba.batch_execute("prepare transaction 'told'").await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), Some(&SqlState::FEATURE_NOT_SUPPORTED));
+        let rows = format!("select from {table}");
+        assert!(
+            dba.query(&rows, &[]).await.unwrap().is_empty(),
+            "nothing was written"
+        );
+    }
 }
 
 #[tokio::test]
