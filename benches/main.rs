@@ -9,6 +9,11 @@
 //! This program is also its own servers: started again with a role as its first argument, so that
 //! their CPU time and memory can be told from the clients'. It needs PostgreSQL's binaries only.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark that cannot read a row has nothing to go on with"
+)]
+
 mod cluster;
 mod crowd;
 mod limits;

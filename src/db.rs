@@ -16,18 +16,21 @@ mod lent;
 pub mod migrate;
 pub mod notifications;
 pub mod primary;
+mod row;
 pub mod runs;
 pub mod sessions;
 pub mod sources;
 pub mod statistics;
 pub mod submissions;
 pub mod tls;
+mod unreadable;
 pub mod uploads;
 pub mod users;
 pub mod vitals;
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -46,6 +49,7 @@ pub use self::lent::Client;
 use self::{
     dsn::Dsn,
     primary::{Failures, Primary},
+    row::FromRow,
 };
 use crate::{
     backoff::Backoff,
@@ -312,6 +316,23 @@ async fn nowhere() -> tokio_postgres::Error {
         .connect_raw(stream, tokio_postgres::NoTls)
         .await;
     connected.err().expect("nobody is at the other end")
+}
+
+/// How often rows of each table were left out in this process because they cannot be read.
+pub fn unreadable_rows() -> BTreeMap<&'static str, u64> {
+    let tables = [
+        changes::Change::TABLE,
+        runs::Past::TABLE,
+        runs::Run::TABLE,
+        sessions::Session::TABLE,
+        sources::Source::TABLE,
+        submissions::Submission::TABLE,
+        users::User::TABLE,
+    ];
+    // A count that is there before the first row is left out can be seen to rise.
+    let mut rows: BTreeMap<_, _> = tables.map(|table| (table, 0)).into();
+    rows.extend(unreadable::left_out());
+    rows
 }
 
 fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {

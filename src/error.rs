@@ -18,6 +18,8 @@ pub enum Error {
     Constraint(String),
     /// A value the database cannot hold, such as a text that is too long.
     Value(String),
+    /// A stored row that this program cannot hold. Says which row of which table, and why.
+    Unreadable(String),
     /// Any other refusal of the database: a defect of this program or of the schema.
     Database(tokio_postgres::Error),
     /// A setting is wrong; nothing was started. Names the variable and says what it takes.
@@ -37,6 +39,7 @@ impl fmt::Display for Error {
             Self::Full(why) => write!(f, "the database has no space left: {why}"),
             Self::Constraint(name) => write!(f, "the constraint {name} refused the change"),
             Self::Value(what) => write!(f, "a value the database cannot hold: {what}"),
+            Self::Unreadable(what) => write!(f, "a stored value cannot be read: {what}"),
             Self::Database(error) => write!(f, "{}", describe(error)),
             Self::Config(message) | Self::Start(message) => f.write_str(message),
         }
@@ -50,6 +53,9 @@ impl From<tokio_postgres::Error> for Error {
     /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
+            if is_decoding(&error) {
+                return Self::Unreadable(describe(&error));
+            }
             // No answer of the server's: the connection itself failed or broke, or a setting is wrong.
             return if is_refusal(&error) {
                 Self::Refused(describe(&error))
@@ -75,6 +81,13 @@ impl From<tokio_postgres::Error> for Error {
             },
         }
     }
+}
+
+/// Whether a column is missing from a row or has a value that cannot be decoded. The driver does
+/// not tell this kind of error in another way than by its first words.
+fn is_decoding(error: &tokio_postgres::Error) -> bool {
+    let text = error.to_string();
+    text.starts_with("error deserializing column") || text.starts_with("invalid column")
 }
 
 impl From<std::io::Error> for Error {

@@ -41,6 +41,8 @@ names! {
         "Notifications that the listener has heard, by channel: one a statement.";
     describe_gauge QUEUE_USAGE = "notification_queue_usage_ratio":
         "How full the database cluster's queue of notifications is, from 0 to 1. When it is full, writes fail.";
+    describe_counter UNREADABLE_ROWS = "unreadable_rows_total":
+        "Rows that were left out because this program cannot hold a value in them, by table: one for each row and each read. The log names each row once.";
     describe_counter SILENT_EDITS = "silent_edits_total":
         "Times that rows of a table were changed although nothing was announced: triggers that are disabled or missing, a restore, or a listener before it is found to be deaf. A table rewritten by VACUUM FULL counts too.";
     describe_counter DOUBTS = "audit_reads_total":
@@ -189,6 +191,11 @@ impl Metrics {
             merged: counter!(MERGED, "view" => name),
             published: self.histogram(&NOTIFICATION_TO_PUBLISH, name),
         })
+    }
+
+    /// Rows of a table that were left out.
+    pub fn unreadable_rows(&self, table: &'static str) -> Counter {
+        self.register(|| counter!(UNREADABLE_ROWS, "table" => table))
     }
 
     /// What the audit counts, for each of `tables`.

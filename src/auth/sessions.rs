@@ -63,7 +63,8 @@ async fn resume(app: &App, token: &str) -> Result<Option<Identity>> {
         let Some(session) = sessions::by_token(&client, &digest(token)).await? else {
             return Ok(None);
         };
-        let mut extended = session.remaining + SLIDE < LIFETIME;
+        let remaining = session.remaining();
+        let mut extended = remaining + SLIDE < LIFETIME;
         if extended && let Err(error) = sessions::extend(&client, session.id, LIFETIME).await {
             // A database that only reads still knows who is who.
             tracing::warn!(%error, "a session's end could not be moved");
@@ -75,11 +76,7 @@ async fn resume(app: &App, token: &str) -> Result<Option<Identity>> {
             role: session.role,
             session: Some(SessionRef {
                 id: session.id,
-                remaining: if extended {
-                    LIFETIME
-                } else {
-                    session.remaining
-                },
+                remaining: if extended { LIFETIME } else { remaining },
                 extended,
             }),
         }))

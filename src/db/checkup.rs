@@ -20,6 +20,7 @@ use super::{
     dsn::{Dsn, Verify},
     migrate,
     primary::{Primary, Wire},
+    row::{self, FromRow, row},
 };
 use crate::error::{Error, Result};
 
@@ -163,12 +164,20 @@ async fn connect_by(variable: &'static str, dsn: &Dsn) -> Result<(Client, Wire),
     })
 }
 
+row! {
+    /// Who answers.
+    struct Server from "the database server" {
+        found: String = "format('PostgreSQL %s, database %s as %s',
+            current_setting('server_version'), current_database(), current_user)",
+        version: i32 = "current_setting('server_version_num')::int",
+    }
+}
+
 async fn connection(client: &Client) -> Result<Vec<Finding>> {
-    let sql = "select format('PostgreSQL %s, database %s as %s', current_setting('server_version'), current_database(), current_user),
-                      current_setting('server_version_num')::int";
-    let row = &client.query_typed(sql, &[]).await?[0];
-    let (found, version): (&str, i32) = (row.get(0), row.get(1));
-    Ok(vec![if version < 150_000 {
+    let sql = format!("select {}", Server::COLUMNS);
+    let server: Server = row::only(&client.query_typed(&sql, &[]).await?)?;
+    let found = server.found;
+    Ok(vec![if server.version < 150_000 {
         let advice = "use PostgreSQL 15 or newer";
         Finding::of(Level::Fail, "connection", found, advice)
     } else {
@@ -176,32 +185,49 @@ async fn connection(client: &Client) -> Result<Vec<Finding>> {
     }])
 }
 
+row! {
+    /// How the connection is secured.
+    struct Encryption from "pg_stat_ssl" {
+        tls: String = "coalesce(
+            (select version from pg_stat_ssl where pid = pg_backend_pid() and ssl), '')",
+        is_local: bool = "coalesce(host(inet_server_addr()) in ('127.0.0.1', '::1'), true)",
+    }
+}
+
 async fn encryption(client: &Client, dsn: &Dsn) -> Result<Vec<Finding>> {
     const ABOUT: &str = "encryption";
-    let sql = "select coalesce((select version from pg_stat_ssl where pid = pg_backend_pid() and ssl), ''),
-                      coalesce(host(inet_server_addr()) in ('127.0.0.1', '::1'), true)";
-    let row = &client.query_typed(sql, &[]).await?[0];
-    let (tls, is_local): (&str, bool) = (row.get(0), row.get(1));
-    Ok(vec![match (tls, is_local, dsn.verify) {
-        ("", true, _) => Finding::ok(ABOUT, "none, and none needed on the same machine"),
-        ("", false, _) => {
-            let advice = "set sslmode=verify-full in DATABASE_URL";
-            Finding::of(Level::Warn, ABOUT, "none", advice)
-        }
-        (tls, false, Verify::Nothing) => {
-            let found = format!("{tls}, but the server's certificate is not checked");
-            let advice = "set sslmode=verify-full in DATABASE_URL";
-            Finding::of(Level::Warn, ABOUT, found, advice)
-        }
-        (tls, ..) => Finding::ok(ABOUT, tls),
-    }])
+    let sql = format!("select {}", Encryption::COLUMNS);
+    let found: Encryption = row::only(&client.query_typed(&sql, &[]).await?)?;
+    Ok(vec![
+        match (found.tls.as_str(), found.is_local, dsn.verify) {
+            ("", true, _) => Finding::ok(ABOUT, "none, and none needed on the same machine"),
+            ("", false, _) => {
+                let advice = "set sslmode=verify-full in DATABASE_URL";
+                Finding::of(Level::Warn, ABOUT, "none", advice)
+            }
+            (tls, false, Verify::Nothing) => {
+                let found = format!("{tls}, but the server's certificate is not checked");
+                let advice = "set sslmode=verify-full in DATABASE_URL";
+                Finding::of(Level::Warn, ABOUT, found, advice)
+            }
+            (tls, ..) => Finding::ok(ABOUT, tls),
+        },
+    ])
+}
+
+row! {
+    /// What keeps the server from writing.
+    struct Writable from "the database server" {
+        is_standby: bool = "pg_is_in_recovery()",
+        is_read_only: bool = "current_setting('transaction_read_only') = 'on'",
+    }
 }
 
 async fn standby(client: &Client) -> Result<Vec<Finding>> {
     const ABOUT: &str = "standby";
-    let sql = "select pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
-    let row = &client.query_typed(sql, &[]).await?[0];
-    Ok(vec![match (row.get(0), row.get(1)) {
+    let sql = format!("select {}", Writable::COLUMNS);
+    let found: Writable = row::only(&client.query_typed(&sql, &[]).await?)?;
+    Ok(vec![match (found.is_standby, found.is_read_only) {
         (true, _) => {
             let advice = "name the primary, or all hosts with commas: DATABASE_URL";
             Finding::of(
@@ -227,12 +253,13 @@ async fn standby(client: &Client) -> Result<Vec<Finding>> {
 async fn schema(client: &Client) -> Result<Vec<Finding>> {
     const ABOUT: &str = "schema";
     let migrate = "run `marketplace migrate`";
-    let there = "select to_regclass('refinery_schema_history') is not null";
-    if !client.query_typed(there, &[]).await?[0].get::<_, bool>(0) {
+    let there = "select to_regclass('refinery_schema_history') is not null as there";
+    if !row::value(&client.query_typed(there, &[]).await?, "there")?.unwrap_or(false) {
         return Ok(vec![Finding::of(Level::Fail, ABOUT, "missing", migrate)]);
     }
-    let sql = "select coalesce(max(version), 0)::int from refinery_schema_history";
-    let found: i32 = client.query_typed(sql, &[]).await?[0].get(0);
+    let sql = "select max(version)::int as newest from refinery_schema_history";
+    let rows = client.query_typed(sql, &[]).await?;
+    let found: i32 = row::value(&rows, "newest")?.flatten().unwrap_or_default();
     let newest = migrate::newest();
     let version = format!("version {found}");
     let findings = vec![match found.cmp(&newest) {
@@ -250,11 +277,12 @@ async fn schema(client: &Client) -> Result<Vec<Finding>> {
 }
 
 async fn privileges(client: &Client) -> Result<Vec<Finding>> {
-    let sql = "select coalesce(string_agg(p || ' on ' || t, ', '), '')
+    let sql = "select coalesce(string_agg(p || ' on ' || t, ', '), '') as missing
                  from unnest(array['sources', 'users', 'sessions', 'pipeline_runs']) t,
                       unnest(array['select', 'insert', 'update', 'delete']) p
                 where to_regclass(t) is not null and not has_table_privilege(t, p)";
-    let missing: String = client.query_typed(sql, &[]).await?[0].get(0);
+    let rows = client.query_typed(sql, &[]).await?;
+    let missing: String = row::value(&rows, "missing")?.unwrap_or_default();
     Ok(vec![if missing.is_empty() {
         Finding::ok("privileges", "enough")
     } else {
@@ -266,14 +294,13 @@ async fn privileges(client: &Client) -> Result<Vec<Finding>> {
 
 async fn time_zone(client: &Client, zone: &str) -> Result<Vec<Finding>> {
     const ABOUT: &str = "time zone";
-    let there = "select to_regproc('public.local_time_zone') is not null";
-    if !client.query_typed(there, &[]).await?[0].get::<_, bool>(0) {
+    let there = "select to_regproc('public.local_time_zone') is not null as there";
+    if !row::value(&client.query_typed(there, &[]).await?, "there")?.unwrap_or(false) {
         return Ok(Vec::new());
     }
-    let found: String = client
-        .query_typed("select public.local_time_zone()", &[])
-        .await?[0]
-        .get(0);
+    let sql = "select public.local_time_zone() as zone";
+    let rows = client.query_typed(sql, &[]).await?;
+    let found: String = row::value(&rows, "zone")?.unwrap_or_default();
     Ok(vec![if found == zone {
         Finding::ok(ABOUT, found)
     } else {
@@ -286,7 +313,9 @@ async fn time_zone(client: &Client, zone: &str) -> Result<Vec<Finding>> {
 async fn clock(client: &Client) -> Result<Vec<Finding>> {
     const ABOUT: &str = "clock";
     let (asked, at) = (Instant::now(), Timestamp::now());
-    let there: Timestamp = client.query_typed("select clock_timestamp()", &[]).await?[0].get(0);
+    let sql = "select clock_timestamp() as now";
+    let rows = client.query_typed(sql, &[]).await?;
+    let there: Timestamp = row::value(&rows, "now")?.unwrap_or(at);
     // It was read somewhere in between.
     let skew = there.duration_since(at).unsigned_abs();
     let skew = skew.saturating_sub(asked.elapsed());
@@ -301,8 +330,9 @@ async fn clock(client: &Client) -> Result<Vec<Finding>> {
 
 async fn queue(client: &Client) -> Result<Vec<Finding>> {
     const ABOUT: &str = "queue";
-    let sql = "select pg_notification_queue_usage()";
-    let usage: f64 = client.query_typed(sql, &[]).await?[0].get(0);
+    let sql = "select pg_notification_queue_usage() as usage";
+    let rows = client.query_typed(sql, &[]).await?;
+    let usage: f64 = row::value(&rows, "usage")?.unwrap_or_default();
     let found = format!("{:.1} % of the notifications' queue is used", usage * 100.0);
     Ok(vec![if usage < QUEUE {
         Finding::ok(ABOUT, found)

@@ -2,17 +2,21 @@
 
 use tokio_postgres::Client;
 
+use super::row;
 use crate::error::Result;
 
 /// Turns the day if nobody has turned today yet; true when this call did it.
 pub async fn turn(client: &Client) -> Result<bool> {
-    let rows = client.query_typed("select turn_day()", &[]).await?;
-    Ok(rows.first().is_some_and(|row| row.get(0)))
+    let rows = client
+        .query_typed("select turn_day() as turned", &[])
+        .await?;
+    Ok(row::value(&rows, "turned")?.unwrap_or_default())
 }
 
 /// Derives delivery states that the calendar has left behind, such as those of a transaction that
 /// was open at midnight; returns how many rows changed.
 pub async fn rederive(client: &Client) -> Result<i64> {
-    let rows = client.query_typed("select rederive_sources()", &[]).await?;
-    Ok(rows.first().map_or(0, |row| row.get(0)))
+    let sql = "select rederive_sources() as changed";
+    let rows = client.query_typed(sql, &[]).await?;
+    Ok(row::value(&rows, "changed")?.unwrap_or_default())
 }

@@ -9,7 +9,11 @@ use serde::Serialize;
 use tokio_postgres::{Transaction, types::Type};
 
 use self::backend::Backend;
-use super::{dsn::Dsn, primary::Primary};
+use super::{
+    dsn::Dsn,
+    primary::Primary,
+    row::{self, row},
+};
 use crate::error::{Error, Result};
 
 /// Makes the temporary tables that the rows are put into.
@@ -107,7 +111,7 @@ async fn refuse_another_backend(work: &Transaction<'_>) -> Result<()> {
         None => Ok(()),
         Some(row) => Err(Error::Start(format!(
             "none of the {}s that were imported before is in this backend: is it another one?",
-            row.get::<_, &str>(0)
+            row.try_get::<_, &str>("kind")?
         ))),
     }
 }
@@ -115,6 +119,15 @@ async fn refuse_another_backend(work: &Transaction<'_>) -> Result<()> {
 async fn has_admin(work: &Transaction<'_>) -> Result<bool> {
     let sql = "select from users where role = 'admin' and is_active limit 1";
     Ok(!work.query_typed(sql, &[]).await?.is_empty())
+}
+
+row! {
+    /// What became of some rows.
+    struct Outcome from "django_counts" {
+        kind: String,
+        done: String,
+        rows: i64,
+    }
 }
 
 async fn report(work: &Transaction<'_>, backend: &Backend, dry_run: bool) -> Result<Report> {
@@ -128,18 +141,18 @@ async fn report(work: &Transaction<'_>, backend: &Backend, dry_run: bool) -> Res
     let sql = "select kind, done, rows from django_counts
                union all select 'source', 'found', count(*) from django_sources
                union all select 'user', 'found', count(*) from django_users";
-    for row in work.query_typed(sql, &[]).await? {
-        let counts = match row.get(0) {
+    for done in row::all::<Outcome>(&work.query_typed(sql, &[]).await?) {
+        let counts = match done.kind.as_str() {
             "source" => &mut report.sources,
             _ => &mut report.users,
         };
-        let count = match row.get(1) {
+        let count = match done.done.as_str() {
             "found" => &mut counts.found,
             "added" => &mut counts.added,
             "changed" => &mut counts.changed,
             _ => &mut counts.removed,
         };
-        *count = row.get(2);
+        *count = done.rows;
     }
     let sql = "select note from django_notes where section = $1 order by note";
     for (section, notes) in [
@@ -147,7 +160,7 @@ async fn report(work: &Transaction<'_>, backend: &Backend, dry_run: bool) -> Res
         ("left out", &mut report.left_out),
     ] {
         let rows = work.query_typed(sql, &[(&section, Type::TEXT)]).await?;
-        notes.extend(rows.iter().map(|row| row.get::<_, String>(0)));
+        notes.extend(row::values::<String>(&rows, "django_notes", "note"));
     }
     Ok(report)
 }

@@ -9,7 +9,7 @@ use std::{
 
 use deadpool_postgres::{ClientWrapper, Hook, HookError, Metrics, Object};
 use tokio::time;
-use tokio_postgres::{CancelToken, SimpleQueryMessage};
+use tokio_postgres::{CancelToken, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::primary::Primary;
@@ -118,7 +118,7 @@ async fn fit(
         // What is closed is found out next, and others may be well.
         return Ok(());
     }
-    let asked = connection.simple_query("select pg_is_in_recovery()");
+    let asked = connection.simple_query("select pg_is_in_recovery() as is_standby");
     match time::timeout(ANSWER, asked).await {
         Ok(Ok(rows)) if is_true(&rows) => {
             known.distrust_older();
@@ -135,6 +135,7 @@ async fn fit(
 }
 
 fn is_true(rows: &[SimpleQueryMessage]) -> bool {
+    let is_true = |row: &SimpleQueryRow| matches!(row.try_get("is_standby"), Ok(Some("t")));
     rows.iter()
-        .any(|row| matches!(row, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")))
+        .any(|row| matches!(row, SimpleQueryMessage::Row(row) if is_true(row)))
 }

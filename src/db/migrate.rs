@@ -6,7 +6,11 @@ use refinery::error::Kind;
 use tokio::time;
 use tokio_postgres::{Client, types::Type};
 
-use super::{dsn::Dsn, primary::Primary};
+use super::{
+    dsn::Dsn,
+    primary::Primary,
+    row::{self, FromRow, row},
+};
 use crate::error::{Error, Result, causes};
 
 mod embedded {
@@ -68,18 +72,37 @@ async fn is_done(dsn: &Dsn, time_zone: &str) -> Result<bool> {
         .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".into())))
 }
 
+row! {
+    /// A migration that was applied.
+    struct Applied from "refinery_schema_history" {
+        version: i32,
+        name: String,
+        checksum: String,
+    }
+}
+
 /// Whether exactly this program's migrations were applied. Only reads: refinery would make the table
 /// that it keeps, and several programs at once must not.
 async fn is_migrated(client: &Client) -> Result<bool> {
-    let kept = "select to_regclass('refinery_schema_history') is not null";
-    if !client.query_typed(kept, &[]).await?[0].get::<_, bool>(0) {
+    let kept = "select to_regclass('refinery_schema_history') is not null as kept";
+    let rows = client.query_typed(kept, &[]).await?;
+    if !row::value(&rows, "kept")?.unwrap_or(false) {
         return Ok(false);
     }
-    let applied = "select version, name, checksum from refinery_schema_history order by version";
-    let applied = client.query_typed(applied, &[]).await?;
-    let applied = applied
-        .iter()
-        .map(|row| (row.get(0), row.get(1), row.get(2)));
+    let applied = format!(
+        "select {} from refinery_schema_history order by version",
+        Applied::COLUMNS
+    );
+    let mut applied_before = Vec::new();
+    for row in &client.query_typed(&applied, &[]).await? {
+        // One that cannot be read is no reason to think that nothing is to be done.
+        let Applied {
+            version,
+            name,
+            checksum,
+        } = Applied::from_row(row)?;
+        applied_before.push((version, name, checksum));
+    }
     let runner = embedded::migrations::runner();
     let wanted = runner.get_migrations().iter();
     let mut wanted: Vec<(i32, String, String)> = wanted
@@ -93,18 +116,18 @@ async fn is_migrated(client: &Client) -> Result<bool> {
         .collect();
     // They come in the order of their files' names, V10 before V2.
     wanted.sort_unstable();
-    Ok(applied.eq(wanted))
+    Ok(applied_before == wanted)
 }
 
 /// Takes the lock for as long as the transaction lasts that is begun here. Not for a session: behind a transaction
 /// pooler that would be the pooler's, and keep the lock for ever. Nor is it waited for in a
 /// transaction, or the programs that wait would hold all of the pooler's connections.
 async fn lock(gate: &Client) -> Result<()> {
-    let sql = "select pg_try_advisory_xact_lock($1)";
+    let sql = "select pg_try_advisory_xact_lock($1) as locked";
     loop {
         gate.batch_execute("begin").await?;
         let rows = gate.query_typed(sql, &[(&LOCK, Type::INT8)]).await?;
-        if rows.first().is_some_and(|row| row.get(0)) {
+        if row::value(&rows, "locked")?.unwrap_or(false) {
             return Ok(());
         }
         gate.batch_execute("rollback").await?;
@@ -130,8 +153,9 @@ async fn connect(dsn: &Dsn) -> Result<Client> {
 }
 
 async fn local_time_zone(client: &Client) -> Result<String> {
-    let rows = client.query_typed("select local_time_zone()", &[]).await?;
-    Ok(rows[0].get(0))
+    let sql = "select local_time_zone() as zone";
+    let rows = client.query_typed(sql, &[]).await?;
+    Ok(row::value(&rows, "zone")?.unwrap_or_default())
 }
 
 /// Lets the database's calendar follow `time_zone`; everything derived from "today" with it.
@@ -143,11 +167,11 @@ async fn set_time_zone(client: &Client, time_zone: &str) -> Result<bool> {
     let quoted = client
         .query_typed(
             "select format('create or replace function local_time_zone() returns text \
-             language sql immutable parallel safe return %L', $1)",
+             language sql immutable parallel safe return %L', $1) as statement",
             &[(&time_zone, Type::TEXT)],
         )
         .await?;
-    let statement: &str = quoted[0].get(0);
+    let statement: &str = row::value(&quoted, "statement")?.unwrap_or_default();
     client
         .batch_execute(&format!(
             "begin; {statement}; select rederive_sources(); commit"

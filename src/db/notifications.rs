@@ -3,6 +3,7 @@
 use tokio_postgres::{Client, types::Type};
 use uuid::Uuid;
 
+use super::row;
 use crate::error::Result;
 
 /// Notifies `channel` of `nonce`.
@@ -19,13 +20,12 @@ pub async fn send(client: &Client, channel: &str, nonce: Uuid) -> Result<()> {
 pub async fn holder(client: &Client) -> Result<String> {
     let sql =
         "select format('pid %s (user %s, database %s, application %L, in a transaction since %s)',
-                      pid, usename, datname, application_name, xact_start::timestamptz(0))
+                      pid, usename, datname, application_name, xact_start::timestamptz(0)) as holder
                  from pg_stat_activity
                 where xact_start is not null and pid <> pg_backend_pid() and datname is not null
                 order by xact_start limit 1";
     let rows = client.query_typed(sql, &[]).await?;
-    Ok(rows.first().map_or_else(
-        || "unknown (no open transaction is visible to this role)".to_owned(),
-        |row| row.get(0),
-    ))
+    let holder: Option<String> = row::value(&rows, "holder")?;
+    let unknown = || "unknown (no open transaction is visible to this role)".into();
+    Ok(holder.unwrap_or_else(unknown))
 }

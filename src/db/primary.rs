@@ -138,8 +138,8 @@ impl fmt::Debug for Primary {
 async fn place_in_history(client: &Client, wire: &mut Wire) -> Option<Place> {
     // The first eight digits of a WAL file's name are the timeline. What the control file says of it
     // is older: there it moves only with the first checkpoint after a promotion.
-    let sql =
-        "select system_identifier, pg_walfile_name(pg_current_wal_lsn()) from pg_control_system()";
+    let sql = "select system_identifier as cluster,
+                      pg_walfile_name(pg_current_wal_lsn()) as wal from pg_control_system()";
     let rows = tokio::select! {
         rows = client.simple_query(sql) => rows.ok()?,
         _ = wire => return None,
@@ -149,8 +149,8 @@ async fn place_in_history(client: &Client, wire: &mut Wire) -> Option<Place> {
         _ => None,
     })?;
     Some(Place {
-        cluster: row.get(0)?.to_owned(),
-        timeline: u32::from_str_radix(row.get(1)?.get(..8)?, 16).ok()?,
+        cluster: row.try_get("cluster").ok()??.to_owned(),
+        timeline: u32::from_str_radix(row.try_get("wal").ok()??.get(..8)?, 16).ok()?,
     })
 }
 

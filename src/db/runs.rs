@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_postgres::{
-    Client, Row,
+    Client,
     types::{ToSql, Type},
 };
 use uuid::Uuid;
 
+use super::row::{self, FromRow, row};
 use crate::error::Result;
 
 /// The state of a run before the cluster knows of it.
@@ -23,37 +24,42 @@ pub const CANCEL_PENDING: &str = "CANCEL_PENDING";
 /// Longest list; the newest runs are in it.
 const MAX_LISTED: i64 = 1000;
 
-/// One pipeline run, as stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the columns are described in the database itself"
-)]
-pub struct Run {
-    pub id: Uuid,
-    pub source_id: Option<Uuid>,
-    pub step: String,
-    pub state: String,
-    pub step_id: Option<String>,
-    pub reason: Option<String>,
-    pub kind: String,
-    pub deploy_mode: String,
-    pub cluster_id: Option<String>,
-    pub requested_by: String,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-    /// Whether its state will not change any more.
-    pub is_final: bool,
+row! {
+    /// One pipeline run, as stored.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[expect(
+        missing_docs,
+        reason = "the columns are described in the database itself"
+    )]
+    pub struct Run from "pipeline_runs" {
+        pub id: Uuid,
+        pub source_id: Option<Uuid>,
+        pub step: String,
+        pub state: String,
+        pub step_id: Option<String>,
+        pub reason: Option<String>,
+        pub kind: String,
+        pub deploy_mode: String,
+        pub cluster_id: Option<String>,
+        pub requested_by: String,
+        pub created_at: Timestamp,
+        pub updated_at: Timestamp,
+        /// Whether its state will not change any more.
+        pub is_final: bool = "pipeline_state_is_final(state)",
+    }
 }
 
-/// A state that a run was in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is what its name says")]
-pub struct Past {
-    pub at: Timestamp,
-    pub state: String,
-    pub step_id: Option<String>,
-    pub reason: Option<String>,
+row! {
+    /// A state that a run was in.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[expect(missing_docs, reason = "each is what its name says")]
+    pub struct Past from "pipeline_run_states" {
+        pub run_id: Uuid,
+        pub at: Timestamp,
+        pub state: String,
+        pub step_id: Option<String>,
+        pub reason: Option<String>,
+    }
 }
 
 /// What is asked of the cluster.
@@ -70,15 +76,17 @@ pub struct Request {
     pub requested_by: String,
 }
 
-/// A run that the cluster has, and the step it is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is what its name says")]
-pub struct Followed {
-    pub id: Uuid,
-    pub cluster_id: Option<String>,
-    pub step_id: String,
-    pub state: String,
-    pub reason: Option<String>,
+row! {
+    /// A run that the cluster has, and the step it is there.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[expect(missing_docs, reason = "each is what its name says")]
+    pub struct Followed from "pipeline_runs" {
+        pub id: Uuid,
+        pub cluster_id: Option<String>,
+        pub step_id: String,
+        pub state: String,
+        pub reason: Option<String>,
+    }
 }
 
 /// What the cluster says of a followed run.
@@ -92,8 +100,7 @@ pub struct Change {
     pub reason: Option<String>,
 }
 
-const COLUMNS: &str = "id, source_id, step, state, step_id, reason, kind, deploy_mode, cluster_id, \
-    requested_by, created_at, updated_at, pipeline_state_is_final(state)";
+const COLUMNS: &str = Run::COLUMNS;
 
 /// Those of `ids` that exist, oldest first.
 pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Run>> {
@@ -102,12 +109,13 @@ pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Run>> {
     let rows = client
         .query_typed(&sql, &[(&ids, Type::UUID_ARRAY)])
         .await?;
-    Ok(rows.iter().map(run).collect())
+    Ok(row::all(&rows))
 }
 
 /// One run.
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<Run>> {
-    Ok(by_ids(client, &[id]).await?.pop())
+    let sql = format!("select {COLUMNS} from pipeline_runs where id = $1");
+    row::first(&client.query_typed(&sql, &[(&id, Type::UUID)]).await?)
 }
 
 /// The newest runs, those of one source or in one state if asked so, newest first.
@@ -123,55 +131,44 @@ pub async fn list(client: &Client, source: Option<Uuid>, state: Option<&str>) ->
         (&MAX_LISTED, Type::INT8),
     ];
     let rows = client.query_typed(&sql, &values).await?;
-    Ok(rows.iter().map(run).collect())
+    Ok(row::all(&rows))
 }
 
-/// The runs that are in one state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Total {
-    /// See `pipeline_runs.state`.
-    pub state: String,
-    /// How many there are.
-    pub count: i64,
-    /// For how many seconds the one that has been in it longest has been so.
-    pub unchanged: f64,
-    /// Whether they stay in it.
-    pub is_final: bool,
+row! {
+    /// The runs that are in one state.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Total from "pipeline_runs" {
+        /// See `pipeline_runs.state`.
+        pub state: String,
+        /// How many there are.
+        pub count: i64 = "count(*)",
+        /// For how many seconds the one that has been in it longest has been so.
+        pub unchanged: f64 = "coalesce(extract(epoch from clock_timestamp()
+            - min(updated_at) filter (where isfinite(updated_at)))::float8, 0)",
+        /// Whether they stay in it.
+        pub is_final: bool = "pipeline_state_is_final(state)",
+    }
 }
 
 /// The runs asked for within 30 days, by state.
 pub async fn totals(client: &Client) -> Result<Vec<Total>> {
-    let sql =
-        "select state, count(*), extract(epoch from clock_timestamp() - min(updated_at))::float8,
-                      pipeline_state_is_final(state)
-                 from pipeline_runs where created_at > clock_timestamp() - interval '30 days'
-                group by state";
-    let rows = client.query_typed(sql, &[]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| Total {
-            state: row.get(0),
-            count: row.get(1),
-            unchanged: row.get(2),
-            is_final: row.get(3),
-        })
-        .collect())
+    let sql = format!(
+        "select {} from pipeline_runs where created_at > clock_timestamp() - interval '30 days'
+          group by state",
+        Total::COLUMNS
+    );
+    Ok(row::all(&client.query_typed(&sql, &[]).await?))
 }
 
 /// What a run went through, oldest first.
 pub async fn history(client: &Client, id: Uuid) -> Result<Vec<Past>> {
-    let sql =
-        "select at, state, step_id, reason from pipeline_run_states where run_id = $1 order by at";
-    let rows = client.query_typed(sql, &[(&id, Type::UUID)]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| Past {
-            at: row.get(0),
-            state: row.get(1),
-            step_id: row.get(2),
-            reason: row.get(3),
-        })
-        .collect())
+    let sql = format!(
+        "select {} from pipeline_run_states where run_id = $1 order by at",
+        Past::COLUMNS
+    );
+    Ok(row::all(
+        &client.query_typed(&sql, &[(&id, Type::UUID)]).await?,
+    ))
 }
 
 /// Asks for a run under a fresh `id`; a server hands it to the cluster. The change is kept as that of
@@ -194,9 +191,9 @@ pub async fn insert(client: &Client, id: Uuid, request: &Request) -> Result<()> 
 
 /// Cancels a run of which the cluster cannot know yet; false when it may.
 pub async fn cancel_waiting(client: &Client, id: Uuid) -> Result<bool> {
-    let sql = "select cancel_waiting_run($1)";
+    let sql = "select cancel_waiting_run($1) as cancelled";
     let rows = client.query_typed(sql, &[(&id, Type::UUID)]).await?;
-    Ok(rows.first().is_some_and(|row| row.get(0)))
+    Ok(row::value(&rows, "cancelled")?.unwrap_or_default())
 }
 
 /// Whether `node` is the one that follows the runs, for so long from now on.
@@ -212,19 +209,12 @@ pub async fn take_turn(client: &Client, node: Uuid, lease: Duration) -> Result<b
 
 /// The runs that the cluster has and that are not over, oldest first.
 pub async fn followed(client: &Client) -> Result<Vec<Followed>> {
-    let sql = "select id, cluster_id, step_id, state, reason from pipeline_runs
-        where step_id is not null and not pipeline_state_is_final(state) order by created_at";
-    let rows = client.query_typed(sql, &[]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| Followed {
-            id: row.get(0),
-            cluster_id: row.get(1),
-            step_id: row.get(2),
-            state: row.get(3),
-            reason: row.get(4),
-        })
-        .collect())
+    let sql = format!(
+        "select {} from pipeline_runs
+          where step_id is not null and not pipeline_state_is_final(state) order by created_at",
+        Followed::COLUMNS
+    );
+    Ok(row::all(&client.query_typed(&sql, &[]).await?))
 }
 
 /// Stores what the cluster says, in one statement; what somebody has changed by hand in the
@@ -247,22 +237,4 @@ pub async fn change(client: &Client, changes: &[Change]) -> Result<u64> {
         (&reasons, Type::TEXT_ARRAY),
     ];
     Ok(client.execute_typed(sql, &values).await?)
-}
-
-fn run(row: &Row) -> Run {
-    Run {
-        id: row.get(0),
-        source_id: row.get(1),
-        step: row.get(2),
-        state: row.get(3),
-        step_id: row.get(4),
-        reason: row.get(5),
-        kind: row.get(6),
-        deploy_mode: row.get(7),
-        cluster_id: row.get(8),
-        requested_by: row.get(9),
-        created_at: row.get(10),
-        updated_at: row.get(11),
-        is_final: row.get(12),
-    }
 }

@@ -2,33 +2,46 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{Client, Row, types::Type};
+use tokio_postgres::{Client, types::Type};
 use uuid::Uuid;
 
-use super::users::{Role, User};
+use super::{
+    row::{self, FromRow, row},
+    users::{Role, User},
+};
 use crate::error::Result;
 
-/// A session that is still valid, and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// Names the session; gives no access.
-    pub id: Uuid,
-    /// Whose it is.
-    pub user_id: Uuid,
-    /// The name that user signs in with.
-    pub username: String,
-    /// What that user may do.
-    pub role: Role,
-    /// How much longer it is valid, by the database's clock.
-    pub remaining: Duration,
+row! {
+    /// A session that is still valid, and whose it is.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Session from "sessions" {
+        /// Names the session; gives no access.
+        pub id: Uuid = "s.id",
+        /// Whose it is.
+        pub user_id: Uuid = "s.user_id",
+        /// The name that user signs in with.
+        pub username: String = "u.username",
+        /// What that user may do.
+        pub role: Role = "u.role",
+        /// See [`Session::remaining`]. An end further away than a year is no nearer to being looked
+        /// at again, and might be one that no interval can hold.
+        seconds: f64 = "extract(epoch from
+            least(s.expires_at, clock_timestamp() + interval '1 year') - clock_timestamp())::float8",
+    }
+}
+
+impl Session {
+    /// How much longer it is valid, by the database's clock; a year when it is longer.
+    pub fn remaining(&self) -> Duration {
+        Duration::try_from_secs_f64(self.seconds).unwrap_or_default()
+    }
 }
 
 /// SHA-256 of a session's token.
 pub type TokenHash = [u8; 32];
 
-const SELECT: &str = "select s.id, s.user_id, u.username,
-        extract(epoch from s.expires_at - clock_timestamp())::float8, u.role
-   from sessions s join users u on u.id = s.user_id
+/// Of those that are valid.
+const FROM: &str = "from sessions s join users u on u.id = s.user_id
   where s.expires_at > clock_timestamp() and u.is_active";
 
 /// Opens a session of `user` that lasts `lifetime`; `None` when the user is gone, disabled or
@@ -51,32 +64,32 @@ pub async fn insert(
         (&lifetime.as_secs_f64(), Type::FLOAT8),
     ];
     let rows = client.query_typed(sql, &values).await?;
-    Ok(rows.first().map(|row| row.get(0)))
+    row::value(&rows, "id")
 }
 
 /// How many sessions are valid.
 pub async fn count(client: &Client) -> Result<i64> {
-    let sql = "select count(*) from sessions where expires_at > clock_timestamp()";
+    let sql = "select count(*) as valid from sessions where expires_at > clock_timestamp()";
     let rows = client.query_typed(sql, &[]).await?;
-    Ok(rows.first().map_or(0, |row| row.get(0)))
+    Ok(row::value(&rows, "valid")?.unwrap_or_default())
 }
 
 /// The valid session of this token.
 pub async fn by_token(client: &Client, token: &TokenHash) -> Result<Option<Session>> {
-    let sql = format!("{SELECT} and s.token_hash = $1");
+    let sql = format!("select {} {FROM} and s.token_hash = $1", Session::COLUMNS);
     let rows = client
         .query_typed(&sql, &[(&token.as_slice(), Type::BYTEA)])
         .await?;
-    Ok(rows.first().map(session))
+    row::first(&rows)
 }
 
 /// Those of `ids` that are still valid.
 pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Session>> {
-    let sql = format!("{SELECT} and s.id = any($1)");
+    let sql = format!("select {} {FROM} and s.id = any($1)", Session::COLUMNS);
     let rows = client
         .query_typed(&sql, &[(&ids, Type::UUID_ARRAY)])
         .await?;
-    Ok(rows.iter().map(session).collect())
+    Ok(row::all(&rows))
 }
 
 /// Moves the end of a session to `lifetime` from now.
@@ -115,15 +128,4 @@ pub async fn delete_expired(client: &Client) -> Result<u64> {
                    select id from sessions where expires_at <= clock_timestamp()
                       for update skip locked)";
     Ok(client.execute_typed(sql, &[]).await?)
-}
-
-fn session(row: &Row) -> Session {
-    let remaining: f64 = row.get(3);
-    Session {
-        id: row.get(0),
-        user_id: row.get(1),
-        username: row.get(2),
-        role: Role::stored(row.get(4)),
-        remaining: Duration::try_from_secs_f64(remaining).unwrap_or_default(),
-    }
 }

@@ -2,38 +2,54 @@
 
 use jiff::{Timestamp, civil::Date};
 use tokio_postgres::{
-    Client, Row,
+    Client,
     types::{ToSql, Type},
 };
 use uuid::Uuid;
 
+use super::row::{self, FromRow, row};
 use crate::error::Result;
 
-/// One data source, as stored. Dates are days of the local calendar.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the columns are described in the database itself"
-)]
-pub struct Source {
-    pub id: Uuid,
-    pub next_status: String,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-    pub created_by: String,
-    pub country: String,
-    pub data_vendor: String,
-    pub panel: String,
-    pub panel_group: String,
-    pub scope_of_subscription: String,
-    pub data_type: String,
-    pub granularity: String,
-    pub end_date: Option<Date>,
-    pub current_update: Option<Date>,
-    pub next_update: Option<Date>,
-    pub datadelivery_status: String,
-    pub data_upload: Option<String>,
-    pub status: String,
+row! {
+    /// One data source, as stored. Dates are days of the local calendar.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[expect(
+        missing_docs,
+        reason = "the columns are described in the database itself"
+    )]
+    pub struct Source from "sources" {
+        pub id: Uuid,
+        pub next_status: String,
+        pub created_at: Timestamp,
+        pub updated_at: Timestamp,
+        pub created_by: String,
+        pub country: String,
+        pub data_vendor: String,
+        pub panel: String,
+        pub panel_group: String,
+        pub scope_of_subscription: String,
+        pub data_type: String,
+        pub granularity: String,
+        pub end_date: Option<Date>,
+        pub current_update: Option<Date>,
+        pub next_update: Option<Date>,
+        pub datadelivery_status: String,
+        pub data_upload: Option<String>,
+        pub status: String,
+    }
+}
+
+row! {
+    /// Whether a source is switched on.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[expect(
+        missing_docs,
+        reason = "the columns are described in the database itself"
+    )]
+    pub struct Status from "sources" {
+        pub id: Uuid,
+        pub status: String,
+    }
 }
 
 /// The columns a statement sets; `None` leaves a column as it is (or at its default). Only what is
@@ -59,15 +75,12 @@ pub struct Change {
     pub status: Option<String>,
 }
 
-const COLUMNS: &str = "id, next_status, created_at, updated_at, created_by, country, data_vendor, \
-    panel, panel_group, scope_of_subscription, data_type, granularity, end_date, current_update, \
-    next_update, datadelivery_status, data_upload, status";
+const COLUMNS: &str = Source::COLUMNS;
 
 /// Every source, newest first.
 pub async fn list(client: &Client) -> Result<Vec<Source>> {
     let sql = format!("select {COLUMNS} from sources order by created_at desc, id");
-    let rows = client.query_typed(&sql, &[]).await?;
-    Ok(rows.iter().map(source).collect())
+    Ok(row::all(&client.query_typed(&sql, &[]).await?))
 }
 
 /// Those of `ids` that exist, in no particular order.
@@ -76,21 +89,21 @@ pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Source>> {
     let rows = client
         .query_typed(&sql, &[(&ids, Type::UUID_ARRAY)])
         .await?;
-    Ok(rows.iter().map(source).collect())
+    Ok(row::all(&rows))
 }
 
 /// One source.
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<Source>> {
     let sql = format!("select {COLUMNS} from sources where id = $1");
     let rows = client.query_typed(&sql, &[(&id, Type::UUID)]).await?;
-    Ok(rows.first().map(source))
+    row::first(&rows)
 }
 
-/// `(id, status)` of those of `ids` that exist.
-pub async fn statuses(client: &Client, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>> {
+/// The statuses of those of `ids` that exist.
+pub async fn statuses(client: &Client, ids: &[Uuid]) -> Result<Vec<Status>> {
     let sql = "select id, status from sources where id = any($1)";
     let rows = client.query_typed(sql, &[(&ids, Type::UUID_ARRAY)]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    Ok(row::all(&rows))
 }
 
 /// Says within a statement for whom it is, in no further round trip and for its transaction alone,
@@ -118,9 +131,7 @@ pub async fn insert(client: &Client, id: Uuid, change: &Change, by: &str) -> Res
     let rows = client
         .query_typed(&sql, &parameters(&id, &set, &by))
         .await?;
-    Ok(source(
-        rows.first().expect("an insert that returns has one row"),
-    ))
+    row::only(&rows)
 }
 
 /// Changes one source in one statement for the user `by`; `None` when there is no such source.
@@ -151,7 +162,7 @@ pub async fn update(
     let rows = client
         .query_typed(&sql, &parameters(&id, &set, &by))
         .await?;
-    Ok(rows.first().map(source))
+    row::first(&rows)
 }
 
 /// Removes one source for the user `by`; false when there was none.
@@ -229,28 +240,5 @@ impl Change {
             });
         }
         columns
-    }
-}
-
-fn source(row: &Row) -> Source {
-    Source {
-        id: row.get(0),
-        next_status: row.get(1),
-        created_at: row.get(2),
-        updated_at: row.get(3),
-        created_by: row.get(4),
-        country: row.get(5),
-        data_vendor: row.get(6),
-        panel: row.get(7),
-        panel_group: row.get(8),
-        scope_of_subscription: row.get(9),
-        data_type: row.get(10),
-        granularity: row.get(11),
-        end_date: row.get(12),
-        current_update: row.get(13),
-        next_update: row.get(14),
-        datadelivery_status: row.get(15),
-        data_upload: row.get(16),
-        status: row.get(17),
     }
 }

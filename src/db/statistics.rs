@@ -7,7 +7,8 @@
 
 use tokio_postgres::{Client, types::Type};
 
-use crate::error::Result;
+use super::row::{self, FromRow, row};
+use crate::error::{Error, Result};
 
 /// An event that a trigger fires on, as in `pg_trigger.tgtype`.
 pub mod event {
@@ -32,34 +33,33 @@ pub struct Statistics {
     pub queue_usage: f64,
 }
 
-/// What was seen of a table; zeros and empty marks when there is no such table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
-    /// Rows inserted.
-    pub inserted: i64,
-    /// Rows updated.
-    pub updated: i64,
-    /// Rows deleted.
-    pub deleted: i64,
-    /// Changes when the table is truncated, rewritten or made anew.
-    pub storage: String,
-    /// Changes when a trigger is made, dropped, disabled or enabled.
-    pub triggers: String,
-    /// On which [`event`]s something is announced.
-    pub announced: i32,
+row! {
+    /// What was seen of a table; zeros and empty marks when there is no such table.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct Table from "pg_class" {
+        /// Rows inserted.
+        pub inserted: i64 = "coalesce(pg_stat_get_tuples_inserted(t.id), 0)",
+        /// Rows updated.
+        pub updated: i64 = "coalesce(pg_stat_get_tuples_updated(t.id), 0)",
+        /// Rows deleted.
+        pub deleted: i64 = "coalesce(pg_stat_get_tuples_deleted(t.id), 0)",
+        /// Changes when the table is truncated, rewritten or made anew.
+        pub storage: String = "format('%s %s', t.id::oid, pg_relation_filenode(t.id))",
+        /// Changes when a trigger is made, dropped, disabled or enabled.
+        pub triggers: String = "coalesce(g.marks, '')",
+        /// On which [`event`]s something is announced.
+        pub announced: i32 = "coalesce(g.events, 0)",
+    }
 }
 
 /// Reads the statistics of `tables`.
 pub async fn read(client: &Client, tables: &[&str]) -> Result<Statistics> {
-    let sql = "select coalesce(pg_stat_get_tuples_inserted(t.id), 0),
-               coalesce(pg_stat_get_tuples_updated(t.id), 0),
-               coalesce(pg_stat_get_tuples_deleted(t.id), 0),
-               format('%s %s', t.id::oid, pg_relation_filenode(t.id)),
-               coalesce(g.marks, ''),
-               coalesce(g.events, 0),
+    let sql = format!(
+        "select {},
                coalesce((select pg_stat_get_db_xact_rollback(d.oid)
-                           from pg_database d where d.datname = current_database()), 0),
-               pg_notification_queue_usage()
+                           from pg_database d where d.datname = current_database()), 0)
+                   as rollbacks,
+               pg_notification_queue_usage() as queue_usage
           from unnest($1) with ordinality wanted (name, place)
          cross join lateral (select to_regclass(wanted.name) as id) t
          cross join lateral (
@@ -67,24 +67,17 @@ pub async fn read(client: &Client, tables: &[&str]) -> Result<Statistics> {
                       bit_or(tgtype) filter (where tgenabled in ('O', 'A')
                           and tgfoid = to_regproc('notify_' || wanted.name))::int as events
                  from pg_trigger where tgrelid = t.id and not tgisinternal) g
-         order by wanted.place";
+         order by wanted.place",
+        Table::COLUMNS
+    );
     let rows = client
-        .query_typed(sql, &[(&tables, Type::TEXT_ARRAY)])
+        .query_typed(&sql, &[(&tables, Type::TEXT_ARRAY)])
         .await?;
-    let of_all = rows.first();
+    // Their places are what tells the tables apart, so none may be left out.
+    let of_table = |row| Table::from_row(row).map_err(Error::from);
     Ok(Statistics {
-        rollbacks: of_all.map_or(0, |row| row.get(6)),
-        queue_usage: of_all.map_or(0.0, |row| row.get(7)),
-        tables: rows
-            .iter()
-            .map(|row| Table {
-                inserted: row.get(0),
-                updated: row.get(1),
-                deleted: row.get(2),
-                storage: row.get(3),
-                triggers: row.get(4),
-                announced: row.get(5),
-            })
-            .collect(),
+        rollbacks: row::value(&rows, "rollbacks")?.unwrap_or_default(),
+        queue_usage: row::value(&rows, "queue_usage")?.unwrap_or_default(),
+        tables: rows.iter().map(of_table).collect::<Result<_>>()?,
     })
 }

@@ -4,37 +4,55 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio_postgres::{Client, Row, types::Type};
+use tokio_postgres::{Client, types::Type};
 use uuid::Uuid;
 
+use super::row::{self, row};
 use crate::error::{Error, Result};
 
-/// A run that this server has claimed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Submission {
-    /// Names the run.
-    pub run_id: Uuid,
-    /// `step` or `job`.
-    pub kind: String,
-    /// The step's or the job's name, unchecked: a DBA may have written it.
-    pub step: String,
-    /// `cluster` or `client`.
-    pub deploy_mode: String,
-    /// Whether it was asked for, or last changed, too long ago to be still wanted.
-    pub is_stale: bool,
-    /// How often it was claimed, this time included.
-    pub attempts: i32,
+row! {
+    /// A run that this server has claimed.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Submission from "pipeline_submissions" {
+        /// Names the run.
+        pub run_id: Uuid,
+        /// `step` or `job`.
+        pub kind: String,
+        /// The step's or the job's name, unchecked: a DBA may have written it.
+        pub step: String,
+        /// `cluster` or `client`.
+        pub deploy_mode: String,
+        /// Whether it was asked for, or last changed, too long ago to be still wanted.
+        pub is_stale: bool,
+        /// How often it was claimed, this time included.
+        pub attempts: i32,
+        /// See [`Submission::sent`], like the two that follow.
+        pub sent_at: Option<Timestamp>,
+        /// See [`Sent::cluster_id`].
+        pub cluster_id: Option<String>,
+        /// See [`Sent::command`].
+        pub command: Option<String>,
+    }
+}
+
+impl Submission {
     /// What was sent before, without an answer.
-    pub sent: Option<Sent>,
+    pub fn sent(&self) -> Option<Sent<'_>> {
+        Some(Sent {
+            at: self.sent_at?,
+            cluster_id: self.cluster_id.as_deref()?,
+            command: self.command.as_deref()?,
+        })
+    }
 }
 
 /// A request that the cluster may have accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent<'a> {
     /// Where it was sent.
-    pub cluster_id: String,
+    pub cluster_id: &'a str,
     /// What was to be run.
-    pub command: String,
+    pub command: &'a str,
     /// When it was first sent, by the database's clock.
     pub at: Timestamp,
 }
@@ -77,8 +95,8 @@ pub async fn claim(
              where s.claimed_until <= clock_timestamp()
             returning s.run_id, s.attempts, s.cluster_id, s.command, s.sent_at
         )
-        select r.id, r.kind, r.step, r.deploy_mode,
-               r.updated_at < clock_timestamp() - $3 * interval '1 second',
+        select r.id as run_id, r.kind, r.step, r.deploy_mode,
+               r.updated_at < clock_timestamp() - $3 * interval '1 second' as is_stale,
                c.attempts, c.sent_at, c.cluster_id, c.command
           from claimed c join pipeline_runs r on r.id = c.run_id";
     let rows = client
@@ -92,7 +110,7 @@ pub async fn claim(
             ],
         )
         .await?;
-    Ok(rows.iter().map(submission).collect())
+    Ok(row::all(&rows))
 }
 
 /// Notes that the run is being sent from now on, and claims it for so long again. False when it is
@@ -210,21 +228,5 @@ pub async fn known_steps(client: &Client, step_ids: &[String]) -> Result<Vec<Str
     let rows = client
         .query_typed(sql, &[(&step_ids, Type::TEXT_ARRAY)])
         .await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-fn submission(row: &Row) -> Submission {
-    Submission {
-        run_id: row.get(0),
-        kind: row.get(1),
-        step: row.get(2),
-        deploy_mode: row.get(3),
-        is_stale: row.get(4),
-        attempts: row.get(5),
-        sent: row.get::<_, Option<Timestamp>>(6).map(|at| Sent {
-            at,
-            cluster_id: row.get(7),
-            command: row.get(8),
-        }),
-    }
+    Ok(row::values(&rows, "pipeline_run_states", "step_id"))
 }

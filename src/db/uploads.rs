@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, types::Type};
 use uuid::Uuid;
 
+use super::row;
 use crate::error::Result;
 
 /// An object in the store.
@@ -62,7 +63,7 @@ pub async fn find(client: &Client, key: Uuid) -> Result<Option<Upload>> {
                 where u.key = $1
                   and exists (select from sources s where s.data_upload = u.key || '/' || u.name)";
     let rows = client.query_typed(sql, &[(&key, Type::UUID)]).await?;
-    let name = rows.first().map(|row| row.get(0));
+    let name: Option<String> = row::value(&rows, "name")?;
     Ok(name.map(|name| Upload { key, name }))
 }
 
@@ -84,7 +85,7 @@ pub async fn claim_orphans(client: &Client, grace: Duration, lease: Duration) ->
     let rows = client
         .query_typed(sql, &[(&grace, Type::FLOAT8), (&lease, Type::FLOAT8)])
         .await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    Ok(row::values(&rows, "uploads", "key"))
 }
 
 #[cfg(test)]

@@ -4,44 +4,63 @@ use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use tokio_postgres::{Client, Row, Transaction, types::Type};
+use tokio_postgres::{
+    Client, Transaction,
+    types::{FromSql, Type},
+};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::row::{self, FromRow, row};
 use crate::error::{Error, Result};
 
-/// Somebody who may sign in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// Names the user everywhere else in the database.
-    pub id: Uuid,
-    /// What is typed to sign in.
-    pub username: String,
-    /// A PHC string, or what was imported from elsewhere.
-    pub password_hash: String,
-    /// What they may do.
-    pub role: Role,
-    /// Whether they are let in at all.
-    pub is_active: bool,
+row! {
+    /// Somebody who may sign in.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct User from "users" {
+        /// Names the user everywhere else in the database.
+        pub id: Uuid,
+        /// What is typed to sign in.
+        pub username: String,
+        /// A PHC string, or what was imported from elsewhere.
+        pub password_hash: String,
+        /// What they may do.
+        pub role: Role,
+        /// Whether they are let in at all.
+        pub is_active: bool,
+    }
 }
 
-/// A user as those see them who manage users: all but the hash.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// As [`User::id`].
-    pub id: Uuid,
-    /// As [`User::username`].
-    pub username: String,
-    /// May be empty.
-    pub email: String,
-    /// As [`User::role`].
-    pub role: Role,
-    /// As [`User::is_active`].
-    pub is_active: bool,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// The last sign-in with a session; none before the first.
-    pub last_login_at: Option<Timestamp>,
+row! {
+    /// A user as those see them who manage users: all but the hash.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Account from "users" {
+        /// As [`User::id`].
+        pub id: Uuid,
+        /// As [`User::username`].
+        pub username: String,
+        /// May be empty.
+        pub email: String,
+        /// As [`User::role`].
+        pub role: Role,
+        /// As [`User::is_active`].
+        pub is_active: bool,
+        /// When it was made.
+        pub created_at: Timestamp,
+        /// The last sign-in with a session; none before the first.
+        pub last_login_at: Option<Timestamp>,
+    }
+}
+
+row! {
+    /// The role of somebody who is let in.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Admitted from "users" {
+        /// As [`User::id`].
+        pub id: Uuid,
+        /// As [`User::role`].
+        pub role: Role,
+    }
 }
 
 /// What a user is to the others.
@@ -65,10 +84,20 @@ impl Role {
             Self::Admin => "admin",
         }
     }
+}
 
+impl<'a> FromSql<'a> for Role {
     /// A role of a later version of the schema, which may run beside this one, is the least here.
-    pub(super) fn stored(name: &str) -> Self {
-        name.parse().unwrap_or(Self::Viewer)
+    fn from_sql(
+        kind: &Type,
+        raw: &'a [u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        let name = <&str as FromSql>::from_sql(kind, raw)?;
+        Ok(name.parse().unwrap_or(Self::Viewer))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        <&str as FromSql>::accepts(kind)
     }
 }
 
@@ -101,9 +130,8 @@ pub async fn by_username(client: &Client, username: &str) -> Result<Option<User>
     if username.contains('\0') {
         return Ok(None);
     }
-    let sql = "select id, username, password_hash, role, is_active from users where username = $1";
-    let rows = client.query_typed(sql, &[(&username, Type::TEXT)]).await?;
-    Ok(rows.first().map(user))
+    let sql = format!("select {} from users where username = $1", User::COLUMNS);
+    row::first(&client.query_typed(&sql, &[(&username, Type::TEXT)]).await?)
 }
 
 /// Adds a user; `None` when the name is taken.
@@ -114,16 +142,19 @@ pub async fn insert(
     password_hash: &str,
     role: Role,
 ) -> Result<Option<User>> {
-    let sql = "insert into users (username, email, password_hash, role) values ($1, $2, $3, $4)
-               returning id, username, password_hash, role, is_active";
+    let sql = format!(
+        "insert into users (username, email, password_hash, role) values ($1, $2, $3, $4)
+         returning {}",
+        User::COLUMNS
+    );
     let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
         (&username, Type::TEXT),
         (&email, Type::TEXT),
         (&password_hash, Type::TEXT),
         (&role.name(), Type::TEXT),
     ];
-    match client.query_typed(sql, &values).await.map_err(Error::from) {
-        Ok(rows) => Ok(rows.first().map(user)),
+    match client.query_typed(&sql, &values).await.map_err(Error::from) {
+        Ok(rows) => row::first(&rows),
         Err(Error::Constraint(name)) if name == "users_username_key" => Ok(None),
         Err(error) => Err(error),
     }
@@ -189,23 +220,23 @@ pub async fn signed_in(client: &Client, id: Uuid) -> Result<()> {
 /// Everybody, by name.
 pub async fn list(client: &Client) -> Result<Vec<Account>> {
     let sql = format!("select {ACCOUNT} from users order by username");
-    let rows = client.query_typed(&sql, &[]).await?;
-    Ok(rows.iter().map(account).collect())
+    Ok(row::all(&client.query_typed(&sql, &[]).await?))
 }
+
+const ACCOUNT: &str = Account::COLUMNS;
 
 /// The account of this id.
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<Account>> {
     let sql = format!("select {ACCOUNT} from users where id = $1");
     let rows = client.query_typed(&sql, &[(&id, Type::UUID)]).await?;
-    Ok(rows.first().map(account))
+    row::first(&rows)
 }
 
 /// The roles of those of `ids` who are still let in.
-pub async fn roles(client: &Client, ids: &[Uuid]) -> Result<Vec<(Uuid, Role)>> {
+pub async fn roles(client: &Client, ids: &[Uuid]) -> Result<Vec<Admitted>> {
     let sql = "select id, role from users where id = any($1) and is_active";
     let rows = client.query_typed(sql, &[(&ids, Type::UUID_ARRAY)]).await?;
-    let role = |row: &Row| (row.get(0), Role::stored(row.get(1)));
-    Ok(rows.iter().map(role).collect())
+    Ok(row::all(&rows))
 }
 
 /// What is changed of a user; `None` stays as it is.
@@ -242,7 +273,7 @@ pub async fn change(client: &mut Client, id: Uuid, change: Change) -> Result<Opt
     ];
     let rows = work.query_typed(&sql, &values).await?;
     work.commit().await?;
-    Ok(rows.first().map(account))
+    row::first(&rows)
 }
 
 /// Removes a user and their sessions; false when there was none of this id.
@@ -273,32 +304,8 @@ async fn spare_last_admin(work: &Transaction<'_>, id: Uuid) -> Result<()> {
     let sql = "select id from users where role = 'admin' and is_active
                 order by id for no key update";
     let admins = work.query_typed(sql, &[]).await?;
-    if admins.len() == 1 && admins[0].get::<_, Uuid>(0) == id {
+    if admins.len() == 1 && row::value(&admins, "id")? == Some(id) {
         return Err(Error::Constraint(LAST_ADMIN.into()));
     }
     Ok(())
-}
-
-fn user(row: &Row) -> User {
-    User {
-        id: row.get(0),
-        username: row.get(1),
-        password_hash: row.get(2),
-        role: Role::stored(row.get(3)),
-        is_active: row.get(4),
-    }
-}
-
-const ACCOUNT: &str = "id, username, email, role, is_active, created_at, last_login_at";
-
-fn account(row: &Row) -> Account {
-    Account {
-        id: row.get(0),
-        username: row.get(1),
-        email: row.get(2),
-        role: Role::stored(row.get(3)),
-        is_active: row.get(4),
-        created_at: row.get(5),
-        last_login_at: row.get(6),
-    }
 }

@@ -2,31 +2,26 @@
 
 use tokio_postgres::Client;
 
+use super::row::{self, FromRow, row};
 use crate::error::Result;
 
-/// See the module.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Vitals {
-    /// PostgreSQL's version.
-    pub version: String,
-    /// How much of the queue of notifications is taken, from 0 to 1. Full, it stops every commit
-    /// that notifies.
-    pub queue_usage: f64,
-    /// How many servers listen on this database, this one included.
-    pub nodes: i64,
+row! {
+    /// See the module.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Vitals from "the database server" {
+        /// PostgreSQL's version.
+        pub version: String = "current_setting('server_version')",
+        /// How much of the queue of notifications is taken, from 0 to 1. Full, it stops every
+        /// commit that notifies.
+        pub queue_usage: f64 = "pg_notification_queue_usage()",
+        /// How many servers listen on this database, this one included.
+        pub nodes: i64 = "(select count(*) from pg_stat_activity
+            where datname = current_database() and application_name = 'marketplace listener')",
+    }
 }
 
 /// Asks the database.
 pub async fn read(client: &Client) -> Result<Vitals> {
-    let sql = "select current_setting('server_version'), pg_notification_queue_usage(),
-                      (select count(*) from pg_stat_activity
-                        where datname = current_database()
-                          and application_name = 'marketplace listener')";
-    let rows = client.query_typed(sql, &[]).await?;
-    let row = rows.first().expect("a select without a table has one row");
-    Ok(Vitals {
-        version: row.get(0),
-        queue_usage: row.get(1),
-        nodes: row.get(2),
-    })
+    let sql = format!("select {}", Vitals::COLUMNS);
+    row::only(&client.query_typed(&sql, &[]).await?)
 }

@@ -67,7 +67,9 @@ mod tests {
             deploy_mode: deploy_mode.into(),
             is_stale: false,
             attempts: 1,
-            sent: None,
+            sent_at: None,
+            cluster_id: None,
+            command: None,
         };
         of(&settings, &run)
     }

@@ -128,10 +128,10 @@ impl Submitter {
     }
 
     async fn attempt(&self, aws: &Client, run: &Submission) -> Result<Outcome> {
-        if let Some(sent) = &run.sent {
+        if let Some(sent) = run.sent() {
             match self.find(aws, run, sent).await? {
                 Ok(Some(step_id)) => {
-                    let cluster_id = sent.cluster_id.clone();
+                    let cluster_id = sent.cluster_id.to_owned();
                     return Ok(Outcome::Accepted {
                         cluster_id,
                         step_id,
@@ -164,7 +164,7 @@ impl Submitter {
         }
         if claimed.elapsed() + CALL_TIMEOUT + MARGIN > LEASE {
             // This process was asleep; by the time the call ended another might make it too.
-            let (why, in_doubt) = ("the database was slow".into(), run.sent.is_some());
+            let (why, in_doubt) = ("the database was slow".into(), run.sent().is_some());
             return Ok(Outcome::Later { why, in_doubt });
         }
         Ok(match aws.add(&run.step, &command).await {
@@ -210,7 +210,7 @@ impl Submitter {
                 submissions::postpone(&client, id, node, pause, in_doubt).await?;
             }
             Outcome::NotNow => {
-                let (node, in_doubt) = (self.emr.0.node, run.sent.is_some());
+                let (node, in_doubt) = (self.emr.0.node, run.sent().is_some());
                 submissions::postpone(&client, id, node, LOOK_EVERY, in_doubt).await?;
             }
         }
@@ -223,18 +223,18 @@ impl Submitter {
         &self,
         aws: &Client,
         run: &Submission,
-        sent: &Sent,
+        sent: Sent<'_>,
     ) -> Result<Result<Option<String>, Failure>> {
         let looking = async {
             let mut alike = Vec::new();
             let mut marker = None;
             loop {
-                let page = aws.list(&sent.cluster_id, Vec::new(), marker).await?;
+                let page = aws.list(sent.cluster_id, Vec::new(), marker).await?;
                 let reached_older = page.steps.iter().any(|step| !is_since(step, sent.at));
                 let is_alike = |step: &Step| {
                     is_since(step, sent.at)
                         && step.name == run.step
-                        && step.args == shell(&sent.command)
+                        && step.args == shell(sent.command)
                 };
                 alike.extend(page.steps.into_iter().filter(is_alike).map(|step| step.id));
                 marker = page.marker;
@@ -256,5 +256,6 @@ impl Submitter {
 /// Whether a step may have come of a request sent at that time.
 fn is_since(step: &Step, sent: Timestamp) -> bool {
     step.created
-        .is_none_or(|created| created + CLOCK_SLACK >= sent)
+        .and_then(|created| created.checked_add(CLOCK_SLACK).ok())
+        .is_none_or(|latest| latest >= sent)
 }

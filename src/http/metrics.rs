@@ -94,6 +94,9 @@ fn look_up(app: &App) {
         let counter = app.metrics.notifications(channel.name());
         counter.absolute(app.announced.on(channel).statements);
     }
+    for (table, left_out) in db::unreadable_rows() {
+        app.metrics.unreadable_rows(table).absolute(left_out);
+    }
     let pool = app.pool.load();
     metrics.pool_max.set(number(pool.max as u64));
     metrics.pool_size.set(number(pool.connections as u64));

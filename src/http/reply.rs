@@ -188,6 +188,10 @@ fn failed(error: &Error) -> Response {
             "The change contradicts what is stored.",
         ),
         Error::Value(_) => (StatusCode::BAD_REQUEST, "A value cannot be stored."),
+        Error::Unreadable(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "A stored row cannot be read. The log says which one.",
+        ),
         Error::Database(_) | Error::Config(_) | Error::Start(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "Internal error.")
         }
@@ -273,6 +277,7 @@ mod tests {
             (Error::Full(String::new()), 507),
             (Error::Constraint(String::new()), 409),
             (Error::Value(String::new()), 400),
+            (Error::Unreadable(String::new()), 500),
             (Error::Start(String::new()), 500),
         ] {
             let response = Problem::from(error).into_response();

@@ -3,7 +3,7 @@
 use tokio_postgres::{Client, types::Type};
 
 use crate::{
-    db::{dsn::Dsn, primary::Primary},
+    db::{dsn::Dsn, primary::Primary, row},
     error::{Error, Result},
 };
 
@@ -126,13 +126,13 @@ impl Backend {
 
 /// The one table of this name, as SQL spells it.
 async fn table(client: &Client, like: &str) -> Result<String> {
-    let sql = "select format('%I.%I', n.nspname, c.relname)
+    let sql = "select format('%I.%I', n.nspname, c.relname) as name
                  from pg_class c join pg_namespace n on n.oid = c.relnamespace
                 where c.relkind in ('r', 'p') and c.relname like $1 and n.nspname !~ '^pg_'";
     let rows = client.query_typed(sql, &[(&like, Type::TEXT)]).await?;
     let name = like.replace('\\', "").replace('%', "...");
     match rows.as_slice() {
-        [row] => Ok(row.get(0)),
+        [row] => Ok(row.try_get("name")?),
         [] => Err(Error::Start(format!(
             "there is no table {name}: this is not the backend's database, or not all of it"
         ))),
@@ -149,10 +149,10 @@ async fn extra_columns(
     wanted: &[&str],
     left_out: &mut Vec<String>,
 ) -> Result<()> {
-    let sql = "select attname::text from pg_attribute
+    let sql = "select attname::text as attname from pg_attribute
                 where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum";
     let rows = client.query_typed(sql, &[(&table, Type::TEXT)]).await?;
-    let found: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    let found: Vec<&str> = row::values(&rows, "pg_attribute", "attname");
     if let Some(missing) = wanted.iter().find(|name| !found.contains(name)) {
         return Err(Error::Start(format!("{table} has no column {missing}")));
     }
@@ -167,14 +167,15 @@ async fn extra_columns(
 
 /// Notes the other tables that are not empty.
 async fn extra_tables(client: &Client, taken: [&str; 2], left_out: &mut Vec<String>) -> Result<()> {
-    let sql = "select format('%I.%I', n.nspname, c.relname),
-                      exists (select from pg_class m where m.relnamespace = n.oid and m.relname = 'refinery_schema_history')
+    let sql = "select format('%I.%I', n.nspname, c.relname) as name,
+                      exists (select from pg_class m where m.relnamespace = n.oid and m.relname = 'refinery_schema_history') as is_ours
                  from pg_class c join pg_namespace n on n.oid = c.relnamespace
                 where c.relkind = 'r' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
                   and has_table_privilege(c.oid, 'select')
                 order by 1";
     for row in client.query_typed(sql, &[]).await? {
-        let (name, is_ours): (&str, bool) = (row.get(0), row.get(1));
+        let name: &str = row.try_get("name")?;
+        let is_ours: bool = row.try_get("is_ours")?;
         // Where both live in one schema, it cannot be told whose the others are.
         if taken.contains(&name) || is_ours {
             continue;

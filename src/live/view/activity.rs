@@ -60,7 +60,10 @@ impl View for Activity {
                 .iter()
                 .map(|change| ChangeBody::new(change, &self.zone))
                 .collect(),
-            minutes,
+            minutes: minutes
+                .iter()
+                .map(|it| (it.minute, it.statements))
+                .collect(),
             version: self.version.to_string(),
         });
         if self.group.deflating() > 0 {

@@ -55,7 +55,7 @@ impl View for Changes {
             Some(client) => {
                 let ids = named(&hint.clone().rows());
                 let found = sources::statuses(client, &ids).await?;
-                Some(found.into_iter().map(|(id, _)| id).collect())
+                Some(found.into_iter().map(|source| source.id).collect())
             }
             None => None,
         };

@@ -71,7 +71,7 @@ impl View for Sessions {
         let ids = self.0.named(hint);
         let valid = sessions::by_ids(client, &ids).await?;
         let now = Instant::now();
-        let ends = valid.iter().map(|it| (it.id, now + it.remaining));
+        let ends = valid.iter().map(|it| (it.id, now + it.remaining()));
         let ends: HashMap<Uuid, Instant> = ends.collect();
         self.0.tell(&ids, &ends);
         Ok(ends.len())

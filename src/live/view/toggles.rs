@@ -8,7 +8,10 @@ use uuid::Uuid;
 
 use super::{View, json_frame, named};
 use crate::{
-    db::{Client, sources},
+    db::{
+        Client,
+        sources::{self, Status},
+    },
     error::Result,
     live::{
         group::Events,
@@ -55,7 +58,7 @@ impl View for Toggles {
             let sources: Vec<Toggled> = sources::statuses(client, &named(&rows))
                 .await?
                 .into_iter()
-                .map(|(id, status)| Toggled { id, status })
+                .map(|Status { id, status }| Toggled { id, status })
                 .collect();
             let read = sources.len();
             if !sources.is_empty() {

@@ -52,7 +52,8 @@ impl View for Users {
     async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
         let Some(client) = client else { return Ok(0) };
         let ids = self.0.named(hint);
-        let now: HashMap<Uuid, Role> = users::roles(client, &ids).await?.into_iter().collect();
+        let admitted = users::roles(client, &ids).await?.into_iter();
+        let now: HashMap<Uuid, Role> = admitted.map(|user| (user.id, user.role)).collect();
         self.0.tell(&ids, &now);
         Ok(now.len())
     }
