@@ -23,7 +23,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Turns days for ever.
 pub async fn run(pool: Pool, zone: TimeZone) {
     let mut kept_house: Option<time::Instant> = None;
-    let (mut day, mut housekeeping) = (Outage::default(), Outage::default());
+    let (mut day, mut housekeeping) = (Outage::beside_the_pool(), Outage::beside_the_pool());
     loop {
         let turned = turn(&pool).await;
         match &turned {

@@ -13,14 +13,16 @@ use crate::config::LogFormat;
 /// Starts the log at `level`, unless `RUST_LOG` says otherwise. It goes to the standard error; a line
 /// that cannot be written there is lost.
 pub fn start(format: LogFormat, level: LevelFilter) {
+    let directive = |text: &str| text.parse().expect("it is a well-formed directive");
     // Whatever else is left out: a line of a request names it.
-    let ids = "marketplace::request=error"
-        .parse()
-        .expect("it is a well-formed directive");
+    let ids = directive("marketplace::request=error");
+    // The pool's library warns of each connection that an outage has closed.
+    let pool = directive("deadpool=error");
     let filter = EnvFilter::builder()
         .with_default_directive(level.into())
         .from_env_lossy()
-        .add_directive(ids);
+        .add_directive(ids)
+        .add_directive(pool);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())

@@ -38,6 +38,13 @@ impl Outage {
         }
     }
 
+    /// One of a task that uses the pool. A database that is down is spoken of by the audit, and
+    /// [`Pool::is_out`](crate::db::Pool::is_out) soon tells that; until then only the connection has
+    /// broken that this task was using.
+    pub(crate) const fn beside_the_pool() -> Self {
+        Self::longer_than(Duration::from_secs(3))
+    }
+
     /// Notes a failure. Gives how long it has lasted, in seconds, when it is time for a line.
     pub(crate) fn failed(&mut self) -> Option<f64> {
         self.failed_at(Instant::now())

@@ -176,7 +176,7 @@ impl Uploads {
 
     /// Removes orphans for ever. Of several servers each removes others.
     pub async fn run(&self) {
-        let (mut looking, mut removing) = (Outage::default(), Outage::default());
+        let (mut looking, mut removing) = (Outage::beside_the_pool(), Outage::default());
         loop {
             match self.sweep().await {
                 Ok(swept) => {

@@ -72,7 +72,7 @@ impl Submitter {
     pub(super) async fn run(self) {
         let mut under_way = JoinSet::new();
         let mut retry = RETRY;
-        let mut outage = Outage::default();
+        let mut outage = Outage::beside_the_pool();
         loop {
             match self.claim(MAX_AT_ONCE - under_way.len()).await {
                 Ok(claimed) => {

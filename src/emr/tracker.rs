@@ -44,7 +44,7 @@ impl Tracker {
     pub(super) async fn run(self) {
         let poll = self.emr.0.settings.emr_poll;
         let mut retry = Backoff::new(2 * poll, LONGEST_PAUSE * poll);
-        let (mut silence, mut outage) = (Outage::default(), Outage::default());
+        let (mut silence, mut outage) = (Outage::default(), Outage::beside_the_pool());
         loop {
             match self.follow(poll).await {
                 Ok(Ok(())) => {

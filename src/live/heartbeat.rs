@@ -17,15 +17,13 @@ use crate::{
     outage::Outage,
 };
 
-/// A database that is out of reach is spoken of by the pool; this is for what else may be wrong.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// Before another attempt to send what could not be sent.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Beats for ever, on the channel that the listener names. `deaf` is told the channel on which a
 /// beat that was sent has not been heard.
 pub async fn run(pool: Pool, mut listener: watch::Receiver<Status>, deaf: watch::Sender<String>) {
-    let mut outage = Outage::longer_than(PATIENCE);
+    let mut outage = Outage::beside_the_pool();
     loop {
         let channel = match listener.wait_for(|status| status.channel.is_some()).await {
             Ok(status) => status.channel.clone().unwrap_or_default(),

@@ -180,5 +180,5 @@ async fn the_health_check_says_what_readyz_says() {
         .await
         .unwrap();
     assert_eq!(unready.status.code(), Some(1), "{unready:?}");
-    assert!(String::from_utf8_lossy(&unready.stderr).contains("cannot be reached"));
+    assert!(String::from_utf8_lossy(&unready.stderr).contains("the database is not available"));
 }
