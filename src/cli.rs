@@ -1,6 +1,7 @@
 //! Commands other than serving: each does its work on the database and ends. What they print is for
 //! people, or with `--json` for programs; they start no server.
 
+pub mod check;
 pub mod demo;
 pub mod doctor;
 mod dump;

@@ -2,6 +2,7 @@
 
 pub mod emr;
 pub mod import;
+pub mod settings;
 mod token;
 mod uploads;
 pub mod users;
@@ -15,7 +16,8 @@ use std::{
 };
 
 use clap::{
-    Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ContextKind, error::ErrorKind,
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ContextKind,
+    error::ErrorKind,
 };
 use jiff::tz::TimeZone;
 use listenfd::ListenFd;
@@ -23,6 +25,7 @@ use warp::http::HeaderValue;
 
 pub use self::{
     emr::Emr,
+    settings::Setting,
     token::MetricsToken,
     uploads::{Uploads, UploadsUrl},
 };
@@ -46,26 +49,32 @@ pub struct Cli {
 pub enum Command {
     /// Serve the API, the sockets and the page.
     Serve(Box<Config>),
-    /// Bring the database to this program's schema and exit.
-    Migrate(Box<Database>),
-    /// Add people, list them, change what they may do.
+    /// Check the settings of `serve` and exit.
+    #[command(
+        after_help = "The database itself is asked by `marketplace doctor`.\n\nExit status: 0 when \
+        there is no problem (a warn is none), 1 when there is one, 2 for a value that is not understood."
+    )]
+    Check(Box<Config>),
+    /// Create or update the database's schema and exit.
+    Migrate(Box<Target>),
+    /// Add, list and change users.
     Users(Box<users::Users>),
     /// Start, list and cancel runs on Amazon EMR.
     Emr(Box<emr::Command>),
-    /// Bring the sources and the users of a Django backend here.
+    /// Import sources and users from a Django backend.
     ImportDjango(Box<import::Import>),
     /// Check a database and suggest fixes.
     Doctor(Box<Doctor>),
-    /// Print what the database announces, as it happens.
+    /// Print change notifications as they arrive.
     Tail(Box<Tail>),
-    /// Add a few sample sources; those that are there stay as they are.
+    /// Add sample sources.
     Demo(Box<Target>),
-    /// Print what makes a shell complete this program's arguments.
+    /// Print a completion script for a shell.
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Ask the server on this machine whether it is ready; exit with 0 when it is.
+    /// Ask the server on this machine whether it is ready; exit with 0 if it is.
     Healthcheck(Healthcheck),
     /// Write the manual's pages into a directory.
     #[command(hide = true)]
@@ -83,7 +92,7 @@ pub struct Database {
     #[arg(long, env, global = true, hide_env_values = true, value_name = "URL")]
     pub database_url: Option<Dsn>,
 
-    /// File whose first line is that URL, so that it stands in no list of processes.
+    /// File whose first line is the database's URL, which keeps it out of the list of processes.
     #[arg(
         long,
         env,
@@ -94,7 +103,7 @@ pub struct Database {
     )]
     pub database_url_file: Option<Dsn>,
 
-    /// Time zone whose calendar decides what "today" is, as an IANA name.
+    /// Time zone that decides the current date, as an IANA name.
     #[arg(
         long,
         env,
@@ -195,7 +204,7 @@ pub struct Listen {
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub listen_database_url: Option<Dsn>,
 
-    /// File whose first line is that URL.
+    /// File whose first line is the URL for LISTEN.
     #[arg(
         long,
         env,
@@ -225,7 +234,7 @@ pub struct Config {
     #[command(flatten)]
     pub listen: Listen,
 
-    /// Use a private PostgreSQL cluster that this program makes, starts and stops.
+    /// Use a private PostgreSQL cluster; this program makes, starts and stops it.
     #[arg(long, conflicts_with_all = ["database_url", "database_url_file"])]
     pub embedded: bool,
 
@@ -233,7 +242,7 @@ pub struct Config {
     #[arg(long, env, default_value = "data/postgres", value_name = "DIRECTORY")]
     pub data_dir: PathBuf,
 
-    /// Address to serve at; port 0 takes a free one, and the address is printed.
+    /// Address to listen on; port 0 takes a free one, and the address is printed.
     #[arg(long, env, default_value = "127.0.0.1:8000", value_name = "ADDRESS")]
     pub bind: SocketAddr,
 
@@ -252,15 +261,15 @@ pub struct Config {
     )]
     pub allowed_origins: Vec<HeaderValue>,
 
-    /// Whether strangers may make themselves an account.
+    /// Whether visitors may register.
     #[arg(long, env, default_value = "open")]
     pub registration: Registration,
 
-    /// What those become who register: viewer (reads) or editor (also changes).
+    /// Role of newly registered users: viewer (reads) or editor (also changes).
     #[arg(long, env, default_value = "editor", value_name = "ROLE", value_parser = registration_role)]
     pub registration_role: Role,
 
-    /// What people may do who have not signed in.
+    /// What visitors may do without signing in.
     #[arg(long, env, default_value = "none")]
     pub anonymous: Anonymous,
 
@@ -298,7 +307,7 @@ pub struct Config {
     #[arg(long, env, hide_env_values = true, value_name = "TOKEN")]
     pub metrics_token: Option<MetricsToken>,
 
-    /// File whose first line is that token.
+    /// File whose first line is the token for /metrics.
     #[arg(
         long,
         env,
@@ -308,13 +317,22 @@ pub struct Config {
     )]
     pub metrics_token_file: Option<MetricsToken>,
 
-    /// From how full on, in percent, PostgreSQL's queue of notifications is warned of in the log.
+    /// Warn when PostgreSQL's queue of notifications is this full, in percent.
     #[arg(long, env, default_value_t = 10.0, value_name = "PERCENT", value_parser = percent)]
     pub notify_queue_warning: f32,
 
-    /// Form of the log.
+    /// Form of the log and of the printed lines.
     #[arg(long, env, default_value = "text")]
     pub log_format: LogFormat,
+
+    /// Print the settings without secrets, each with where it comes from (flag, variable, default), and
+    /// exit.
+    #[arg(long)]
+    pub print_config: bool,
+
+    /// The same settings as they are printed.
+    #[arg(skip)]
+    pub settings: Vec<Setting>,
 
     /// Where pipeline steps run.
     #[command(flatten)]
@@ -413,7 +431,7 @@ impl std::str::FromStr for Zone {
 /// [`Error::Config`] with one line that names the variable whose value is wrong. Questions for
 /// help and mistakes in the command line itself are answered by `clap`, which exits.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Cli> {
-    Cli::try_parse_from(args).map_err(|error| {
+    parsed(args).map_err(|error| {
         let flag = match error.kind() {
             ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
                 error.get(ContextKind::InvalidArg).map(ToString::to_string)
@@ -438,6 +456,19 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Cli> {
         };
         Error::Config(format!("{variable}: {why}"))
     })
+}
+
+fn parsed(args: impl IntoIterator<Item = String>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(args)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    if let Command::Serve(config) | Command::Check(config) = &mut cli.command
+        && let Some((name, matches)) = matches.subcommand()
+        && let Some(command) = command.find_subcommand(name)
+    {
+        config.settings = settings::of(command, matches);
+    }
+    Ok(cli)
 }
 
 /// What makes `shell` complete the arguments.

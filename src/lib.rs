@@ -40,6 +40,7 @@
 //! | peer | where a request comes from, as the connection or a trusted proxy says ([`peer`]) |
 //! | request id | what the lines of one request and its socket have in common in the log ([`request`]) |
 //! | supervisor | who started the process and watches it, such as systemd |
+//! | outage | something that is out, as the log speaks of it: at its beginning, once a minute, at its end |
 //! | limits | how much of the server one stranger may have ([`limits`]) |
 //! | session | a signed-in browser; source, run: rows of the catalogue and of the pipeline |
 //!

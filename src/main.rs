@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use marketplace::{
     auth::newcomer,
     cli,
-    config::{self, Command, Config, Database, LogFormat, Tail},
+    config::{self, Command, Config, LogFormat, Tail, Target},
     db::{
         dsn::Dsn,
         embedded::{Cluster, Options},
@@ -32,16 +32,20 @@ fn main() -> ExitCode {
         }
         Ok(command)
     });
-    match command.and_then(start) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error @ Error::Config(_)) => {
-            output::complaint(&format!("marketplace: {error}"));
-            ExitCode::from(2)
-        }
-        Err(error) => {
-            output::complaint(&format!("marketplace: {error}"));
-            ExitCode::FAILURE
-        }
+    let is_json =
+        matches!(&command, Ok(Command::Serve(config)) if config.log_format == LogFormat::Json);
+    let Err(error) = command.and_then(start) else {
+        return ExitCode::SUCCESS;
+    };
+    let sentence = format!("marketplace: {error}");
+    if is_json {
+        tracing::error!("{sentence}");
+    } else {
+        output::complaint(&sentence);
+    }
+    match error {
+        Error::Config(_) => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
     }
 }
 
@@ -51,14 +55,16 @@ fn start(command: Command) -> Result<()> {
         .build()?;
     runtime.block_on(async {
         match command {
+            Command::Serve(config) if config.print_config => cli::check::print(&config.settings),
             Command::Serve(config) => {
                 log::start(config.log_format, LevelFilter::INFO);
                 // Too large for the stack of whoever waits for it.
                 Box::pin(serve(*config)).await
             }
-            Command::Migrate(database) => {
+            Command::Check(config) => cli::check::run(&config).await,
+            Command::Migrate(target) => {
                 log::start(LogFormat::Text, LevelFilter::INFO);
-                migrate_only(*database).await
+                migrate_only(*target).await
             }
             Command::Users(users) => {
                 log::start(LogFormat::Text, LevelFilter::WARN);
@@ -93,6 +99,13 @@ fn start(command: Command) -> Result<()> {
 
 async fn serve(config: Config) -> Result<()> {
     let stop = signals::stop()?;
+    for (name, meant) in config::settings::misspelt() {
+        tracing::warn!(
+            name,
+            meant,
+            "nothing reads this variable; another one is meant"
+        );
+    }
     let format = config.log_format;
     // People and scripts wait for this line.
     let announce = |address| {
@@ -141,8 +154,10 @@ async fn serve(config: Config) -> Result<()> {
     result
 }
 
-async fn migrate_only(database: Database) -> Result<()> {
-    let done = migrate::run(database.url()?, &database.time_zone.name).await?;
+async fn migrate_only(target: Target) -> Result<()> {
+    let zone = &target.database.time_zone.name;
+    // A private cluster that no server runs is brought up to date as it is visited.
+    let done = cli::visit(&target, async |url: &Dsn| migrate::run(url, zone).await).await?;
     output::line(&format!("applied {} migrations", done.applied)).map(drop)
 }
 

@@ -35,6 +35,12 @@ pub async fn run(server: &Healthcheck) -> Result<()> {
     }
 }
 
+/// Whether a server of this program answers at an address, ready or not.
+pub(super) async fn is_ours(address: SocketAddr) -> bool {
+    let answer = time::timeout(PATIENCE, ask(here(address))).await;
+    matches!(answer, Ok(Ok(answer)) if answer.contains(r#"{"status":""#))
+}
+
 async fn ask(address: SocketAddr) -> Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(QUESTION).await?;

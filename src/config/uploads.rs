@@ -1,6 +1,6 @@
 //! Settings of the files that people upload.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -16,6 +16,18 @@ pub struct Uploads {
     /// Longest file that may be uploaded, in MiB.
     #[arg(long, env, default_value_t = 256, value_name = "MIB", value_parser = mebibytes)]
     pub max_upload_mib: u64,
+}
+
+impl Uploads {
+    /// The directory of this machine where files are kept, if they are. Without a setting it is beside
+    /// the one of the embedded cluster.
+    pub fn directory(&self, data_dir: &Path) -> Option<PathBuf> {
+        match &self.uploads_url {
+            None => Some(data_dir.with_file_name("uploads")),
+            Some(UploadsUrl::File(directory)) => Some(directory.clone()),
+            Some(UploadsUrl::S3 { .. } | UploadsUrl::Memory) => None,
+        }
+    }
 }
 
 /// A place for files.

@@ -56,10 +56,7 @@ impl Primary {
 
     /// Hosts and database, without role and password: `host1:5432,host2:5432/name`.
     pub fn address(&self) -> String {
-        let hosts: Vec<_> = self.hosts.iter().map(ToString::to_string).collect();
-        // As libpq has it, a database that is not named is called like the role.
-        let name = self.dsn.config.get_dbname().unwrap_or_else(|| self.role());
-        format!("{}/{name}", hosts.join(","))
+        address(&self.dsn)
     }
 
     /// The role of the database that it connects as; empty when that is who runs the program.
@@ -132,6 +129,24 @@ impl fmt::Debug for Primary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.dsn.fmt(f)
     }
+}
+
+fn address(dsn: &Dsn) -> String {
+    let hosts = hosts::split(&dsn.config);
+    let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+    // As libpq has it, a database that is not named is called like the role.
+    let name = dsn.config.get_dbname().or(dsn.config.get_user());
+    format!("{}/{}", hosts.join(","), name.unwrap_or_default())
+}
+
+/// A connection string as it may be shown: role, hosts and database, and `mask` for the password.
+pub fn masked(dsn: &Dsn, mask: &str) -> String {
+    let role = dsn.config.get_user().unwrap_or_default();
+    let password = match dsn.config.get_password() {
+        Some(_) => format!(":{mask}"),
+        None => String::new(),
+    };
+    format!("postgres://{role}{password}@{}", address(dsn))
 }
 
 /// Where a primary stands in its cluster's history; `None` where that is not told.

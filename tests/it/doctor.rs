@@ -108,7 +108,8 @@ async fn triggers_that_are_off_or_gone_are_named_with_what_to_do() {
 async fn what_is_wrong_with_triggers_is_mended_when_that_is_asked_for() {
     let database = database().await;
     let dba = database.connect().await;
-    let definitions = "select string_agg(pg_get_triggerdef(oid) || tgenabled, ';' order by tgname)
+    let definitions =
+        "select string_agg(pg_get_triggerdef(oid) || tgenabled::text, ';' order by tgname)
                          from pg_trigger where not tgisinternal";
     let sound: String = dba.query_one(definitions, &[]).await.unwrap().get(0);
     dba.batch_execute(
@@ -201,7 +202,8 @@ async fn a_database_that_lets_nobody_in_is_one_thing_that_is_wrong_with_its_own_
     let role = format!("outsider_{}", database.name);
     let name = &database.name;
     dba.batch_execute(&format!(
-        "create role {role} login password 'geheim' connection limit 0; create role {role}_2 nologin password 'geheim';
+        "create role {role} login password 'geheim'; create role {role}_2 nologin password 'geheim';
+         create role {role}_3 login password 'geheim' connection limit 0;
          revoke connect on database {name} from public"
     ))
     .await
@@ -231,7 +233,7 @@ async fn a_database_that_lets_nobody_in_is_one_thing_that_is_wrong_with_its_own_
             "grant",
         ),
         (
-            format!("postgres://{role}:geheim@{other}"),
+            format!("postgres://{role}_3:geheim@{other}"),
             "53300",
             "CONNECTION LIMIT",
         ),
@@ -251,9 +253,11 @@ async fn a_database_that_lets_nobody_in_is_one_thing_that_is_wrong_with_its_own_
         );
         assert!(!format!("{findings:?}").contains("geheim"));
     }
-    dba.batch_execute(&format!("drop role {role}; drop role {role}_2"))
-        .await
-        .unwrap();
+    dba.batch_execute(&format!(
+        "drop role {role}; drop role {role}_2; drop role {role}_3"
+    ))
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

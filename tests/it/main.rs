@@ -13,6 +13,7 @@ mod abuse;
 mod accounts;
 mod activity;
 mod architecture;
+mod check;
 mod client;
 mod clients;
 mod compat;

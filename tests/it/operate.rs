@@ -69,6 +69,13 @@ async fn what_is_announced_is_printed_as_it_happens() {
         tail.signal("-INT").await;
         let ended = timeout(SOON, tail.child.wait()).await.unwrap().unwrap();
         assert_eq!(ended.code(), Some(0));
+        // Or the next would be thought to listen already.
+        eventually("its backend is gone", async || {
+            let sql = "select from pg_stat_activity where application_name = 'marketplace tail'
+                        and datname = current_database()";
+            dba.query(sql, &[]).await.unwrap().is_empty()
+        })
+        .await;
     }
 }
 
@@ -315,4 +322,30 @@ async fn a_migration_that_fails_says_why_with_everything_that_the_database_says(
         assert!(last.contains(part), "{part} in {last}");
     }
     assert!(!last.contains("db error"), "{last}");
+}
+
+#[tokio::test]
+async fn no_command_but_serve_makes_a_cluster() {
+    let home = Home::new();
+    let data_dir = home.dir.to_str().unwrap();
+    for line in [
+        "migrate",
+        "users list",
+        "doctor",
+        "tail",
+        "demo",
+        "import-django --from postgres://host/backend",
+    ] {
+        let mut arguments: Vec<_> = line.split(' ').collect();
+        arguments.extend(["--embedded", "--data-dir", data_dir]);
+        let output = timeout(SOON, program(&arguments).output()).await;
+        let output = output.expect("it ends").unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        let expected = format!(
+            "marketplace: no cluster at {data_dir}; start one with `marketplace serve --embedded`"
+        );
+        assert!(said.starts_with(&expected), "{line}: {said}");
+        assert!(!home.dir.exists(), "{line}");
+    }
 }

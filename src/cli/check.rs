@@ -1,0 +1,281 @@
+//! `marketplace check`: reads the configuration as `serve` does and says what is wrong with it. It asks
+//! no database (that is for [`doctor`](super::doctor)), and leaves nothing behind.
+
+use std::{
+    fmt::{Display, Write as _},
+    fs,
+    io::ErrorKind,
+    net::TcpListener,
+    path::Path,
+};
+
+use super::{healthcheck, say};
+use crate::{
+    config::{
+        Config, Registration,
+        settings::{self, Setting},
+    },
+    db::{Pool, primary, tls},
+    error::{Error, Result},
+    uploads::Uploads,
+};
+
+/// What was found out about one setting.
+struct Finding {
+    level: &'static str,
+    about: String,
+    found: String,
+}
+
+#[derive(Default)]
+struct Report(Vec<Finding>);
+
+impl Report {
+    fn add(&mut self, level: &'static str, about: impl Display, found: impl Display) {
+        self.0.push(Finding {
+            level,
+            about: about.to_string(),
+            found: found.to_string(),
+        });
+    }
+
+    fn ok(&mut self, about: impl Display, found: impl Display) {
+        self.add("ok  ", about, found);
+    }
+
+    fn warn(&mut self, about: impl Display, found: impl Display) {
+        self.add("warn", about, found);
+    }
+
+    fn fail(&mut self, about: impl Display, found: impl Display) {
+        self.add("fail", about, found);
+    }
+}
+
+/// Prints what was found, or with `--print-config` the settings.
+///
+/// # Errors
+/// [`Error::Start`] with how many problems there are.
+pub async fn run(config: &Config) -> Result<()> {
+    if config.print_config {
+        return print(&config.settings);
+    }
+    let mut report = Report::default();
+    variables(&mut report);
+    database(config, &mut report);
+    bind(config, &mut report).await;
+    exposure(config, &mut report);
+    descriptors(config, &mut report);
+    uploads(config, &mut report);
+    emr(config, &mut report);
+    let mut text = String::new();
+    for Finding {
+        level,
+        about,
+        found,
+    } in &report.0
+    {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{level}  {about}: {found}");
+    }
+    say(text.trim_end())?;
+    match report.0.iter().filter(|one| one.level == "fail").count() {
+        0 => Ok(()),
+        1 => Err(Error::Start("the configuration has one problem".into())),
+        many => Err(Error::Start(format!(
+            "the configuration has {many} problems"
+        ))),
+    }
+}
+
+/// Prints the settings, one a line: name, value, where it comes from.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn print(settings: &[Setting]) -> Result<()> {
+    let width = |text: fn(&Setting) -> usize| settings.iter().map(text).max().unwrap_or_default();
+    let name = width(|one| one.name.len());
+    let value = width(|one| one.value.as_ref().map_or(0, String::len)).min(50);
+    let lines: Vec<_> = settings
+        .iter()
+        .map(|one| {
+            let shown = one.value.as_deref().unwrap_or("");
+            format!("{:name$}  {shown:value$}  {}", one.name, one.source)
+        })
+        .collect();
+    say(&lines.join("\n"))
+}
+
+fn variables(report: &mut Report) {
+    let misspelt = settings::misspelt();
+    for (name, meant) in &misspelt {
+        report.fail(
+            name,
+            format_args!("nothing reads this variable; {meant} is meant"),
+        );
+    }
+    if misspelt.is_empty() {
+        report.ok("environment", "no variable looks misspelt");
+    }
+}
+
+fn database(config: &Config, report: &mut Report) {
+    if config.embedded {
+        let at = config.data_dir.display();
+        report.ok("DATABASE_URL", format_args!("the private cluster at {at}"));
+    } else {
+        match config.database.url() {
+            Ok(url) => {
+                let found = tls::connector(url).map(|_| primary::masked(url, "***"));
+                tell(report, "DATABASE_URL", found);
+            }
+            Err(error) => report.fail("DATABASE_URL", bare(&error, "DATABASE_URL")),
+        }
+    }
+    if let Some(url) = config.listen.url() {
+        let found = tls::connector(url).map(|_| primary::masked(url, "***"));
+        tell(report, "LISTEN_DATABASE_URL", found);
+    }
+}
+
+fn tell(report: &mut Report, about: &str, found: Result<String>) {
+    match found {
+        Ok(found) => report.ok(about, found),
+        Err(error) => report.fail(about, bare(&error, about)),
+    }
+}
+
+/// What an error says, without the name of the variable in front.
+fn bare(error: &Error, about: &str) -> String {
+    let text = error.to_string();
+    let rest = text
+        .strip_prefix(about)
+        .and_then(|rest| rest.strip_prefix(": "));
+    rest.unwrap_or(&text).to_owned()
+}
+
+async fn bind(config: &Config, report: &mut Report) {
+    let address = config.bind;
+    match TcpListener::bind(address) {
+        Ok(_) => report.ok("BIND", format_args!("{address} is free")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            if healthcheck::is_ours(address).await {
+                report.ok(
+                    "BIND",
+                    format_args!("a server answers at {address} already"),
+                );
+            } else {
+                report.fail("BIND", format_args!("another program has taken {address}"));
+            }
+        }
+        Err(error) => report.fail("BIND", format_args!("{address}: {error}")),
+    }
+}
+
+/// What should be thought of before others than this machine can reach the server.
+fn exposure(config: &Config, report: &mut Report) {
+    if config.registration == Registration::Open {
+        let role = config.registration_role;
+        let found = format!("anybody who reaches the server can make an account, as {role}");
+        if config.bind.ip().is_loopback() {
+            report.ok("REGISTRATION", format_args!("open: {found}"));
+        } else {
+            report.warn(
+                "REGISTRATION",
+                format_args!("open: {found}; set it to closed"),
+            );
+        }
+    }
+}
+
+fn descriptors(config: &Config, report: &mut Report) {
+    const ABOUT: &str = "MAX_CONNECTIONS";
+    let wanted = config.max_connections;
+    match limit() {
+        Some(limit) if limit < wanted => report.warn(
+            ABOUT,
+            format_args!(
+                "{wanted}, but only {limit} file descriptors are allowed here (ulimit -n)"
+            ),
+        ),
+        _ => report.ok(ABOUT, wanted),
+    }
+}
+
+/// How many descriptors a process may have; none where the system does not tell.
+fn limit() -> Option<usize> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))?;
+    line.split_whitespace().nth(3)?.parse().ok()
+}
+
+fn uploads(config: &Config, report: &mut Report) {
+    const ABOUT: &str = "UPLOADS_URL";
+    if let Some(directory) = config.uploads.directory(&config.data_dir) {
+        let at = directory.display();
+        match can_write(&directory) {
+            Ok(()) => report.ok(ABOUT, format_args!("{at} can be written")),
+            Err(error) => report.fail(ABOUT, format_args!("{at} cannot be written: {error}")),
+        }
+        return;
+    }
+    // Neither is asked for anything yet.
+    let built = "postgres://nobody@localhost/nothing"
+        .parse()
+        .map_err(Error::Config)
+        .and_then(|nobody| Pool::new(&nobody, 1))
+        .and_then(|pool| Uploads::new(&config.uploads, &config.data_dir, pool));
+    tell(
+        report,
+        ABOUT,
+        built.map(|_| "understood; the store was not asked".into()),
+    );
+}
+
+/// Whether files can be made in a directory, or the directory itself.
+fn can_write(directory: &Path) -> std::io::Result<()> {
+    let there = directory.ancestors().find(|path| path.exists());
+    let there = there.unwrap_or(Path::new("."));
+    let probe = there.join(format!(".marketplace-check-{:016x}", rand::random::<u64>()));
+    fs::File::create_new(&probe)?;
+    fs::remove_file(probe)
+}
+
+fn emr(config: &Config, report: &mut Report) {
+    let is_set = |value: &Option<String>| value.as_deref().is_some_and(|value| !value.is_empty());
+    let cluster = is_set(&config.emr.emr_cluster_id);
+    let path = is_set(&config.emr.s3_path);
+    match (cluster, path) {
+        (false, false) => report.ok("EMR_CLUSTER_ID", "not set: there is no pipeline"),
+        (true, false) => report.fail(
+            "S3_PATH",
+            "not set, but EMR_CLUSTER_ID is: set both or neither",
+        ),
+        (false, true) => report.fail(
+            "EMR_CLUSTER_ID",
+            "not set, but S3_PATH is: set both or neither",
+        ),
+        (true, true) => report.ok("EMR_CLUSTER_ID", "set, and S3_PATH too"),
+    }
+    let value = |name: &str| {
+        let setting = config.settings.iter().find(|one| one.name == name);
+        setting.is_some_and(|one| one.value.as_deref().is_some_and(|value| !value.is_empty()))
+    };
+    let (id, secret) = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY");
+    for (set, other) in [(id, secret), (secret, id)] {
+        if value(set) && !value(other) {
+            report.fail(
+                other,
+                format_args!("not set, but {set} is: set both or neither"),
+            );
+        }
+    }
+    if cluster && path && !value("AWS_REGION") && !value("AWS_PROFILE") {
+        report.warn(
+            "AWS_REGION",
+            "not set: it is looked for in ~/.aws and on the instance",
+        );
+    }
+}
