@@ -770,7 +770,10 @@ CREATE TABLE public.pipeline_submissions (
     cluster_id character varying(100),
     command text,
     sent_at timestamp with time zone,
-    CONSTRAINT pipeline_submissions_sent_what CHECK (((sent_at IS NULL) OR ((cluster_id IS NOT NULL) AND (command IS NOT NULL))))
+    waits_for character varying(20),
+    problem text,
+    CONSTRAINT pipeline_submissions_sent_what CHECK (((sent_at IS NULL) OR ((cluster_id IS NOT NULL) AND (command IS NOT NULL)))),
+    CONSTRAINT pipeline_submissions_waits_for_known CHECK (((waits_for)::text = ANY ((ARRAY['answer'::character varying, 'rate'::character varying, 'room'::character varying, 'access'::character varying])::text[])))
 );
 
 --
@@ -808,6 +811,18 @@ COMMENT ON COLUMN public.pipeline_submissions.command IS 'What was sent, by whic
 --
 
 COMMENT ON COLUMN public.pipeline_submissions.sent_at IS 'When it was first sent; null before. From then on it is in doubt until the cluster has answered, and is not sent again without asking the cluster whether it is there.';
+
+--
+-- Name: COLUMN pipeline_submissions.waits_for; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_submissions.waits_for IS 'What the run waits for: "answer" of EMR whether it has the run, "rate" of requests, "room" on the cluster for another step, "access" to EMR (a connection, credentials, rights). Null before the first attempt has ended.';
+
+--
+-- Name: COLUMN pipeline_submissions.problem; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_submissions.problem IS 'What EMR or the connection said at the last attempt, for people; null when there was no problem.';
 
 --
 -- Name: sessions; Type: TABLE; Schema: public; Owner: -

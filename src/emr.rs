@@ -26,11 +26,15 @@ use self::{
     tracker::Tracker,
 };
 use crate::{
-    config::{self, emr::DeployMode},
+    config::{
+        self,
+        emr::{DeployMode, JobPattern},
+    },
     db::{
         self, Pool,
-        runs::{self, CANCEL_PENDING, REFUSED, REQUESTED, Request, Run},
+        runs::{self, CANCEL_PENDING, LOST, REFUSED, REQUESTED, Request, Run},
         sources,
+        submissions::{self, Problem, WaitsFor},
     },
     error::{Error, Result},
     metrics::Metrics,
@@ -152,6 +156,19 @@ impl Emr {
         &self.0.settings.pipeline_steps
     }
 
+    /// The names, or patterns of names, of the packaged jobs that may be started.
+    pub fn jobs(&self) -> &[JobPattern] {
+        &self.0.settings.pipeline_jobs
+    }
+
+    /// What keeps runs from being handed to the cluster by this server's settings, in one sentence.
+    ///
+    /// # Errors
+    /// The sentence.
+    pub fn check(&self) -> Result<(), String> {
+        self.client().map(|_| ())
+    }
+
     /// Waits until it is known whether there is a way to the cluster, but not longer than so.
     pub async fn looked_up(&self, patience: Duration) {
         if missing(&self.0.settings).is_none() {
@@ -174,22 +191,22 @@ impl Emr {
         tokio::join!(Box::pin(submitter.run()), Box::pin(tracker.run()));
     }
 
-    /// Asks for a run and waits until the cluster has taken it.
+    /// Asks for a run and waits until the cluster has taken it, or cannot be reached.
     ///
     /// # Errors
     /// [`Refusal`]; with [`Refusal::Cluster`] there is a run that says more.
     pub async fn start(&self, pool: &Pool, order: Order) -> Result<Run, Refusal> {
         self.client().map_err(Refusal::NotConfigured)?;
         let id = self.request(pool, order).await?;
-        match self.settled(pool, id, PATIENCE).await? {
+        let Settled { run, problem } = self.settled(pool, id, PATIENCE).await?;
+        match run {
             Some(run) if run.step_id.is_some() => Ok(run),
-            Some(run) if run.state == REFUSED => Err(Refusal::Cluster {
+            Some(run) if [REFUSED, LOST].contains(&run.state.as_str()) => Err(Refusal::Cluster {
                 why: run.reason.unwrap_or_default(),
                 run_id: Some(id),
             }),
             Some(run) if run.state == REQUESTED => Err(Refusal::Cluster {
-                why: "EMR has not answered yet; the run is kept and handed over when it does"
-                    .into(),
+                why: not_yet(problem),
                 run_id: Some(id),
             }),
             Some(run) => Err(Refusal::Conflict(format!("the run is {}", run.state))),
@@ -200,9 +217,9 @@ impl Emr {
     /// Checks an order and makes a run of it, which some server hands over.
     ///
     /// # Errors
-    /// [`Refusal`] for a name that is not among the steps, and for a source that does not exist.
+    /// [`Refusal`] for a name that the settings do not allow, and for a source that does not exist.
     pub async fn request(&self, pool: &Pool, order: Order) -> Result<Uuid, Refusal> {
-        command::check(&self.0.settings, &order.name).map_err(Refusal::Invalid)?;
+        command::check(&self.0.settings, order.kind, &order.name).map_err(Refusal::Invalid)?;
         let id = Uuid::new_v4();
         let request = Request {
             source_id: order.source_id,
@@ -228,23 +245,25 @@ impl Emr {
         Ok(id)
     }
 
-    /// Waits until a run is no longer merely requested, but not longer than so; gives the run.
+    /// Waits until a run is no longer merely requested, or until EMR cannot be reached, but not
+    /// longer than `patience`.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn settled(&self, pool: &Pool, id: Uuid, patience: Duration) -> Result<Option<Run>> {
+    pub async fn settled(&self, pool: &Pool, id: Uuid, patience: Duration) -> Result<Settled> {
         let told = Arc::new(Notify::new());
         self.waiting().insert(id, told.clone());
         let _leave = Leave(self, id);
         self.0.bell.notify_one();
         let deadline = time::Instant::now() + patience;
         loop {
-            let run = db::in_time(async { runs::find(&*pool.client().await?, id).await }).await?;
-            let waits = run
+            let settled = db::in_time(look(pool, id)).await?;
+            let no_access = settled
+                .problem
                 .as_ref()
-                .is_some_and(|run| run.state == REQUESTED && run.step_id.is_none());
-            if !waits || time::Instant::now() >= deadline {
-                return Ok(run);
+                .is_some_and(|problem| problem.waits_for == WaitsFor::Access);
+            if !settled.is_waiting() || no_access || time::Instant::now() >= deadline {
+                return Ok(settled);
             }
             // Whether told or not, the row says what has become of it.
             let _ = time::timeout(LOOK_EVERY, told.notified()).await;
@@ -349,6 +368,44 @@ impl Emr {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What has become of a run that somebody waits for.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// The run, unless it was deleted.
+    pub run: Option<Run>,
+    /// Why it has not been handed over yet, as far as that is known.
+    pub problem: Option<Problem>,
+}
+
+impl Settled {
+    /// Whether it is still to be handed to the cluster.
+    fn is_waiting(&self) -> bool {
+        let run = self.run.as_ref();
+        run.is_some_and(|run| run.state == REQUESTED && run.step_id.is_none())
+    }
+}
+
+async fn look(pool: &Pool, id: Uuid) -> Result<Settled> {
+    let client = pool.client().await?;
+    let mut settled = Settled {
+        run: runs::find(&client, id).await?,
+        problem: None,
+    };
+    if settled.is_waiting() {
+        settled.problem = submissions::problem(&client, id).await?;
+    }
+    Ok(settled)
+}
+
+/// Says of a run that is kept why it waits.
+fn not_yet(problem: Option<Problem>) -> String {
+    let why = match problem {
+        Some(problem) => problem.why,
+        None => "EMR has not answered yet".into(),
+    };
+    format!("{why}; the run is kept and handed over as soon as possible")
 }
 
 /// What the settings lack.

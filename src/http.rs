@@ -163,6 +163,7 @@ enum Endpoint {
     Me,
     Users,
     User(Uuid),
+    Pipeline,
     Steps,
     Runs,
     Run(Uuid),
@@ -193,6 +194,7 @@ impl Endpoint {
                 "data-library" => Self::Library,
                 "me" => Self::Me,
                 "users" => Self::Users,
+                "pipeline" => Self::Pipeline,
                 "pipeline-steps" => Self::Steps,
                 "pipeline-runs" => Self::Runs,
                 "health" => Self::Health,
@@ -254,11 +256,12 @@ impl Endpoint {
             | Self::AsyncApi
             | Self::Me
             | Self::Users
+            | Self::Pipeline
             | Self::Steps
-            | Self::Runs
             | Self::Run(_)
             | Self::Upload(_)
             | Self::Health => &[Method::GET, Method::HEAD, Method::OPTIONS],
+            Self::Runs => &[Method::GET, Method::HEAD, Method::OPTIONS, Method::POST],
             Self::Update(_) => &[Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT],
             Self::Delete(_) => &[Method::DELETE, Method::OPTIONS, Method::POST],
             Self::Activate(_) | Self::Deactivate(_) => {
@@ -281,6 +284,7 @@ impl Endpoint {
             | Self::OpenApi
             | Self::AsyncApi
             | Self::Me
+            | Self::Pipeline
             | Self::Steps
             | Self::Runs
             | Self::Run(_)
@@ -418,12 +422,14 @@ async fn answer(
         Endpoint::Users => users::list(app).await,
         Endpoint::Health => health::report(app).await,
         Endpoint::User(id) => users::user(app, id, request).await,
+        Endpoint::Pipeline => Ok(runs::pipeline(app)),
         Endpoint::Steps => Ok(runs::steps(app)),
+        Endpoint::Runs if request.method == Method::POST => runs::start(app, who, request).await,
         Endpoint::Runs => runs::list(app, &request.query).await,
         Endpoint::Run(id) => runs::one(app, id).await,
         Endpoint::CancelRun(id) => runs::cancel(app, id).await,
         Endpoint::Upload(key) => uploads::fetch(app, key).await,
-        Endpoint::StartJob => runs::start(app, who, request).await,
+        Endpoint::StartJob => runs::start_job(app, who, request).await,
     }
 }
 
@@ -447,6 +453,7 @@ mod tests {
                 &format!("/api/delete-source/{ID}"),
                 Some(Endpoint::Delete(id)),
             ),
+            ("/api/pipeline/", Some(Endpoint::Pipeline)),
             ("/api/pipeline-runs/", Some(Endpoint::Runs)),
             (
                 &format!("/api/pipeline-runs/{ID}/"),

@@ -47,6 +47,7 @@ pub(crate) fn main() -> Result<()> {
                     emr_cluster_id: None,
                     s3_path: None,
                     pipeline_steps: Vec::new(),
+                    pipeline_jobs: Vec::new(),
                     emr_poll: Duration::from_secs(5),
                 },
                 &metrics,

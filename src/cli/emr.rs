@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use super::say;
 use crate::{
-    config::emr::{Action, Command, DeployMode},
+    config::emr::{Action, Command, DeployMode, What},
     db::{
         Pool,
-        runs::{self, REFUSED, Run},
+        runs::{self, LOST, REFUSED, Run},
     },
-    emr::{Emr, Kind, Order, Refusal},
+    emr::{Emr, Kind, Order, Refusal, Settled},
     error::{Error, Result},
     metrics::Metrics,
 };
@@ -33,7 +33,11 @@ pub async fn run(command: Command) -> Result<()> {
     let emr = Emr::new(command.emr, &Metrics::default());
     let act = async {
         match command.action {
-            Action::Start { job, deploy_mode } => start(&emr, &pool, job, deploy_mode).await,
+            Action::Start {
+                what,
+                deploy_mode,
+                source,
+            } => start(&emr, &pool, what, deploy_mode, source).await,
             Action::Runs { state } => list(&pool, state.as_deref()).await,
             Action::Cancel { run } => cancel(&emr, &pool, run).await,
         }
@@ -45,25 +49,41 @@ pub async fn run(command: Command) -> Result<()> {
     }
 }
 
-async fn start(emr: &Emr, pool: &Pool, job: String, deploy_mode: DeployMode) -> Result<()> {
+async fn start(
+    emr: &Emr,
+    pool: &Pool,
+    what: What,
+    deploy_mode: Option<DeployMode>,
+    source_id: Option<Uuid>,
+) -> Result<()> {
+    let (kind, name, usual_mode) = match (what.step, what.job) {
+        (Some(step), _) => (Kind::Step, step, DeployMode::Cluster),
+        (None, job) => (Kind::Job, job.unwrap_or_default(), DeployMode::Client),
+    };
     let order = Order {
-        kind: Kind::Job,
-        name: job,
-        deploy_mode,
-        source_id: None,
+        kind,
+        name,
+        deploy_mode: deploy_mode.unwrap_or(usual_mode),
+        source_id,
         requested_by: "the command line".into(),
     };
     let id = emr.request(pool, order).await.map_err(sentence)?;
-    match emr.settled(pool, id, PATIENCE).await? {
+    let Settled { run, problem } = emr.settled(pool, id, PATIENCE).await?;
+    match run {
         Some(Run {
             step_id: Some(step_id),
             ..
         }) => say(&format!("run {id} is step {step_id}")),
-        Some(run) if run.state == REFUSED => Err(Error::Start(run.reason.unwrap_or_default())),
-        Some(run) => Err(Error::Start(format!(
-            "run {id} is {}; no server has handed it to EMR yet",
-            run.state
-        ))),
+        Some(run) if [REFUSED, LOST].contains(&run.state.as_str()) => {
+            Err(Error::Start(run.reason.unwrap_or_default()))
+        }
+        Some(run) => {
+            let why = problem.map_or_else(
+                || "no server has handed it to EMR yet".into(),
+                |problem| problem.why,
+            );
+            Err(Error::Start(format!("run {id} is {}: {why}", run.state)))
+        }
         None => Err(Error::Start(format!("run {id} was deleted"))),
     }
 }

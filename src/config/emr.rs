@@ -32,6 +32,10 @@ pub struct Emr {
     )]
     pub pipeline_steps: Vec<String>,
 
+    /// Packaged jobs that may be started. `*` stands for any letters, digits, `-` and `_`: `report-*`.
+    #[arg(long, env, value_delimiter = ',', value_name = "NAME,...")]
+    pub pipeline_jobs: Vec<JobPattern>,
+
     /// How often the cluster is asked how the steps are (500ms, 5s, 1m).
     #[arg(long, env, default_value = "5s", value_name = "TIME", value_parser = poll)]
     pub emr_poll: Duration,
@@ -56,14 +60,17 @@ pub struct Command {
 /// What can be done with runs.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Action {
-    /// Start a packaged job and wait until EMR has taken it.
+    /// Start a pipeline step or a packaged job, and wait until EMR has taken it.
     Start {
-        /// Name of the job, one of the steps; its package is `S3_PATH/NAME/job_package.zip`.
-        #[arg(long, value_name = "NAME")]
-        job: String,
-        /// Where Spark's driver runs.
-        #[arg(long, default_value = "client")]
-        deploy_mode: DeployMode,
+        /// A step or a job.
+        #[command(flatten)]
+        what: What,
+        /// Where Spark's driver runs; by default `cluster` for a step and `client` for a job.
+        #[arg(long)]
+        deploy_mode: Option<DeployMode>,
+        /// Id of the source that the step is for.
+        #[arg(long, value_name = "ID")]
+        source: Option<Uuid>,
     },
     /// Print the newest runs.
     Runs {
@@ -76,6 +83,18 @@ pub enum Action {
         /// Its id, as printed by `runs`.
         run: Uuid,
     },
+}
+
+/// What is started: a step or a job.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct What {
+    /// Name of the step, one of `PIPELINE_STEPS`; its scripts are in `S3_PATH/NAME/`.
+    #[arg(long, value_name = "NAME")]
+    pub step: Option<String>,
+    /// Name of the job, allowed by `PIPELINE_JOBS`; its package is `S3_PATH/NAME/job_package.zip`.
+    #[arg(long, value_name = "NAME")]
+    pub job: Option<String>,
 }
 
 /// Where Spark's driver runs.
@@ -104,16 +123,73 @@ impl DeployMode {
     }
 }
 
-/// A name that means itself in a shell, in a path and in a URL.
+/// Names of packaged jobs that may be started: a name in which each `*` stands for any text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobPattern(String);
+
+impl JobPattern {
+    /// Whether a job of this name may be started. A name that a shell would read otherwise never
+    /// may, whatever the pattern.
+    pub fn allows(&self, name: &str) -> bool {
+        let parts: Vec<_> = self.0.split('*').collect();
+        let (first, rest) = parts.split_first().expect("a split has a first part");
+        let Some((last, between)) = rest.split_last() else {
+            return is_plain(name) && name == self.0;
+        };
+        let Some(mut middle) = name
+            .strip_prefix(first)
+            .and_then(|name| name.strip_suffix(last))
+        else {
+            return false;
+        };
+        is_plain(name)
+            && between.iter().all(|part| match middle.split_once(part) {
+                Some((_, after)) => {
+                    middle = after;
+                    true
+                }
+                None => false,
+            })
+    }
+}
+
+impl std::str::FromStr for JobPattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A `*` may stand for anything that a name may have.
+        if is_plain(&text.replace('*', "x")) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!(
+                "{text:?} is not a name of letters, digits, - and _, with * for any of them"
+            ))
+        }
+    }
+}
+
+impl std::fmt::Display for JobPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 fn step(name: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if name.len() <= 100 && name.starts_with(char::is_alphanumeric) && name.chars().all(plain) {
+    if is_plain(name) {
         Ok(name.to_owned())
     } else {
         Err(format!(
             "{name:?} is not a name of letters, digits, - and _"
         ))
     }
+}
+
+/// Whether a name means itself in a shell, in a path and in a URL.
+fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    name.len() <= 100
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(plain)
 }
 
 fn s3_path(text: &str) -> Result<String, String> {
@@ -149,6 +225,43 @@ mod tests {
             "", "-rf", "a b", "a;b", "a/../b", "$(a)", "a\n", "'a'", "étape", "..",
         ] {
             assert!(step(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_allows_plain_names_alone() {
+        let allows = |pattern: &str, name: &str| {
+            let pattern: JobPattern = pattern.parse().unwrap();
+            pattern.allows(name)
+        };
+        for (pattern, name) in [
+            ("report", "report"),
+            ("report-*", "report-"),
+            ("report-*", "report-2026_1"),
+            ("*", "anything"),
+            ("a*b*c", "abc"),
+            ("a*b*c", "axbxbxc"),
+            ("*-nightly", "load-nightly"),
+            ("a**b", "ab"),
+        ] {
+            assert!(allows(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [
+            ("report", "reports"),
+            ("report-*", "report"),
+            ("report-*", "report-; rm"),
+            ("report-*", "report-\n"),
+            ("*", ""),
+            ("*", "-rf"),
+            ("*", "../x"),
+            ("a*a", "a"),
+            ("a*b*c", "acb"),
+            ("ab*bc", "abc"),
+        ] {
+            assert!(!allows(pattern, name), "{pattern} {name}");
+        }
+        for pattern in ["", "a b", "-*", "a/*", "[ab]*", "é*"] {
+            assert!(pattern.parse::<JobPattern>().is_err(), "{pattern}");
         }
     }
 

@@ -12,17 +12,17 @@ const RUNNING = ["requested", "PENDING", "RUNNING", "CANCEL_PENDING"];
 
 export function Pipeline({ id }) {
   const canEdit = mayEdit(session.use());
-  const [steps, setSteps] = useState([]);
+  const [pipeline, setPipeline] = useState({ steps: [], problem: null });
   const [runs, setRuns] = useState(null);
   const [error, setError] = useState("");
   const socket = useRef(null);
 
   const read = async () => {
-    const [names, answer] = await Promise.all([
-      call("GET", "/api/pipeline-steps/"), call("GET", `/api/pipeline-runs/?source=${id}`)]);
-    if (names.ok) setSteps(names.body);
+    const [known, answer] = await Promise.all([
+      call("GET", "/api/pipeline/"), call("GET", `/api/pipeline-runs/?source=${id}`)]);
+    if (known.ok) setPipeline(known.body);
     if (answer.ok) setRuns(answer.body);
-    setError([names, answer].filter(({ ok }) => !ok).map(why)[0] ?? "");
+    setError([known, answer].filter(({ ok }) => !ok).map(why)[0] ?? "");
   };
   useEffect(() => {
     // Events say what to read again; also after each time that the socket was away.
@@ -43,8 +43,10 @@ export function Pipeline({ id }) {
   return html`<section class="pipeline" aria-labelledby="pipeline">
     <h2 id="pipeline">Pipeline</h2>
     ${error && html`<p class="error" role="alert">${error}</p>`}
-    <ol class="steps">${steps.map((step) => html`<${Step} key=${step} step=${step}
-      run=${runs?.find((run) => run.step === step)} canEdit=${canEdit}
+    ${pipeline.problem && html`<p class="none">Nothing can be started here. ${pipeline.problem}.</p>`}
+    <ol class="steps">${pipeline.steps.map((step) => html`<${Step} key=${step} step=${step}
+      run=${runs?.find((run) => run.kind === "step" && run.step === step)}
+      canStart=${canEdit && !pipeline.problem} canCancel=${canEdit}
       onStart=${() => send({ step, source_id: id })}
       onCancel=${(run) => send({ action: "cancel", run_id: run.id })} />`)}</ol>
     ${runs?.length > 0 && html`<${History} runs=${runs} />`}
@@ -52,15 +54,16 @@ export function Pipeline({ id }) {
 }
 
 // `run` is the newest of the step; there may be none.
-function Step({ step, run, canEdit, onStart, onCancel }) {
+function Step({ step, run, canStart, canCancel, onStart, onCancel }) {
   const isRunning = run && RUNNING.includes(run.state);
   return html`<li>
     <span class="step-name">${step}</span>
     ${run ? html`<${Badge} kind=${run.state} />` : html`<span class="none">not run yet</span>`}
     ${run?.reason && html`<span class="reason" title=${run.reason}>${run.reason}</span>`}
-    ${canEdit && (isRunning
-      ? html`<button type="button" aria-label=${"Cancel " + step} onClick=${() => onCancel(run)}>Cancel</button>`
-      : html`<button type="button" aria-label=${"Start " + step} onClick=${onStart}>${run ? "Run again" : "Start"}</button>`)}
+    ${isRunning && canCancel
+      && html`<button type="button" aria-label=${"Cancel " + step} onClick=${() => onCancel(run)}>Cancel</button>`}
+    ${!isRunning && canStart
+      && html`<button type="button" aria-label=${"Start " + step} onClick=${onStart}>${run ? "Run again" : "Start"}</button>`}
   </li>`;
 }
 

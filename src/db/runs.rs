@@ -37,7 +37,9 @@ row! {
         pub step: String,
         pub state: String,
         pub step_id: Option<String>,
-        pub reason: Option<String>,
+        /// While the run waits: why it could not be handed over yet.
+        pub reason: Option<String> = "coalesce(reason, (select s.problem from \
+            public.pipeline_submissions s where s.run_id = pipeline_runs.id))",
         pub kind: String,
         pub deploy_mode: String,
         pub cluster_id: Option<String>,

@@ -4,10 +4,16 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::{
+    Client,
+    types::{ToSql, Type},
+};
 use uuid::Uuid;
 
-use super::row::{self, row};
+use super::{
+    row::{self, row},
+    runs::{LOST, REFUSED},
+};
 use crate::error::{Error, Result};
 
 row! {
@@ -26,6 +32,8 @@ row! {
         pub is_stale: bool,
         /// How often it was claimed, this time included.
         pub attempts: i32,
+        /// Why the attempt before came to nothing.
+        pub problem: Option<String>,
         /// See [`Submission::sent`], like the two that follow.
         pub sent_at: Option<Timestamp>,
         /// See [`Sent::cluster_id`].
@@ -43,6 +51,42 @@ impl Submission {
             cluster_id: self.cluster_id.as_deref()?,
             command: self.command.as_deref()?,
         })
+    }
+}
+
+/// Why a run has not been handed over yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What has to happen first.
+    pub waits_for: WaitsFor,
+    /// What EMR or the connection said, for people.
+    pub why: String,
+}
+
+/// What a run waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// EMR has to say whether it has the run.
+    Answer,
+    /// EMR takes no more requests for now.
+    Rate,
+    /// The cluster takes no more steps for now. Such a run does not grow stale.
+    Room,
+    /// There has to be a connection to EMR with credentials that it accepts.
+    Access,
+}
+
+impl WaitsFor {
+    const ALL: [Self; 4] = [Self::Answer, Self::Rate, Self::Room, Self::Access];
+
+    /// The word in the table.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Rate => "rate",
+            Self::Room => "room",
+            Self::Access => "access",
+        }
     }
 }
 
@@ -93,11 +137,12 @@ pub async fn claim(
                set node = excluded.node, claimed_until = excluded.claimed_until,
                    attempts = s.attempts + 1
              where s.claimed_until <= clock_timestamp()
-            returning s.run_id, s.attempts, s.cluster_id, s.command, s.sent_at
+            returning s.run_id, s.attempts, s.cluster_id, s.command, s.sent_at, s.waits_for, s.problem
         )
         select r.id as run_id, r.kind, r.step, r.deploy_mode,
-               r.updated_at < clock_timestamp() - $3 * interval '1 second' as is_stale,
-               c.attempts, c.sent_at, c.cluster_id, c.command
+               r.updated_at < clock_timestamp() - $3 * interval '1 second'
+                   and c.waits_for is distinct from 'room' as is_stale,
+               c.attempts, c.problem, c.sent_at, c.cluster_id, c.command
           from claimed c join pipeline_runs r on r.id = c.run_id";
     let rows = client
         .query_typed(
@@ -152,17 +197,19 @@ pub async fn send(
     }
 }
 
-/// Lets the run wait before its next attempt; `in_doubt` while the cluster may have accepted it.
+/// Lets the run wait before its next attempt, and says why; `in_doubt` while the cluster may have
+/// accepted it.
 pub async fn postpone(
     client: &Client,
     run_id: Uuid,
     node: Uuid,
     pause: Duration,
     in_doubt: bool,
+    problem: &Problem,
 ) -> Result<()> {
-    let sql = "update pipeline_submissions
+    let sql = "update public.pipeline_submissions
            set claimed_until = clock_timestamp() + $3 * interval '1 second',
-               sent_at = case when $4 then sent_at end
+               sent_at = case when $4 then sent_at end, waits_for = $5, problem = $6
          where run_id = $1 and node = $2";
     client
         .execute_typed(
@@ -172,10 +219,27 @@ pub async fn postpone(
                 (&node, Type::UUID),
                 (&pause.as_secs_f64(), Type::FLOAT8),
                 (&in_doubt, Type::BOOL),
+                (&problem.waits_for.name(), Type::TEXT),
+                (&problem.why, Type::TEXT),
             ],
         )
         .await?;
     Ok(())
+}
+
+/// Why the last attempt to hand over a run came to nothing; `None` before it has, and once the run
+/// was handed over or refused.
+pub async fn problem(client: &Client, run_id: Uuid) -> Result<Option<Problem>> {
+    let sql = "select waits_for, problem from public.pipeline_submissions where run_id = $1";
+    let rows = client.query_typed(sql, &[(&run_id, Type::UUID)]).await?;
+    let waits_for: Option<&str> = row::value(&rows, "waits_for")?.flatten();
+    let waits_for = WaitsFor::ALL
+        .into_iter()
+        .find(|it| Some(it.name()) == waits_for);
+    let why: Option<String> = row::value(&rows, "problem")?.flatten();
+    Ok(waits_for
+        .zip(why)
+        .map(|(waits_for, why)| Problem { waits_for, why }))
 }
 
 /// The cluster has accepted the run as this step. False when the run is gone.
@@ -201,14 +265,26 @@ pub async fn accepted(
     Ok(rows == 1)
 }
 
+/// The cluster may have run it, and nobody can find out any more.
+pub async fn lost(client: &Client, run_id: Uuid, reason: &str) -> Result<()> {
+    give_up(client, run_id, LOST, reason).await
+}
+
 /// The run will not be handed over.
 pub async fn refused(client: &Client, run_id: Uuid, reason: &str) -> Result<()> {
-    let sql = "with done as (delete from pipeline_submissions where run_id = $1)
-        update pipeline_runs set state = 'refused', reason = $2
+    give_up(client, run_id, REFUSED, reason).await
+}
+
+async fn give_up(client: &Client, run_id: Uuid, state: &str, reason: &str) -> Result<()> {
+    let sql = "with done as (delete from public.pipeline_submissions where run_id = $1)
+        update public.pipeline_runs set state = $2, reason = $3
          where id = $1 and state = 'requested' and step_id is null";
-    client
-        .execute_typed(sql, &[(&run_id, Type::UUID), (&reason, Type::TEXT)])
-        .await?;
+    let values: [(&(dyn ToSql + Sync), Type); 3] = [
+        (&run_id, Type::UUID),
+        (&state, Type::TEXT),
+        (&reason, Type::TEXT),
+    ];
+    client.execute_typed(sql, &values).await?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! caller can do. Never retries: whether a step may be sent again is known only to who keeps the
 //! books.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{error::Error as StdError, iter::successors, sync::Arc, time::Duration};
 
 use aws_config::{
     BehaviorVersion, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
@@ -34,6 +34,16 @@ pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 const JAR: &str = "command-runner.jar";
 /// What the codes of refusals for the sake of the rate have in common.
 const THROTTLED: [&str; 3] = ["Throttl", "TooManyRequests", "RequestLimitExceeded"];
+/// The codes by which EMR says that a cluster, a step or a value is not valid
+/// (<https://docs.aws.amazon.com/emr/latest/APIReference/CommonErrors.html>).
+const INVALID: [&str; 3] = [
+    "InvalidRequest",
+    "InvalidRequestException",
+    "ValidationException",
+];
+/// EMR has no code of its own for a cluster with 256 active steps, only these words
+/// (<https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-work-with-steps.html>).
+const FULL: &str = "maximum number of active steps";
 
 /// A way to the clusters of one account and region. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,11 +57,17 @@ pub(super) struct Client {
 /// Why a call did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The request itself is not accepted, now or later.
-    Refused(String),
-    /// Not accepted for now.
+    /// EMR refuses the request: the cluster, the step or a value is not valid.
+    Invalid(String),
+    /// EMR refuses the sender: its credentials have expired, or lack a right.
+    Denied(String),
+    /// EMR takes no more requests for now.
     Throttled(String),
-    /// It may have been accepted: no answer came, or none that says so.
+    /// The cluster takes no more steps for now.
+    Full(String),
+    /// Nothing was sent: there was no connection, or there were no credentials.
+    NotSent(String),
+    /// EMR may have done it: no answer came, or none that says so.
     Doubtful(String),
 }
 
@@ -253,7 +269,7 @@ impl Operation {
 pub(super) struct Calls(Arc<[[Counter; OUTCOMES.len()]; Operation::ALL.len()]>);
 
 /// How a call can go.
-const OUTCOMES: [&str; 4] = ["ok", "refused", "throttled", "doubtful"];
+const OUTCOMES: [&str; 5] = ["ok", "refused", "throttled", "not_sent", "doubtful"];
 
 impl Calls {
     pub(super) fn new(metrics: &Metrics) -> Self {
@@ -266,9 +282,10 @@ impl Calls {
     fn count<T>(&self, operation: Operation, answer: &Result<T, Failure>) {
         let outcome = match answer {
             Ok(_) => 0,
-            Err(Failure::Refused(_)) => 1,
-            Err(Failure::Throttled(_)) => 2,
-            Err(Failure::Doubtful(_)) => 3,
+            Err(Failure::Invalid(_) | Failure::Denied(_)) => 1,
+            Err(Failure::Throttled(_) | Failure::Full(_)) => 2,
+            Err(Failure::NotSent(_)) => 3,
+            Err(Failure::Doubtful(_)) => 4,
         };
         self.0[operation as usize][outcome].increment(1);
     }
@@ -278,7 +295,12 @@ impl Failure {
     /// What was said, for people.
     pub(super) fn why(self) -> String {
         match self {
-            Self::Refused(why) | Self::Throttled(why) | Self::Doubtful(why) => why,
+            Self::Invalid(why)
+            | Self::Denied(why)
+            | Self::Throttled(why)
+            | Self::Full(why)
+            | Self::NotSent(why)
+            | Self::Doubtful(why) => why,
         }
     }
 }
@@ -337,23 +359,97 @@ where
     if let SdkError::ServiceError(refusal) = error {
         let code = refusal.err().code().unwrap_or_default();
         let message = refusal.err().message().unwrap_or_default();
-        let why = format!("EMR: {code}: {message}");
-        return if THROTTLED.iter().any(|word| code.contains(word)) || status == 429 {
-            Failure::Throttled(why)
-        } else if (400..500).contains(&status) {
-            Failure::Refused(why)
-        } else {
-            Failure::Doubtful(why)
-        };
+        return refusal_of(status, code, message);
     }
-    let mut why = format!("EMR: {error}");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        why = format!("{why}: {inner}");
-        cause = inner.source();
-    }
+    let why: Vec<_> = causes(error).map(ToString::to_string).collect();
+    let why = format!("EMR: {}", why.join(": "));
     match error {
-        SdkError::ConstructionFailure(_) => Failure::Refused(why),
+        SdkError::ConstructionFailure(_) => Failure::NotSent(why),
+        SdkError::DispatchFailure(_) if causes(error).any(is_connecting) => Failure::NotSent(why),
         _ => Failure::Doubtful(why),
+    }
+}
+
+/// The error and what caused it, outermost first.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    successors(Some(error), |error| (**error).source())
+}
+
+/// What an error that EMR itself has answered means.
+fn refusal_of(status: u16, code: &str, message: &str) -> Failure {
+    let why = format!("EMR: {code}: {message}");
+    if status == 429 || THROTTLED.iter().any(|word| code.contains(word)) {
+        Failure::Throttled(why)
+    } else if !(400..500).contains(&status) {
+        Failure::Doubtful(why)
+    } else if !INVALID.contains(&code) {
+        Failure::Denied(why)
+    } else if message.to_ascii_lowercase().contains(FULL) {
+        Failure::Full(why)
+    } else {
+        Failure::Invalid(why)
+    }
+}
+
+/// Whether the client failed while it was making a connection, before it sent anything.
+fn is_connecting(cause: &(dyn StdError + 'static)) -> bool {
+    cause
+        .downcast_ref::<hyper_util::client::legacy::Error>()
+        .is_some_and(hyper_util::client::legacy::Error::is_connect)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_apart_by_what_can_be_done() {
+        let full = "Maximum number of active steps(State = 'Running', 'Pending' or \
+            'Cancel_Pending') for cluster exceeded.";
+        for (status, code, message, expected) in [
+            (
+                400,
+                "InvalidRequestException",
+                "Cluster id 'j-1' is not valid.",
+                "invalid",
+            ),
+            (
+                400,
+                "ValidationException",
+                "Step id is not valid.",
+                "invalid",
+            ),
+            (400, "ValidationException", full, "full"),
+            (400, "InvalidRequestException", full, "full"),
+            (
+                400,
+                "ExpiredTokenException",
+                "The token is expired",
+                "denied",
+            ),
+            (
+                400,
+                "AccessDeniedException",
+                "not authorized: InvalidRequest",
+                "denied",
+            ),
+            (403, "UnrecognizedClientException", "", "denied"),
+            (400, "ThrottlingException", "Rate exceeded", "throttled"),
+            (429, "", "", "throttled"),
+            (500, "InternalServerException", "", "doubtful"),
+            (503, "ServiceUnavailable", full, "doubtful"),
+        ] {
+            let kind = match refusal_of(status, code, message) {
+                Failure::Invalid(_) => "invalid",
+                Failure::Denied(_) => "denied",
+                Failure::Throttled(_) => "throttled",
+                Failure::Full(_) => "full",
+                Failure::NotSent(_) => "not sent",
+                Failure::Doubtful(_) => "doubtful",
+            };
+            assert_eq!(kind, expected, "{status} {code}: {message}");
+        }
     }
 }

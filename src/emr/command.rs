@@ -6,13 +6,28 @@ use crate::{config, db::submissions::Submission};
 /// The Python that the cluster's bootstrap action installs.
 const PYTHON: &str = "/home/hadoop/myenv/bin/python";
 
-/// Refuses a name that is not one of the steps.
-pub(super) fn check(settings: &config::Emr, name: &str) -> Result<(), String> {
-    if settings.pipeline_steps.iter().any(|step| step == name) {
-        return Ok(());
+/// Refuses a step or job that the settings do not allow.
+pub(super) fn check(settings: &config::Emr, kind: Kind, name: &str) -> Result<(), String> {
+    match kind {
+        Kind::Step if settings.pipeline_steps.iter().any(|step| step == name) => Ok(()),
+        Kind::Step => {
+            let steps = settings.pipeline_steps.join(", ");
+            Err(format!("there is no such step; the steps are {steps}"))
+        }
+        Kind::Job if settings.pipeline_jobs.iter().any(|jobs| jobs.allows(name)) => Ok(()),
+        Kind::Job if settings.pipeline_jobs.is_empty() => {
+            Err("PIPELINE_JOBS allows no packaged job".into())
+        }
+        Kind::Job => {
+            let jobs: Vec<_> = settings
+                .pipeline_jobs
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            let jobs = jobs.join(", ");
+            Err(format!("there is no such job; PIPELINE_JOBS allows {jobs}"))
+        }
     }
-    let steps = settings.pipeline_steps.join(", ");
-    Err(format!("there is no such step; the steps are {steps}"))
 }
 
 /// A kind's name in the table.
@@ -25,11 +40,16 @@ pub(super) fn kind(kind: Kind) -> &'static str {
 
 /// The command of a run. Its row may have been written by hand, so its name is checked again.
 pub(super) fn of(settings: &config::Emr, run: &Submission) -> Result<String, String> {
-    check(settings, &run.step)?;
+    let is_job = run.kind == kind(Kind::Job);
+    check(
+        settings,
+        if is_job { Kind::Job } else { Kind::Step },
+        &run.step,
+    )?;
     let s3 = settings.s3_path.as_deref().unwrap_or_default();
     let (name, mode) = (&run.step, &run.deploy_mode);
     let submit = format!("spark-submit --deploy-mode {mode} --conf spark.pyspark.python={PYTHON}");
-    Ok(if run.kind == kind(Kind::Job) {
+    Ok(if is_job {
         format!(
             "cd /home/hadoop/ && mkdir -p {name} && \
              aws s3 cp {s3}/{name}/job_package.zip /home/hadoop/{name}/ && \
@@ -58,6 +78,7 @@ mod tests {
             emr_cluster_id: Some("j-1".into()),
             s3_path: Some("s3://bucket/scripts".into()),
             pipeline_steps: vec!["qc".into()],
+            pipeline_jobs: vec!["report-*".parse().unwrap()],
             emr_poll: Duration::from_secs(5),
         };
         let run = Submission {
@@ -67,6 +88,7 @@ mod tests {
             deploy_mode: deploy_mode.into(),
             is_stale: false,
             attempts: 1,
+            problem: None,
             sent_at: None,
             cluster_id: None,
             command: None,
@@ -86,8 +108,8 @@ mod tests {
 
     #[test]
     fn a_job_comes_in_a_package() {
-        let command = command("job", "qc", "client").unwrap();
-        assert!(command.contains("aws s3 cp s3://bucket/scripts/qc/job_package.zip"));
+        let command = command("job", "report-1", "client").unwrap();
+        assert!(command.contains("aws s3 cp s3://bucket/scripts/report-1/job_package.zip"));
         assert!(command.contains("spark-submit --deploy-mode client "));
         assert!(command.ends_with("--py-files job_package.zip main.py"));
     }
@@ -97,5 +119,20 @@ mod tests {
         for name in ["qc; rm -rf /", "QC", "", "$(id)", "qc "] {
             assert!(command("step", name, "cluster").is_err(), "{name}");
         }
+        for name in [
+            "report-; rm -rf /",
+            "report-$(id)",
+            "report-\n",
+            "report-é",
+            "report",
+        ] {
+            assert!(command("job", name, "cluster").is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_job_is_no_step_and_a_step_is_no_job() {
+        assert!(command("job", "qc", "client").is_err());
+        assert!(command("step", "report-1", "cluster").is_err());
     }
 }

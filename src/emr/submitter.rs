@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::{task::JoinSet, time};
+use uuid::Uuid;
 
 use super::{
     Emr,
@@ -17,7 +18,7 @@ use crate::{
     backoff::Backoff,
     db::{
         Pool,
-        submissions::{self, Sent, Submission},
+        submissions::{self, Problem, Sent, Submission, WaitsFor},
     },
     error::Result,
     outage::{self, Outage},
@@ -56,8 +57,14 @@ enum Outcome {
     Accepted { cluster_id: String, step_id: String },
     /// It will not run.
     Refused(String),
+    /// The cluster may have run it, and does not say so any more.
+    Lost(String),
     /// It is tried again; `in_doubt` while the cluster may have it.
-    Later { why: String, in_doubt: bool },
+    Later {
+        why: String,
+        waits_for: WaitsFor,
+        in_doubt: bool,
+    },
     /// It may not be sent at this moment: it is not ours any more, or another one of its command
     /// is in doubt.
     NotNow,
@@ -138,16 +145,19 @@ impl Submitter {
                     });
                 }
                 Ok(None) => {}
-                Err(Failure::Refused(why)) => return Ok(Outcome::Refused(why)),
-                Err(Failure::Throttled(why) | Failure::Doubtful(why)) => {
-                    let in_doubt = true;
-                    return Ok(Outcome::Later { why, in_doubt });
-                }
+                // The cluster it was sent to is not known, and has not become so again in an hour.
+                Err(Failure::Invalid(why)) if run.is_stale => return Ok(Outcome::Lost(why)),
+                // Whatever keeps EMR from answering, the step may be running.
+                Err(failure) => return Ok(later(failure, true)),
             }
         }
         if run.is_stale {
-            let why = "it could not be handed to EMR within an hour";
-            return Ok(Outcome::Refused(why.into()));
+            let why = "it could not be handed to EMR within an hour".to_owned();
+            let why = match &run.problem {
+                Some(problem) => format!("{why}: {problem}"),
+                None => why,
+            };
+            return Ok(Outcome::Refused(why));
         }
         let command = match command::of(&self.emr.0.settings, run) {
             Ok(command) => command,
@@ -164,23 +174,22 @@ impl Submitter {
         }
         if claimed.elapsed() + CALL_TIMEOUT + MARGIN > LEASE {
             // This process was asleep; by the time the call ended another might make it too.
-            let (why, in_doubt) = ("the database was slow".into(), run.sent().is_some());
-            return Ok(Outcome::Later { why, in_doubt });
+            return Ok(Outcome::Later {
+                why: "the database was slow".into(),
+                waits_for: WaitsFor::Answer,
+                in_doubt: run.sent().is_some(),
+            });
         }
         Ok(match aws.add(&run.step, &command).await {
             Ok(step_id) => Outcome::Accepted {
                 cluster_id: aws.cluster_id.clone(),
                 step_id,
             },
-            Err(Failure::Refused(why)) => Outcome::Refused(why),
-            Err(Failure::Throttled(why)) => Outcome::Later {
-                why,
-                in_doubt: false,
-            },
-            Err(Failure::Doubtful(why)) => Outcome::Later {
-                why,
-                in_doubt: true,
-            },
+            Err(Failure::Invalid(why) | Failure::Denied(why)) => Outcome::Refused(why),
+            Err(failure) => {
+                let in_doubt = matches!(failure, Failure::Doubtful(_));
+                later(failure, in_doubt)
+            }
         })
     }
 
@@ -202,19 +211,46 @@ impl Submitter {
                 tracing::warn!(run = %id, step = run.step, why, "a run is refused");
                 submissions::refused(&client, id, &why).await?;
             }
-            Outcome::Later { why, in_doubt } => {
+            Outcome::Lost(why) => {
+                let why = format!("whether it ran is not known: {why}");
+                tracing::warn!(run = %id, step = run.step, why, "a run is lost");
+                submissions::lost(&client, id, &why).await?;
+            }
+            Outcome::Later {
+                why,
+                waits_for,
+                in_doubt,
+            } => {
                 let pause = AGAIN.nth(u32::try_from(run.attempts).unwrap_or(u32::MAX));
                 let after = outage::seconds(pause);
                 tracing::warn!(run = %id, why, after, in_doubt, "a run is handed over later");
-                let node = self.emr.0.node;
-                submissions::postpone(&client, id, node, pause, in_doubt).await?;
+                let problem = Problem { waits_for, why };
+                self.postpone(&client, id, pause, in_doubt, &problem)
+                    .await?;
             }
             Outcome::NotNow => {
-                let (node, in_doubt) = (self.emr.0.node, run.sent().is_some());
-                submissions::postpone(&client, id, node, LOOK_EVERY, in_doubt).await?;
+                let problem = Problem {
+                    waits_for: WaitsFor::Answer,
+                    why: "EMR has not said yet whether it has another run of this step".into(),
+                };
+                let in_doubt = run.sent().is_some();
+                self.postpone(&client, id, LOOK_EVERY, in_doubt, &problem)
+                    .await?;
             }
         }
         Ok(())
+    }
+
+    async fn postpone(
+        &self,
+        client: &tokio_postgres::Client,
+        run: Uuid,
+        pause: Duration,
+        in_doubt: bool,
+        problem: &Problem,
+    ) -> Result<()> {
+        let node = self.emr.0.node;
+        submissions::postpone(client, run, node, pause, in_doubt, problem).await
     }
 
     /// Looks for a run at the cluster that may have been sent: a step of its name and command, made
@@ -250,6 +286,21 @@ impl Submitter {
         };
         let known = submissions::known_steps(&*self.pool.client().await?, &alike).await?;
         Ok(Ok(alike.into_iter().rfind(|id| !known.contains(id))))
+    }
+}
+
+/// The run is tried again after this failure.
+fn later(failure: Failure, in_doubt: bool) -> Outcome {
+    let waits_for = match failure {
+        Failure::Throttled(_) => WaitsFor::Rate,
+        Failure::Full(_) => WaitsFor::Room,
+        Failure::Doubtful(_) => WaitsFor::Answer,
+        Failure::Invalid(_) | Failure::Denied(_) | Failure::NotSent(_) => WaitsFor::Access,
+    };
+    Outcome::Later {
+        why: failure.why(),
+        waits_for,
+        in_doubt,
     }
 }
 

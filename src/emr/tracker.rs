@@ -136,7 +136,7 @@ async fn ask_into(
             let page = match aws.list(cluster, Vec::new(), marker).await {
                 Ok(page) => page,
                 // The cluster itself may be gone: each run is asked for on its own below.
-                Err(Failure::Refused(_)) => break,
+                Err(Failure::Invalid(_)) => break,
                 Err(failure) => return Err(failure),
             };
             news.extend(page.steps.into_iter().map(told));
@@ -156,16 +156,14 @@ async fn ask_into(
         match aws.list(cluster, named, None).await {
             Ok(page) => news.extend(page.steps.into_iter().map(told)),
             // One that is not known spoils the answer for all of them.
-            Err(Failure::Refused(_)) => {}
+            Err(Failure::Invalid(_)) => {}
             Err(failure) => return Err(failure),
         }
         for id in ids {
             if !news.contains_key(*id) {
                 let told = match aws.describe(cluster, id).await {
                     Ok(step) => told(step),
-                    Err(Failure::Refused(why)) if is_unknown(&why) => {
-                        ((*id).clone(), (LOST.to_owned(), Some(why)))
-                    }
+                    Err(Failure::Invalid(why)) => ((*id).clone(), (LOST.to_owned(), Some(why))),
                     Err(failure) => return Err(failure),
                 };
                 news.extend([told]);
@@ -173,11 +171,6 @@ async fn ask_into(
         }
     }
     Ok(())
-}
-
-/// Whether a refusal is about the step or the cluster and not about who asks.
-fn is_unknown(why: &str) -> bool {
-    why.contains("InvalidRequest") || why.contains("ValidationException")
 }
 
 fn told(step: Step) -> (String, News) {

@@ -30,6 +30,7 @@ pub const PATHS: &[&str] = &[
     "/api/reactivate-source/<id>/",
     "/api/uploads/<id>/",
     "/api/uploads/<id>/<id>/",
+    "/api/pipeline/",
     "/api/pipeline-steps/",
     "/api/pipeline-runs/",
     "/api/pipeline-runs/<id>/",

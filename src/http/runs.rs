@@ -1,4 +1,4 @@
-//! Runs of the pipeline over HTTP: list, one with its history, cancel, and the start of a packaged job.
+//! Runs of the pipeline over HTTP: list, one with its history, start and cancel.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -10,13 +10,24 @@ use super::{
 };
 use crate::{
     app::App,
-    auth::Identity,
+    auth::{Identity, role::FORBIDDEN},
     config::emr::DeployMode,
     db::{self, runs},
     emr::{Kind, Order, Refusal},
     forms::Errors,
     wire::RunBody,
 };
+
+/// Which steps and jobs may be started, and what keeps this server from starting them.
+pub(super) fn pipeline(app: &App) -> Response {
+    let jobs: Vec<_> = app.emr.jobs().iter().map(ToString::to_string).collect();
+    let body = json!({
+        "problem": app.emr.check().err(),
+        "steps": app.emr.steps(),
+        "jobs": jobs,
+    });
+    reply::json(StatusCode::OK, &body)
+}
 
 /// The names of the pipeline's steps, in their order.
 pub(super) fn steps(app: &App) -> Response {
@@ -76,14 +87,38 @@ pub(super) async fn cancel(app: &App, id: Uuid) -> Result<Response, Problem> {
     }
 }
 
-/// Starts a packaged job: `{"job", "deploy_mode"}`.
+/// Starts a step or a packaged job: `{"step" or "job", "source_id", "deploy_mode"}`.
 pub(super) async fn start(
     app: &App,
     who: Option<Identity>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let who = who.filter(|who| who.role.may_edit());
+    let who = who.ok_or(Problem::detail(StatusCode::FORBIDDEN, FORBIDDEN))?;
     let input = request.body.input(&request.headers).await?;
-    let order = match order(&input.body, who) {
+    let order = match order(&input.body, who.username) {
+        Ok(order) => order,
+        Err(refusal) => return refused(refusal),
+    };
+    match app.emr.start(&app.pool, order).await {
+        Ok(run) => {
+            let run = RunBody::new(&run, &app.time_zone);
+            let body = json!({"success": true, "run": run});
+            Ok(reply::json(StatusCode::CREATED, &body))
+        }
+        Err(refusal) => refused(refusal),
+    }
+}
+
+/// Starts a packaged job: `{"job", "deploy_mode"}`.
+pub(super) async fn start_job(
+    app: &App,
+    who: Option<Identity>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let input = request.body.input(&request.headers).await?;
+    let by = who.map(|who| who.username).unwrap_or_default();
+    let order = match job(&input.body, by) {
         Ok(order) => order,
         Err(refusal) => return refused(refusal),
     };
@@ -97,22 +132,56 @@ pub(super) async fn start(
     }
 }
 
-fn order(body: &Value, who: Option<Identity>) -> Result<Order, Refusal> {
-    let text = |name: &str| body.get(name).and_then(Value::as_str);
-    let name = text("job").filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| Refusal::Invalid("job is missing".into()))?;
-    let deploy_mode = match body.get("deploy_mode") {
-        None | Some(Value::Null) => Some(DeployMode::Client),
-        Some(_) => text("deploy_mode").and_then(DeployMode::named),
+fn order(body: &Value, requested_by: String) -> Result<Order, Refusal> {
+    let named = |name| text(body, name).is_some();
+    let mut order = match (named("step"), named("job")) {
+        (true, true) => return Err(Refusal::Invalid("name a step or a job, not both".into())),
+        (false, true) => job(body, requested_by)?,
+        (_, false) => Order {
+            kind: Kind::Step,
+            name: required(body, "step")?,
+            deploy_mode: deploy_mode(body, DeployMode::Cluster)?,
+            source_id: None,
+            requested_by,
+        },
     };
+    order.source_id = match body.get("source_id") {
+        None | Some(Value::Null) => None,
+        Some(id) => {
+            let id = id.as_str().and_then(|id| Uuid::try_parse(id).ok());
+            Some(id.ok_or(Refusal::Invalid("source_id is not a UUID".into()))?)
+        }
+    };
+    Ok(order)
+}
+
+fn job(body: &Value, requested_by: String) -> Result<Order, Refusal> {
     Ok(Order {
         kind: Kind::Job,
-        name: name.to_owned(),
-        deploy_mode: deploy_mode
-            .ok_or_else(|| Refusal::Invalid("deploy_mode is client or cluster".into()))?,
+        name: required(body, "job")?,
+        deploy_mode: deploy_mode(body, DeployMode::Client)?,
         source_id: None,
-        requested_by: who.map(|who| who.username).unwrap_or_default(),
+        requested_by,
     })
+}
+
+fn required(body: &Value, name: &str) -> Result<String, Refusal> {
+    let value = text(body, name).ok_or_else(|| Refusal::Invalid(format!("{name} is missing")))?;
+    Ok(value.to_owned())
+}
+
+fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
+    let value = body.get(name).and_then(Value::as_str);
+    value.filter(|value| !value.is_empty())
+}
+
+fn deploy_mode(body: &Value, usual: DeployMode) -> Result<DeployMode, Refusal> {
+    match body.get("deploy_mode") {
+        None | Some(Value::Null) => Ok(usual),
+        Some(_) => text(body, "deploy_mode")
+            .and_then(DeployMode::named)
+            .ok_or_else(|| Refusal::Invalid("deploy_mode is client or cluster".into())),
+    }
 }
 
 fn refused(refusal: Refusal) -> Result<Response, Problem> {

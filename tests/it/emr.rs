@@ -38,6 +38,7 @@ pub fn settings(endpoint: &str, cluster: &str) -> Vec<(&'static str, String)> {
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
         ("EMR_CLUSTER_ID", cluster.to_owned()),
         ("S3_PATH", "s3://demo-bucket/scripts".to_owned()),
+        ("PIPELINE_JOBS", "report-*,load".to_owned()),
         ("EMR_POLL", "200ms".to_owned()),
     ]
 }

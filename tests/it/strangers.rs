@@ -56,6 +56,7 @@ const DOORS: &[(&str, Door)] = &[
     ("/api/reactivate-source/<id>/", Door::SignedIn),
     ("/api/uploads/<id>/", Door::SignedIn),
     ("/api/uploads/<id>/<id>/", Door::SignedIn),
+    ("/api/pipeline/", Door::SignedIn),
     ("/api/pipeline-steps/", Door::SignedIn),
     ("/api/pipeline-runs/", Door::SignedIn),
     ("/api/pipeline-runs/<id>/", Door::SignedIn),

@@ -4,6 +4,7 @@
 
 use jiff::civil::Date;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::{
     db::users::Role,
@@ -88,10 +89,41 @@ pub(super) struct SourceChange {
     status: Option<String>,
 }
 
+/// The pipeline as the server is configured.
+#[derive(ToSchema)]
+pub(super) struct Pipeline {
+    /// Why the server can start nothing; null when it can.
+    #[schema(required)]
+    problem: Option<String>,
+    /// The steps, in their order.
+    steps: Vec<String>,
+    /// Names of the packaged jobs; `*` stands for any letters, digits, `-` and `_`.
+    jobs: Vec<String>,
+}
+
+/// A run to be started: of a step or of a packaged job.
+#[derive(ToSchema)]
+pub(super) struct RunRequest {
+    #[schema(example = "qc")]
+    step: Option<String>,
+    job: Option<String>,
+    /// The source that the run is for.
+    source_id: Option<Uuid>,
+    /// Where Spark's driver runs; by default `cluster` for a step and `client` for a job.
+    deploy_mode: Option<DeployMode>,
+}
+
+/// The run that EMR has taken.
+#[derive(ToSchema)]
+pub(super) struct RunStarted {
+    success: bool,
+    run: RunBody<'static>,
+}
+
 /// A packaged job to be started.
 #[derive(ToSchema)]
 pub(super) struct Job {
-    #[schema(example = "qc")]
+    #[schema(example = "report")]
     job: String,
     /// Where Spark's driver runs: `client`, unless told otherwise.
     deploy_mode: Option<DeployMode>,

@@ -21,8 +21,8 @@ use utoipa::{
 use warp::http::Method;
 
 use super::bodies::{
-    Added, Cancelled, Credentials, Health, Job, Me, Message, PasswordChange, Registration, Report,
-    SourceChange, Started, Switched, UserChange,
+    Added, Cancelled, Credentials, Health, Job, Me, Message, PasswordChange, Pipeline,
+    Registration, Report, RunRequest, RunStarted, SourceChange, Started, Switched, UserChange,
 };
 use crate::{
     auth::{cookies::SESSION, role::Role},
@@ -222,8 +222,22 @@ fn deed(endpoint: Endpoint, method: &Method) -> Deed {
         Endpoint::Upload(_) => does("sources", "upload", "The file of a source")
             .note("The name after the key is for people and may be left out.")
             .sends("application/octet-stream"),
+        Endpoint::Pipeline => does(
+            "pipeline",
+            "pipeline",
+            "Which steps and jobs may be started, and whether the server can start them",
+        )
+        .gives::<Pipeline>(200),
         Endpoint::Steps => {
             does("pipeline", "list_steps", "The pipeline's steps, in order").lists::<String>()
+        }
+        Endpoint::Runs if method == Method::POST => {
+            does("pipeline", "start_run", "Starts a step or a packaged job")
+                .note("For editors and admins. Waits up to 20 s until EMR has taken the run.")
+                .takes::<RunRequest>()
+                .gives::<RunStarted>(201)
+                .needs_cluster()
+                .or(404)
         }
         Endpoint::Runs => does("pipeline", "list_runs", "The newest runs, newest first")
             .asks("source", "Only of this source", uuid())

@@ -40,6 +40,8 @@ pub enum Fate {
     Broken,
     /// Not taken: the request is refused.
     Refused,
+    /// Not taken: the cluster has as many active steps as it takes.
+    Full,
     /// Neither taken nor answered; the connection stays open.
     Hangs,
 }
@@ -76,6 +78,8 @@ struct Cluster {
     calls: Vec<Value>,
     /// Every call hangs.
     hangs: bool,
+    /// The error that answers each call to list steps.
+    list_error: Option<&'static str>,
 }
 
 impl Fake {
@@ -110,6 +114,11 @@ impl Fake {
     /// Whether no call is answered any more.
     pub fn hang(&self, hangs: bool) {
         self.lock().hangs = hangs;
+    }
+
+    /// The error by which each call to list steps is refused; `None` when it is answered.
+    pub fn refuse_lists(&self, code: Option<&'static str>) {
+        self.lock().list_error = code;
     }
 
     /// The steps that were taken, oldest first.
@@ -204,7 +213,10 @@ impl Cluster {
         }
         match action {
             "AddJobFlowSteps" => self.add_steps(&body["Steps"]),
-            "ListSteps" => self.list(body),
+            "ListSteps" => match self.list_error {
+                Some(code) => Reply::Json(400, json!({"__type": code, "message": "No."})),
+                None => self.list(body),
+            },
             "DescribeStep" => match self.find(&body["StepId"]) {
                 Some(step) => Reply::Json(200, json!({"Step": shown(step)})),
                 None => invalid("Step id is not valid."),
@@ -238,7 +250,11 @@ impl Cluster {
                 400,
                 json!({"__type": "ThrottlingException", "message": "Rate exceeded"}),
             ),
-            Fate::Refused => invalid("Maximum number of active steps exceeded."),
+            Fate::Refused => invalid("A job flow that is terminating may not be modified."),
+            Fate::Full => invalid(
+                "Maximum number of active steps(State = 'Running', 'Pending' or \
+                 'Cancel_Pending') for cluster exceeded.",
+            ),
             Fate::Hangs => Reply::Never,
         }
     }

@@ -89,17 +89,17 @@ async fn a_packaged_job_is_started_over_http() {
     let fake = Fake::start().await;
     let (pipeline, _database, dba) = Pipeline::of(&fake).await;
     let mut visitor = pipeline.visitor("alice").await;
-    let job = json!({"job": "qc"});
+    let job = json!({"job": "report-1"});
     let started = visitor.post("/emrrunner/start").json(&job).send().await;
     assert_eq!(started.status, 200, "{}", started.text());
     let step = &fake.steps()[0];
     assert_eq!(
         started.json(),
-        json!({"success": true, "step_id": step.id, "details": {"job": "qc", "deploy_mode": "client"}})
+        json!({"success": true, "step_id": step.id, "details": {"job": "report-1", "deploy_mode": "client"}})
     );
     let command = step.config["HadoopJarStep"]["Args"][2].as_str().unwrap();
     assert!(
-        command.contains("s3://demo-bucket/scripts/qc/job_package.zip"),
+        command.contains("s3://demo-bucket/scripts/report-1/job_package.zip"),
         "{command}"
     );
     assert!(command.contains("unzip"), "{command}");
@@ -114,17 +114,101 @@ async fn a_packaged_job_is_started_over_http() {
     let row = row.unwrap();
     assert_eq!((row.get(0), row.get(1)), ("job", "alice"));
     for (body, status) in [
-        (json!({"job": "../qc"}), 400),
+        (json!({"job": "qc"}), 400),
+        (json!({"job": "report"}), 400),
+        (json!({"job": "report-/../load"}), 400),
+        (json!({"job": "report-$(id)"}), 400),
         (json!({"job": ""}), 400),
         (json!({}), 400),
         (json!([]), 400),
-        (json!({"job": "qc", "deploy_mode": "x"}), 400),
-        (json!({"job": "qc", "deploy_mode": "cluster"}), 200),
+        (json!({"job": "load", "deploy_mode": "x"}), 400),
+        (json!({"job": "load", "deploy_mode": "cluster"}), 200),
     ] {
         let answer = visitor.post("/emrrunner/start").json(&body).send().await;
         assert_eq!(answer.status, status, "{body}: {}", answer.text());
         assert_eq!(answer.json()["success"], status == 200, "{body}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_and_jobs_are_started_over_http() {
+    let fake = Fake::start().await;
+    let (pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let mut visitor = pipeline.visitor("alice").await;
+    let known = visitor.get("/api/pipeline/").send().await.json();
+    assert_eq!(known["problem"], Value::Null);
+    assert_eq!(known["steps"][2], "qc");
+    assert_eq!(known["jobs"], json!(["report-*", "load"]));
+    let source = "insert into sources (country) values ('x') returning id::text";
+    let source: String = dba.query_one(source, &[]).await.unwrap().get(0);
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    for (body, status) in [
+        (json!({"step": "qc"}), 201),
+        (
+            json!({"step": "qc", "source_id": source, "deploy_mode": "client"}),
+            201,
+        ),
+        (
+            json!({"job": "load", "step": null, "source_id": source}),
+            201,
+        ),
+        (json!({"step": "load"}), 400),
+        (json!({"job": "qc"}), 400),
+        (json!({"step": "qc", "job": "load"}), 400),
+        (json!({"step": "qc", "source_id": unknown}), 404),
+        (json!({"step": "qc", "source_id": "x"}), 400),
+        (json!({"step": "qc", "deploy_mode": "x"}), 400),
+        (json!({"step": 5}), 400),
+        (json!({}), 400),
+        (json!([]), 400),
+    ] {
+        let call = visitor.post("/api/pipeline-runs/").json(&body);
+        let answer = call.send().await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+        assert_eq!(answer.json()["success"], status == 201, "{body}");
+    }
+    let all = runs(&mut visitor, "").await;
+    let made: Vec<_> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|run| {
+            (
+                &run["kind"],
+                &run["step"],
+                &run["deploy_mode"],
+                &run["source_id"],
+            )
+        })
+        .map(|(kind, step, mode, of)| json!([kind, step, mode, of]))
+        .collect();
+    assert_eq!(
+        made,
+        [
+            json!(["step", "qc", "cluster", null]),
+            json!(["step", "qc", "client", source]),
+            json!(["job", "load", "client", source]),
+        ]
+    );
+    assert_eq!(fake.steps().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_cluster_the_pipeline_says_what_is_missing() {
+    let (server, _database) = crate::server::TestServer::start().await;
+    let mut visitor = server.visitor("alice").await;
+    let known = visitor.get("/api/pipeline/").send().await.json();
+    let problem = known["problem"].as_str().unwrap();
+    assert!(problem.contains("EMR_CLUSTER_ID"), "{problem}");
+    let call = visitor
+        .post("/api/pipeline-runs/")
+        .json(&json!({"step": "qc"}));
+    let answer = call.send().await;
+    assert_eq!(
+        (answer.status, &answer.json()["error"]),
+        (503, &known["problem"])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,10 +228,18 @@ async fn runs_are_started_listed_and_cancelled_from_the_command_line() {
         (output.status.success(), String::from_utf8(text).unwrap())
     };
     // With a cluster of its own, no server is needed.
-    let (done, text) = say(&["start", "--job", "qc", "--deploy-mode", "cluster"], true).await;
+    let (done, text) = say(&["start", "--step", "qc"], true).await;
     assert!(done && text.contains(&fake.steps()[0].id), "{text}");
-    let (done, text) = say(&["start", "--job", "moon"], true).await;
-    assert!(!done && text.contains("no such step"), "{text}");
+    for (what, name, why) in [
+        ("--job", "moon", "no such job"),
+        ("--job", "qc", "no such job"),
+        ("--step", "moon", "no such step"),
+    ] {
+        let (done, text) = say(&["start", what, name], true).await;
+        assert!(!done && text.contains(why), "{text}");
+    }
+    let (done, text) = say(&["start"], true).await;
+    assert!(!done && text.contains("--step"), "{text}");
     let (done, text) = say(&["runs"], false).await;
     assert!(
         done && text.contains("PENDING") && text.contains("qc"),
@@ -167,7 +259,7 @@ async fn runs_are_started_listed_and_cancelled_from_the_command_line() {
     assert_eq!(text, "marketplace: the run is COMPLETED already\n");
     // Without a cluster of its own, a server does it.
     let _pipeline = Pipeline::with(&database, &aws).await;
-    let (done, text) = say(&["start", "--job", "cleaning"], false).await;
+    let (done, text) = say(&["start", "--step", "cleaning"], false).await;
     assert!(done && text.contains(&fake.steps()[1].id), "{text}");
 }
 
@@ -198,4 +290,40 @@ async fn a_viewer_sees_runs_and_starts_and_cancels_none() {
     }
     assert_eq!(fake.calls("AddJobFlowSteps").len(), 1);
     assert!(fake.calls("CancelSteps").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_of_the_pipeline_is_right() {
+    let document = include_str!("../../../docs/pipeline.md");
+    let block = |kind: &str| {
+        let (_, block) = document.split_once(&format!("```{kind}\n")).unwrap();
+        block.split_once("```").unwrap().0
+    };
+    let policy: Value = serde_json::from_str(block("json")).unwrap();
+    assert_eq!(
+        policy["Statement"][0]["Action"].as_array().unwrap().len(),
+        4
+    );
+    let database = crate::server::database().await;
+    let said = database.psql(block("sql")).await;
+    assert!(said.status.success(), "{said:?}");
+    assert_eq!(String::from_utf8(said.stdout).unwrap(), "requested|\n");
+
+    // The cluster's script is read by bash, and makes the environment that runs ask for.
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/ops/emr-bootstrap.sh");
+    let read = std::process::Command::new("bash")
+        .args(["-n", script])
+        .status();
+    assert!(read.unwrap().success());
+    let script = include_str!("../../../ops/emr-bootstrap.sh");
+    assert!(script.contains("\nenvironment=/home/hadoop/myenv\n"));
+    let fake = Fake::start().await;
+    let (pipeline, _database, _dba) = Pipeline::of(&fake).await;
+    let mut page = pipeline.page("alice").await;
+    ask(&mut page, &json!({"step": "qc"})).await;
+    let command = fake.steps()[0].config["HadoopJarStep"]["Args"][2].to_string();
+    assert!(
+        command.contains("python=/home/hadoop/myenv/bin/python "),
+        "{command}"
+    );
 }

@@ -1,6 +1,7 @@
 //! From the request to the step: each run becomes one step, whatever happens on the way.
 
 use serde_json::{Value, json};
+use tokio_postgres::Client;
 
 use super::{
     Pipeline, ask,
@@ -133,6 +134,146 @@ async fn throttling_is_waited_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_with_too_many_active_steps_is_waited_for() {
+    let fake = Fake::start().await;
+    fake.next(&[Fate::Full, Fate::Full]);
+    let (pipeline, _database, _dba) = Pipeline::of(&fake).await;
+    let mut page = pipeline.page("alice").await;
+    let answer = ask(&mut page, &json!({"step": "qc"})).await;
+    assert_eq!(answer["success"], true, "{answer}");
+    assert_eq!(fake.steps().len(), 1);
+    assert_eq!(fake.calls("AddJobFlowSteps").len(), 3);
+}
+
+/// What a waiting run waits for, as the table has it.
+async fn waits_for(dba: &Client) -> Option<String> {
+    let sql = "select waits_for from pipeline_submissions";
+    let row = dba.query_opt(sql, &[]).await.expect("the table is there");
+    row.and_then(|row| row.get(0))
+}
+
+/// Lets the run have been asked for two hours ago.
+async fn grow_old(dba: &Client) {
+    let sql = "update pipeline_runs set updated_at = now() - interval '2 hours'";
+    assert_eq!(dba.execute(sql, &[]).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waits_for_room_on_the_cluster_does_not_grow_stale() {
+    let fake = Fake::start().await;
+    fake.all_further(|| Fate::Full);
+    let (_pipeline, _database, dba) = Pipeline::of(&fake).await;
+    dba.batch_execute("insert into pipeline_runs (step) values ('qc')")
+        .await
+        .unwrap();
+    eventually("the cluster was full", async || {
+        waits_for(&dba).await.as_deref() == Some("room")
+    })
+    .await;
+    grow_old(&dba).await;
+    let calls = fake.calls("AddJobFlowSteps").len();
+    eventually("it is tried again all the same", async || {
+        fake.calls("AddJobFlowSteps").len() > calls
+    })
+    .await;
+    fake.all_further(|| Fate::Taken);
+    eventually("it has a step", async || the_run(&dba).await.1.is_some()).await;
+    assert_eq!(went_through(&dba).await, ["requested", "PENDING"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_in_doubt_stays_in_doubt_while_emr_refuses_to_list_steps() {
+    for code in [
+        "ExpiredTokenException",
+        "AccessDeniedException",
+        "UnrecognizedClientException",
+    ] {
+        let fake = Fake::start().await;
+        fake.next(&[Fate::TakenInSilence]);
+        fake.refuse_lists(Some(code));
+        let (pipeline, _database, dba) = Pipeline::of(&fake).await;
+        let mut page = pipeline.page("alice").await;
+        let answer = ask(&mut page, &json!({"step": "qc"})).await;
+        assert_eq!(answer["success"], false, "{answer}");
+        let error = answer["error"].as_str().unwrap();
+        assert!(error.contains(code), "the page is told why: {error}");
+        assert!(answer["run_id"].is_string(), "{answer}");
+        // Nor does it become `refused` by waiting.
+        grow_old(&dba).await;
+        let asked = fake.calls("ListSteps").len();
+        eventually("the cluster is asked again", async || {
+            fake.calls("ListSteps").len() > asked + 1
+        })
+        .await;
+        assert_eq!(the_run(&dba).await.0, "requested", "{code}");
+        let in_doubt = "select sent_at is not null from pipeline_submissions";
+        assert!(
+            dba.query_one(in_doubt, &[])
+                .await
+                .unwrap()
+                .get::<_, bool>(0)
+        );
+
+        fake.refuse_lists(None);
+        eventually("its step is found", async || {
+            the_run(&dba).await.1.is_some()
+        })
+        .await;
+        assert_eq!(the_run(&dba).await.1, Some(fake.steps()[0].id.clone()));
+        assert_eq!(fake.calls("AddJobFlowSteps").len(), 1, "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_in_doubt_is_lost_when_its_cluster_stays_unknown_for_an_hour() {
+    let fake = Fake::start().await;
+    fake.next(&[Fate::TakenInSilence]);
+    fake.refuse_lists(Some("InvalidRequestException"));
+    let (_pipeline, _database, dba) = Pipeline::of(&fake).await;
+    dba.batch_execute("insert into pipeline_runs (step) values ('qc')")
+        .await
+        .unwrap();
+    eventually("the cluster was asked twice", async || {
+        fake.calls("ListSteps").len() > 1
+    })
+    .await;
+    assert_eq!(the_run(&dba).await.0, "requested");
+    grow_old(&dba).await;
+    eventually("it is lost", async || the_run(&dba).await.0 == "lost").await;
+    let reason = the_run(&dba).await.2.unwrap();
+    assert!(reason.contains("whether it ran is not known"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_connection_is_told_at_once_with_its_reason() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let database = crate::server::database().await;
+    let dba = database.connect().await;
+    let settings = super::settings(&format!("http://{address}"), super::fake::CLUSTER);
+    let pipeline = Pipeline::with(&database, &settings).await;
+    let mut page = pipeline.page("alice").await;
+    let answer = ask(&mut page, &json!({"step": "qc"})).await;
+    let error = answer["error"].as_str().unwrap();
+    assert!(error.contains("Connection refused"), "{error}");
+    assert!(error.contains("the run is kept"), "{error}");
+    // Nothing was sent, so nothing is in doubt; the list says why the run waits.
+    let sent = "select attempts, sent_at is null, waits_for from pipeline_submissions";
+    let row = dba.query_one(sent, &[]).await.unwrap();
+    assert_eq!((row.get(1), row.get(2)), (true, Some("access")));
+    assert!(
+        row.get::<_, i32>(0) < 4,
+        "the page did not wait for more attempts"
+    );
+    let mut visitor = pipeline.visitor("bob").await;
+    let runs = visitor.get("/api/pipeline-runs/").send().await.json();
+    assert_eq!(runs[0]["state"], "requested");
+    let reason = runs[0]["reason"].as_str().unwrap();
+    assert!(reason.contains("Connection refused"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_is_told_and_kept() {
     let fake = Fake::start().await;
     fake.next(&[Fate::Refused]);
@@ -140,7 +281,7 @@ async fn a_refusal_is_told_and_kept() {
     let mut page = pipeline.page("alice").await;
     let answer = ask(&mut page, &json!({"step": "qc"})).await;
     assert_eq!(answer["success"], false);
-    assert!(answer["error"].as_str().unwrap().contains("Maximum number"));
+    assert!(answer["error"].as_str().unwrap().contains("is terminating"));
     let (state, step_id, reason) = the_run(&dba).await;
     assert_eq!((state.as_str(), step_id), ("refused", None));
     assert!(reason.unwrap().contains("InvalidRequestException"));
