@@ -1,5 +1,6 @@
 //! The rows of the table, a file each. A row makes what it needs and leaves nothing behind.
 
+mod abuse;
 mod bulk;
 mod commits;
 mod deflate;
@@ -14,8 +15,9 @@ mod storm;
 use crate::{Options, Result, cluster::Throwaway, report::Line};
 
 /// In the order in which they are measured.
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 11] = [
     "latency", "fanout", "idle", "stalled", "delta", "storm", "bulk", "commits", "deflate", "emr",
+    "abuse",
 ];
 
 /// Measures the row of that name.
@@ -35,6 +37,7 @@ pub(crate) async fn measure(
         "commits" => commits::measure(options, cluster).await,
         "deflate" => deflate::measure(options).await,
         "emr" => emr::measure(options, cluster).await,
+        "abuse" => abuse::measure(options, cluster).await,
         _ => Err(format!("there is no row {name}").into()),
     }
 }

@@ -841,7 +841,7 @@ CREATE TABLE public.sessions (
 -- Name: TABLE sessions; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON TABLE public.sessions IS 'Signed-in browsers. Deleting a row, or moving its expiry into the past, signs it out everywhere and closes its sockets within a second.';
+COMMENT ON TABLE public.sessions IS 'Signed-in browsers, and one row for all sockets that a user opened with a password at one server. A user has at most 100: a new one replaces the one used longest ago. Deleting a row, or moving its expiry into the past, signs it out everywhere and closes its sockets within a second.';
 
 --
 -- Name: COLUMN sessions.id; Type: COMMENT; Schema: public; Owner: -

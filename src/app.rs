@@ -9,6 +9,7 @@ use warp::http::HeaderValue;
 
 use crate::{
     auth::{password::Hasher, role::Role},
+    catalogue::Catalogue,
     config::{Anonymous, CookieSecure, MetricsToken, Registration},
     db::Pool,
     emr::Emr,
@@ -17,6 +18,7 @@ use crate::{
     metrics::Metrics,
     peer::Network,
     server::Shortage,
+    shared::Shared,
     start::Start,
     uploads::Uploads,
 };
@@ -30,6 +32,10 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     /// For short reads and writes.
     pub pool: Pool,
+    /// The whole list for whoever asks for it.
+    pub catalogue: Catalogue,
+    /// Whether the database answers; asked once for all who want to know.
+    pub probe: Shared<Result<(), String>>,
     /// Hashes and verifies passwords, a few at a time.
     pub hasher: Hasher,
     /// Who gets what the views make.

@@ -23,9 +23,13 @@ use crate::{
         users::{self, User},
     },
     error::Error,
-    limits::TooMany,
+    limits::{TooMany, turns::Asker},
     peer::Peer,
 };
+
+/// Longest name and password that are looked for: 150 and 4,096 characters of four bytes.
+const MAX_NAME_BYTES: usize = 600;
+const MAX_PASSWORD_BYTES: usize = 16 * 1024;
 
 /// Somebody who proved who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +60,10 @@ pub struct SessionRef {
 pub enum Refused {
     /// They did not prove who they are; the text says what was missing.
     Denied(&'static str),
-    /// Too many were wrong before; whether this one is was not looked at.
+    /// Too many were wrong before, or wait already; whether this one is was not looked at.
     TooMany(TooMany),
+    /// Too many passwords wait to be looked at.
+    Busy,
     /// It could not be found out.
     Failed(Error),
 }
@@ -85,24 +91,55 @@ pub async fn identify(app: &App, from: &Peer, headers: &HeaderMap) -> Result<Ide
     }
 }
 
-/// Like [`identify`], for somebody who stays. A password has no end, so it becomes a session that
-/// nobody has the cookie of: what ends a user's sessions ends their stay, however they came in.
+/// Somebody who asks to stay, and may be refused yet for other reasons.
+#[derive(Debug)]
+pub struct Arrival {
+    identity: Identity,
+    /// Whoever came with a password has no session yet.
+    user: Option<User>,
+}
+
+impl Arrival {
+    /// Names the user in the database.
+    pub fn user_id(&self) -> Uuid {
+        self.identity.user_id
+    }
+}
+
+/// Like [`identify`], for somebody who asks to stay. Leaves nothing behind: [`stay`] does, once
+/// nothing is in the way.
 ///
 /// # Errors
 /// As [`identify`].
-pub async fn identify_to_stay(
-    app: &App,
-    from: &Peer,
-    headers: &HeaderMap,
-) -> Result<Identity, Refused> {
+pub async fn arrive(app: &App, from: &Peer, headers: &HeaderMap) -> Result<Arrival, Refused> {
     if let Some(identity) = sessions::of(app, headers).await? {
-        return Ok(identity);
+        return Ok(Arrival {
+            identity,
+            user: None,
+        });
     }
     let user = by_password(app, from, headers).await?;
+    Ok(Arrival {
+        identity: user.clone().into(),
+        user: Some(user),
+    })
+}
+
+/// Lets somebody stay. A password has no end, so it becomes a session that nobody has the cookie of:
+/// what ends a user's sessions ends their stay, however they came in.
+///
+/// # Errors
+/// [`Refused`] when the user was disabled or has another password by now, or when the database does
+/// not answer in time.
+pub async fn stay(app: &App, arrival: Arrival) -> Result<Identity, Refused> {
+    let Arrival { identity, user } = arrival;
+    let Some(user) = user else {
+        return Ok(identity);
+    };
     let session = db::in_time(sessions::open_unseen(app, &user)).await?;
     Ok(Identity {
         session: Some(session.ok_or(WRONG)?),
-        ..user.into()
+        ..identity
     })
 }
 
@@ -141,12 +178,17 @@ pub async fn prove(
     username: &str,
     password: &str,
 ) -> Result<Option<User>, Refused> {
+    // No account has such a name or password, and nobody keeps that much in mind while they wait.
+    if username.len() > MAX_NAME_BYTES || password.len() > MAX_PASSWORD_BYTES {
+        return Ok(None);
+    }
     // Whoever is refused is so before anything is done for them.
     app.limits.sign_ins.attempt(from, username)?.withdraw();
     // Who is disabled is found out about as slowly as who is not there.
     let user = active(app, username).await?;
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
-    let turn = app.hasher.turn().await;
+    let asker = app.limits.sign_ins.asker(from, username);
+    let turn = app.hasher.turn(&asker).await?;
     // Not counted before it is our turn: of a hundred who sign in at once, few count at a time. Nor
     // is what is remembered asked before, or it could be guessed at without end.
     let attempt = app.limits.sign_ins.attempt(from, username)?;
@@ -155,7 +197,9 @@ pub async fn prove(
     }
     attempt.succeeded();
     match user {
-        Some(user) if imported::is_one(&user.password_hash) => renew(app, user, password).await,
+        Some(user) if imported::is_one(&user.password_hash) => {
+            renew(app, &asker, user, password).await
+        }
         user => Ok(user),
     }
 }
@@ -167,8 +211,13 @@ async fn active(app: &App, username: &str) -> Result<Option<User>, Error> {
 }
 
 /// Gives a user whose hash came from elsewhere one of ours, now that the password is known.
-async fn renew(app: &App, user: User, password: &str) -> Result<Option<User>, Refused> {
-    let hash = app.hasher.hash(password.to_owned()).await?;
+async fn renew(
+    app: &App,
+    asker: &Asker,
+    user: User,
+    password: &str,
+) -> Result<Option<User>, Refused> {
+    let hash = app.hasher.hash(asker, password.to_owned()).await?;
     let renewed = db::in_time(async {
         users::renew_password_hash(&*app.pool.client().await?, &user, &hash).await
     });
@@ -182,7 +231,7 @@ async fn renew(app: &App, user: User, password: &str) -> Result<Option<User>, Re
             let Some(user) = active(app, &user.username).await? else {
                 return Ok(None);
             };
-            let turn = app.hasher.turn().await;
+            let turn = app.hasher.turn(asker).await?;
             let is_right = turn
                 .verify(&user.username, password, Some(&user.password_hash))
                 .await?;

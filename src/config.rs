@@ -273,7 +273,7 @@ pub struct Config {
     #[arg(long, env, default_value = "none")]
     pub anonymous: Anonymous,
 
-    /// Whether strangers' attempts, sockets and messages are limited.
+    /// Whether what one address or user may do is limited.
     #[arg(long, env, default_value = "on")]
     pub rate_limits: RateLimits,
 
@@ -361,7 +361,7 @@ pub enum Anonymous {
     Read,
 }
 
-/// Whether strangers' attempts, sockets and messages are limited.
+/// Whether what one address or user may do is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RateLimits {
     /// They are.

@@ -14,6 +14,7 @@ pub mod embedded;
 mod known;
 mod lent;
 pub mod migrate;
+pub mod moments;
 pub mod notifications;
 pub mod primary;
 mod row;

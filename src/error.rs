@@ -48,6 +48,25 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl Error {
+    /// The same for another who waited for the same. The driver's own error cannot be copied; what it
+    /// says is.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Unavailable(why) => Self::Unavailable(why.clone()),
+            Self::Refused(why) => Self::Refused(why.clone()),
+            Self::Full(why) => Self::Full(why.clone()),
+            Self::Constraint(name) => Self::Constraint(name.clone()),
+            Self::Value(what) => Self::Value(what.clone()),
+            Self::Unreadable(what) => Self::Unreadable(what.clone()),
+            Self::Database(error) => Self::Start(describe(error)),
+            Self::Config(message) => Self::Config(message.clone()),
+            Self::Start(message) => Self::Start(message.clone()),
+        }
+    }
+}
+
 impl From<tokio_postgres::Error> for Error {
     /// Sorts the database's errors by SQLSTATE
     /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).

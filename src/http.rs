@@ -361,7 +361,7 @@ async fn admit(
         let session = match &identity {
             Ok(identity) => identity.session.as_ref(),
             Err(Refused::Denied(_)) => None,
-            Err(Refused::TooMany(_) | Refused::Failed(_)) => {
+            Err(Refused::TooMany(_) | Refused::Busy | Refused::Failed(_)) => {
                 return identity.map(Some).map_err(Problem::from);
             }
         };
@@ -397,6 +397,13 @@ async fn answer(
     who: Option<Identity>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let _reading = match &who {
+        // Lists of all rows are counted on their own, until they are sent.
+        Some(who) if request.method.is_safe() && endpoint != Endpoint::Read => {
+            Some(app.limits.reads.begin(who.user_id).await?)
+        }
+        _ => None,
+    };
     let by = who.as_ref().map(|who| who.username.clone());
     let by = by.as_deref().unwrap_or_default();
     match endpoint {
@@ -407,7 +414,7 @@ async fn answer(
         Endpoint::Password => accounts::change_password(app, who, request).await,
         Endpoint::Add => sources::add(app, by, request).await,
         Endpoint::AddDemo => sources::add_demo(app, by).await,
-        Endpoint::Read => sources::read(app).await,
+        Endpoint::Read => sources::read(app, who).await,
         Endpoint::Library => sources::library(app).await,
         Endpoint::OpenApi => Ok(documents::openapi()),
         Endpoint::AsyncApi => Ok(documents::asyncapi()),

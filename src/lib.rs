@@ -41,7 +41,8 @@
 //! | request id | what the lines of one request and its socket have in common in the log ([`request`]) |
 //! | supervisor | who started the process and watches it, such as systemd |
 //! | outage | something that is out, as the log speaks of it: at its beginning, once a minute, at its end |
-//! | limits | how much of the server one stranger may have ([`limits`]) |
+//! | limits | how much of the server one client may have ([`limits`]) |
+//! | shared read | one read for all requests that came before it began ([`shared`]) |
 //! | session | a signed-in browser; source, run: rows of the catalogue and of the pipeline |
 //!
 //! # Invariants
@@ -65,6 +66,7 @@
 pub mod app;
 pub mod auth;
 mod backoff;
+pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod console;
@@ -83,6 +85,7 @@ pub mod output;
 pub mod peer;
 pub mod request;
 pub mod server;
+pub mod shared;
 pub mod signals;
 pub mod start;
 mod supervisor;
@@ -98,14 +101,16 @@ use tokio_util::sync::CancellationToken;
 use self::{
     app::{App, Parts},
     auth::password::Hasher,
+    catalogue::Catalogue,
     config::{Config, RateLimits},
     db::{Pool, dsn::Dsn, primary::Primary},
     emr::Emr,
     error::Result,
-    limits::Limits,
+    limits::{Limits, turns::Bounds},
     live::{Live, tally::Tally},
     metrics::Metrics,
     server::Shortage,
+    shared::Shared,
     start::Start,
     uploads::Uploads,
 };
@@ -152,7 +157,12 @@ pub async fn run(
     let stopping = CancellationToken::new();
     let app = App::new(Parts {
         pool: pool.clone(),
-        hasher: Hasher::new(),
+        catalogue: Catalogue::new(pool.clone(), zone.rules.clone()),
+        probe: Shared::default(),
+        hasher: Hasher::new(match config.rate_limits {
+            RateLimits::On => Bounds::ON,
+            RateLimits::Off => Bounds::OFF,
+        }),
         groups: live.groups.clone(),
         emr: emr.clone(),
         uploads: uploads.clone(),
@@ -182,6 +192,7 @@ pub async fn run(
         http::service(http::routes(&app), app.metrics.clone()),
         config.trusted_proxies,
         config.max_connections,
+        app.limits.connections.clone(),
         shortage,
         stopping.clone(),
     ));

@@ -1,16 +1,25 @@
-//! How much of the server one stranger may have: attempts to sign in, new accounts, sockets, and
-//! messages on them. Counts by keys; knows no request, no table and no socket.
+//! How much of the server one client may have: attempts to sign in, new accounts, changes of
+//! passwords, reads and writes, connections, sockets, and messages on them. Counts by keys; knows no request, no table and no socket.
 //!
 //! What is counted is kept in this process, in tables of bounded size: a stranger with a million
 //! addresses costs no more memory than one, and each node allows as much again.
 
+mod at_once;
+mod connections;
+mod lists;
+mod password_changes;
 mod places;
 mod rate;
 mod registrations;
 mod sign_ins;
 mod sockets;
+pub mod turns;
 
 pub use self::{
+    at_once::{AtOnce, UnderWay},
+    connections::Connections,
+    lists::Lists,
+    password_changes::PasswordChanges,
     places::Place,
     rate::TooMany,
     registrations::Registrations,
@@ -18,15 +27,28 @@ pub use self::{
     sockets::{Seat, Sockets},
 };
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    time::Duration,
+};
 
-/// All limits that `RATE_LIMITS` switches.
+/// The limits that `RATE_LIMITS` switches.
 #[derive(Debug)]
 pub struct Limits {
     /// Of attempts to sign in.
     pub sign_ins: SignIns,
     /// Of new accounts.
     pub registrations: Registrations,
+    /// Of changes of passwords.
+    pub password_changes: PasswordChanges,
+    /// Of lists of all rows.
+    pub lists: Lists,
+    /// Of other requests that read, by user.
+    pub reads: AtOnce,
+    /// Of statements that write, by user: one who waits for a lock keeps few of the pool's connections.
+    pub writes: AtOnce,
+    /// Of connections that are no sockets.
+    pub connections: Connections,
     /// Of sockets and their messages.
     pub sockets: Sockets,
 }
@@ -37,6 +59,11 @@ impl Limits {
         Self {
             sign_ins: SignIns::new(),
             registrations: Registrations::new(),
+            password_changes: PasswordChanges::new(),
+            lists: Lists::new(),
+            reads: AtOnce::new(8, Duration::from_secs(5)),
+            writes: AtOnce::new(4, Duration::from_millis(1500)),
+            connections: Connections::new(max_connections),
             sockets: Sockets::new(max_connections),
         }
     }
@@ -46,6 +73,11 @@ impl Limits {
         Self {
             sign_ins: SignIns::unlimited(),
             registrations: Registrations::unlimited(),
+            password_changes: PasswordChanges::unlimited(),
+            lists: Lists::unlimited(),
+            reads: AtOnce::unlimited(),
+            writes: AtOnce::unlimited(),
+            connections: Connections::unlimited(),
             sockets: Sockets::unlimited(),
         }
     }
@@ -53,7 +85,7 @@ impl Limits {
 
 /// Turns what is counted by into keys of one size. The hashes are this process's own, so nobody can
 /// choose a name that shares its key with another's.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Keys(RandomState);
 
 impl Keys {

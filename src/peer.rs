@@ -22,12 +22,20 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The peer at the other end of a connection from `address`, whatever requests on it say.
+    pub fn direct(address: IpAddr) -> Self {
+        Self {
+            address: address.to_canonical(),
+            https: false,
+        }
+    }
+
     /// The peer of a request with these headers, on a connection from `connection`.
     ///
     /// `X-Forwarded-For` is read from its end, where the nearest proxy has written, and only as far
     /// as trusted proxies did: what stands before that is the client's own invention.
     pub fn of(connection: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> Self {
-        let trusts = |address| proxies.iter().any(|network| network.contains(address));
+        let trusts = |address| is_trusted(proxies, address);
         let mut address = connection.to_canonical();
         if !trusts(address) {
             if headers.contains_key(FORWARDED_FOR) {
@@ -62,6 +70,12 @@ impl Peer {
             }
         }
     }
+}
+
+/// Whether a trusted proxy has this address.
+pub fn is_trusted(proxies: &[Network], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    proxies.iter().any(|network| network.contains(address))
 }
 
 /// The addresses that begin with the same bits.

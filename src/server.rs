@@ -1,6 +1,7 @@
 //! The accept loop: one listening socket, a bounded number of connections, and a graceful stop. Tells
 //! each request where it comes from; never what may be asked from there.
 
+mod connections;
 mod descriptors;
 
 use std::{
@@ -17,20 +18,24 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time,
 };
 use tokio_util::sync::CancellationToken;
 use warp::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     reply::Response,
 };
 
-use self::descriptors::Reserve;
 pub use self::descriptors::Shortage;
+use self::{
+    connections::{Connections, Entered, Keeping, Refused},
+    descriptors::Reserve,
+};
 use crate::{
     error::{Error, Result},
-    peer::{Network, Peer},
+    limits::{self, Place},
+    peer::{self, Network, Peer},
 };
 
 /// A client has this long for a request's headers, and between requests.
@@ -48,6 +53,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// How long a client that is turned away may take to hang up.
 const FAREWELL: Duration = Duration::from_millis(100);
+/// How many clients may be told at once that there is no place for them; others are hung up on.
+const FAREWELLS: usize = 256;
 /// How many handshakes may wait to be accepted; the kernel may hold it lower.
 const BACKLOG: i32 = 4096;
 /// The kernel takes no more than this of a frame in advance, in bytes: a slow client holds little
@@ -103,12 +110,13 @@ fn prepare(socket: SockRef<'_>) -> io::Result<()> {
 }
 
 /// Serves by `service` until `stopping`, then finishes what is being answered. What `proxies` say of
-/// their clients is believed.
+/// their clients is believed. Of one address so many connections are served as `limits` allow.
 pub async fn serve<S>(
     listener: TcpListener,
     service: S,
     proxies: Vec<Network>,
     max_connections: usize,
+    limits: limits::Connections,
     shortage: Shortage,
     stopping: CancellationToken,
 ) where
@@ -120,7 +128,8 @@ pub async fn serve<S>(
     shortage.compare_with(max_connections);
     let mut reserve = Reserve::new();
     let proxies: Arc<[Network]> = proxies.into();
-    let places = Arc::new(Semaphore::new(max_connections));
+    let connections = Connections::new(max_connections, limits);
+    let farewells = Arc::new(Semaphore::new(FAREWELLS));
     loop {
         let (stream, address) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -131,7 +140,7 @@ pub async fn serve<S>(
                 Err(error) if descriptors::are_spent(&error) => {
                     shortage.noted(&error);
                     if let Some(stream) = reserve.accept(&listener).await {
-                        turn_away(stream).await;
+                        turn_away(stream, Refused::Full).await;
                     }
                     reserve.refill();
                     continue;
@@ -145,26 +154,42 @@ pub async fn serve<S>(
             },
             () = stopping.cancelled() => break,
         };
-        match Arc::clone(&places).try_acquire_owned() {
-            Ok(place) => {
-                let service = service.clone();
-                tokio::spawn(connection(
-                    stream,
-                    address,
-                    Arc::clone(&proxies),
-                    service,
-                    Arc::new(place),
-                    stopping.clone(),
-                ));
+        let client = Client {
+            stream,
+            address,
+            proxies: Arc::clone(&proxies),
+            connections: Arc::clone(&connections),
+            stopping: stopping.clone(),
+        };
+        let refused = match connections.count(address, client.is_proxy()) {
+            Err(refused) => refused,
+            Ok(counted) => {
+                if let Some(entered) = connections.try_enter() {
+                    tokio::spawn(client.serve(service.clone(), entered, counted));
+                    continue;
+                }
+                if connections.make_room() {
+                    let service = service.clone();
+                    tokio::spawn(async move {
+                        match Arc::clone(&client.connections).enter().await {
+                            Ok(entered) => client.serve(service, entered, counted).await,
+                            Err(refused) => turn_away(client.stream, refused).await,
+                        }
+                    });
+                    continue;
+                }
+                Refused::Full
             }
-            Err(_) => {
-                tokio::spawn(turn_away(stream));
-            }
+        };
+        if let Ok(farewell) = Arc::clone(&farewells).try_acquire_owned() {
+            tokio::spawn(async move {
+                turn_away(client.stream, refused).await;
+                drop(farewell);
+            });
         }
     }
     drop(listener);
-    let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
-    if time::timeout(STOP_DEADLINE, places.acquire_many(all))
+    if time::timeout(STOP_DEADLINE, connections.all_gone())
         .await
         .is_err()
     {
@@ -172,53 +197,81 @@ pub async fn serve<S>(
     }
 }
 
-/// One connection's HTTP; a socket leaves it by the upgrade and takes its place along.
-async fn connection<S>(
+/// A client that was accepted.
+struct Client {
     stream: TcpStream,
     address: IpAddr,
     proxies: Arc<[Network]>,
-    service: S,
-    place: Arc<OwnedSemaphorePermit>,
+    connections: Arc<Connections>,
     stopping: CancellationToken,
-) where
-    S: Service<Request<Incoming>> + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S::Response: Into<Response>,
-{
-    let is_stopping = stopping.clone();
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        let peer = Peer::of(address, request.headers(), &proxies);
-        request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(Arc::clone(&place));
-        let answer = service.call(request);
-        let stopping = is_stopping.clone();
-        async move {
-            answer
-                .await
-                .map(|answer| answered(answer.into(), stopping.is_cancelled()))
+}
+
+impl Client {
+    fn is_proxy(&self) -> bool {
+        peer::is_trusted(&self.proxies, self.address)
+    }
+
+    /// One connection's HTTP; a socket leaves it by the upgrade and takes its place along. `counted`
+    /// is what it counts for while it is no socket.
+    async fn serve<S>(self, service: S, entered: Entered, counted: Option<Place>)
+    where
+        S: Service<Request<Incoming>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        S::Response: Into<Response>,
+    {
+        let is_proxy = self.is_proxy();
+        let must_go = entered.must_go.clone();
+        let is_stopping = self.stopping.clone();
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            let peer = Peer::of(self.address, request.headers(), &self.proxies);
+            let counted = if is_proxy {
+                self.connections.count_request(&peer).map(Some)
+            } else {
+                Ok(None)
+            };
+            request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(Arc::clone(&entered.place));
+            let answer = counted.map(|counted| {
+                let answering = entered.answering(counted);
+                (answering, service.call(request))
+            });
+            let stopping = is_stopping.clone();
+            async move {
+                let (answer, answering) = match answer {
+                    Ok((answering, answer)) => (answer.await?.into(), Some(answering)),
+                    Err(refused) => (refused.answer(), None),
+                };
+                let answer = answered(answer, stopping.is_cancelled());
+                Ok::<_, S::Error>(answer.map(|body| Keeping::new(body, answering)))
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(MAX_HEAD_BYTES)
+            .serve_connection(TokioIo::new(self.stream), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let last = async {
+            self.stopping.cancelled().await;
+            time::sleep(LAST_REQUEST).await;
+        };
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = must_go.cancelled() => {
+                tracing::debug!("a silent connection made room for another");
+                Ok(())
+            }
+            () = last => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        drop(counted);
+        if let Err(error) = result {
+            tracing::debug!(%error, "connection ended");
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let last = async {
-        stopping.cancelled().await;
-        time::sleep(LAST_REQUEST).await;
-    };
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = last => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "connection ended");
     }
 }
 
@@ -231,14 +284,68 @@ fn answered(mut answer: Response, is_last: bool) -> Response {
     answer
 }
 
+impl Refused {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::OfAddress => StatusCode::TOO_MANY_REQUESTS,
+            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// When to try again, in seconds.
+    fn retry_after(self) -> u32 {
+        match self {
+            Self::OfAddress => 10,
+            Self::Full => 1,
+        }
+    }
+
+    fn body(self) -> &'static str {
+        match self {
+            Self::OfAddress => {
+                r#"{"detail":"Too many connections of this address. Close some, or try again later."}"#
+            }
+            Self::Full => r#"{"detail":"Too many connections. Try again shortly."}"#,
+        }
+    }
+
+    /// What a client gets whose connection is served.
+    fn answer(self) -> Response {
+        let mut answer = Response::new(self.body().into());
+        *answer.status_mut() = self.status();
+        let headers = answer.headers_mut();
+        headers.insert(header::RETRY_AFTER, self.retry_after().into());
+        for (name, value) in ABOUT_REFUSALS {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        answer
+    }
+
+    /// What a client gets whose connection is not.
+    fn farewell(self) -> String {
+        let (status, body) = (self.status(), self.body());
+        let about = ABOUT_REFUSALS.map(|(name, value)| format!("{name}: {value}\r\n"));
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nretry-after: {}\r\nconnection: close\r\n\
+             {}\r\n{body}",
+            body.len(),
+            self.retry_after(),
+            about.concat(),
+        )
+    }
+}
+
+/// What is said of every refusal.
+const ABOUT_REFUSALS: [(HeaderName, &str); 3] = [
+    (header::CONTENT_TYPE, "application/json"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+];
+
 /// Tells a client that there is no place for it.
-async fn turn_away(mut stream: TcpStream) {
-    const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-        content-length: 53\r\nretry-after: 1\r\nconnection: close\r\ncache-control: no-store\r\n\
-        x-content-type-options: nosniff\r\n\r\n\
-        {\"detail\":\"Too many connections. Try again shortly.\"}";
+async fn turn_away(mut stream: TcpStream, why: Refused) {
     let told = async {
-        stream.write_all(FULL).await?;
+        stream.write_all(why.farewell().as_bytes()).await?;
         stream.shutdown().await?;
         // Hanging up before the request was read would take the answer back.
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await

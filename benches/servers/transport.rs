@@ -11,14 +11,16 @@ use jiff::tz::TimeZone;
 use marketplace::{
     app::{App, Parts},
     auth::{password::Hasher, role::Role},
+    catalogue::Catalogue,
     config::{self, Anonymous, CookieSecure, Registration, UploadsUrl},
     db::Pool,
     emr::Emr,
     http,
-    limits::Limits,
+    limits::{Limits, turns::Bounds},
     live::{Live, tally::Tally, view::Snapshot},
     metrics::Metrics,
     server,
+    shared::Shared,
     start::Start,
     uploads::Uploads,
 };
@@ -40,7 +42,9 @@ pub(crate) fn main() -> Result<()> {
         let lists = live.groups.lists.clone();
         let stopping = CancellationToken::new();
         let app = App::new(Parts {
-            hasher: Hasher::new(),
+            catalogue: Catalogue::new(pool.clone(), TimeZone::UTC),
+            probe: Shared::default(),
+            hasher: Hasher::new(Bounds::OFF),
             groups: live.groups.clone(),
             emr: Emr::new(
                 config::Emr {
@@ -89,11 +93,13 @@ pub(crate) fn main() -> Result<()> {
             });
         });
         let shortage = app.shortage.clone();
+        let limits = app.limits.connections.clone();
         server::serve(
             listener,
             http::service(http::routes(&app), app.metrics.clone()),
             Vec::new(),
             MAX_CONNECTIONS,
+            limits,
             shortage,
             stopping,
         )

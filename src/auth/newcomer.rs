@@ -10,7 +10,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::{password::Hasher, role::Role};
+use super::{password, role::Role};
 use crate::{
     db::{Pool, dsn::Dsn, users},
     error::{Error, Result},
@@ -31,7 +31,7 @@ pub async fn password(database: &Dsn, data_dir: &Path) -> Result<String> {
         // It may be from before there were roles.
         users::appoint_first_admin(&client, user.id).await?;
     } else {
-        let hash = Hasher::new().hash(password.clone()).await?;
+        let hash = password::hash(&password);
         users::insert(&client, USERNAME, "", &hash, Role::Admin).await?;
     }
     Ok(password)

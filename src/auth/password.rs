@@ -1,45 +1,54 @@
-//! Passwords: argon2id, hashed and verified off the async threads, a few at a time. Hashes of other
-//! kinds are verified, never made. Passwords are kept nowhere.
+//! Passwords: argon2id, hashed and verified off the async threads, two at a time and in fair turns.
+//! Hashes of other kinds are verified, never made. Passwords are kept nowhere.
+
+mod memory;
 
 use std::{
     sync::{Arc, OnceLock},
     thread,
+    time::Duration,
 };
 
 use argon2::{
-    Argon2,
-    password_hash::{PasswordHasher, PasswordVerifier},
+    ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version,
+    password_hash::phc::{self, Output, ParamsString, PasswordHash, Salt},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task,
+use tokio::task;
+
+use self::memory::Memory;
+use super::{Refused, imported, recent::Recent};
+use crate::{
+    error::{Error, Result},
+    limits::{
+        TooMany,
+        turns::{self, Asker, Bounds, Full, Turns},
+    },
 };
 
-use super::{imported, recent::Recent};
-use crate::error::{Error, Result};
+/// Passwords worked on at once, at most: each takes 19 MiB, which stays with the process, and a
+/// core's whole attention.
+const AT_ONCE: usize = 2;
+/// Most memory that a stored hash may ask for, in KiB; Django's hashes ask for 100 MiB.
+const MAX_KIB: usize = 128 * 1024;
+/// When those may have had their turns who wait for one.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Hashes and verifies passwords.
 #[derive(Debug)]
 pub struct Hasher {
-    /// One per core: each hash takes 19 MiB and a core's whole attention.
-    slots: Arc<Semaphore>,
+    turns: Arc<Turns<Memory>>,
     recent: Recent,
 }
 
-impl Default for Hasher {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Hasher {
-    /// A hasher that works on as many passwords at once as there are cores.
-    pub fn new() -> Self {
+    /// A hasher for which so many may wait.
+    pub fn new(waiting: Bounds) -> Self {
         // Made now, or the first unknown user would take twice as long as a known one.
         nobodys();
-        let cores = thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let memory = (0..cores.min(AT_ONCE)).map(|_| Memory::default());
         Self {
-            slots: Arc::new(Semaphore::new(cores)),
+            turns: Turns::new(memory.collect(), waiting),
             recent: Recent::new(),
         }
     }
@@ -47,18 +56,28 @@ impl Hasher {
     /// A PHC string for `password`, with a salt of its own.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the process is ending.
-    pub async fn hash(&self, password: String) -> Result<String> {
-        self.turn().await.work(move || hash(&password)).await
+    /// As [`turn`](Self::turn), and [`Refused::Failed`] when the process is ending.
+    pub async fn hash(&self, asker: &Asker, password: String) -> Result<String, Refused> {
+        let turn = self.turn(asker).await?;
+        let hashed = turn.work(move |memory| hash_in(memory, &password));
+        Ok(hashed.await?)
     }
 
     /// Waits for one's turn to work on a password.
-    pub async fn turn(&self) -> Turn<'_> {
-        let slot = Arc::clone(&self.slots).acquire_owned().await;
-        Turn {
+    ///
+    /// # Errors
+    /// [`Refused::TooMany`] or [`Refused::Busy`] when too many wait already.
+    pub async fn turn(&self, asker: &Asker) -> Result<Turn<'_>, Refused> {
+        let turn = self.turns.take(*asker).await.map_err(|full| match full {
+            Full::OfAsker => Refused::TooMany(TooMany {
+                retry_after: RETRY_AFTER,
+            }),
+            Full::OfAll => Refused::Busy,
+        })?;
+        Ok(Turn {
             recent: &self.recent,
-            slot: slot.expect("the semaphore is never closed"),
-        }
+            turn,
+        })
     }
 }
 
@@ -66,7 +85,7 @@ impl Hasher {
 #[derive(Debug)]
 pub struct Turn<'a> {
     recent: &'a Recent,
-    slot: OwnedSemaphorePermit,
+    turn: turns::Turn<Memory>,
 }
 
 impl Turn<'_> {
@@ -98,38 +117,88 @@ impl Turn<'_> {
     async fn compare(self, password: &str, stored: Option<&str>) -> Result<bool> {
         let password = password.to_owned();
         let stored = stored.map(ToOwned::to_owned);
-        self.work(move || {
+        self.work(move |memory| {
             let hash = stored.as_deref().unwrap_or_else(|| nobodys());
             if imported::is_one(hash) {
                 return imported::verify(password.as_bytes(), hash);
             }
-            let is_right = Argon2::default()
-                .verify_password(password.as_bytes(), hash)
-                .is_ok();
-            is_right && stored.is_some()
+            verify_in(memory, password.as_bytes(), hash) && stored.is_some()
         })
         .await
     }
 
-    async fn work<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let slot = self.slot;
-        task::spawn_blocking(move || {
-            // The slot goes with the work: whoever waited may have gone before it is done.
-            let _slot = slot;
-            work()
-        })
-        .await
-        .map_err(|_| Error::Unavailable("the process is ending".into()))
+    async fn work<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<T> {
+        let mut turn = self.turn;
+        // The turn goes with the work: whoever waited may have gone before it is done.
+        task::spawn_blocking(move || work(&mut turn))
+            .await
+            .map_err(|_| Error::Unavailable("the process is ending".into()))
     }
+}
+
+/// A PHC string for `password`, with a salt of its own; blocks for as long as that takes.
+pub fn hash(password: &str) -> String {
+    hash_in(&mut Memory::default(), password)
 }
 
 /// The parameters are the crate's defaults, which are OWASP's: 19 MiB, 2 passes, 1 lane
 /// (<https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>).
-fn hash(password: &str) -> String {
-    Argon2::default()
-        .hash_password(password.as_bytes())
-        .expect("a password is shorter than 4 GiB, and the system has random numbers")
-        .to_string()
+fn hash_in(memory: &mut Memory, password: &str) -> String {
+    let argon2 = Argon2::default();
+    let salt = Salt::generate();
+    let hash = Output::init_with(Params::DEFAULT_OUTPUT_LEN, |out| {
+        let work = |blocks: &mut [Block]| {
+            argon2.hash_password_into_with_memory(password.as_bytes(), &salt, out, blocks)
+        };
+        let done = memory.lend(argon2.params().block_count(), work);
+        done.expect("a password is shorter than 4 GiB, and the memory is as long as it must be");
+        Ok(())
+    });
+    let parts = PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::default().into()),
+        params: ParamsString::try_from(argon2.params()).expect("they are the defaults"),
+        salt: Some(salt),
+        hash: Some(hash.expect("the default length is a valid one")),
+    };
+    parts.to_string()
+}
+
+/// Whether `stored` is an argon2 hash of `password`, with the parameters that it names; what cannot
+/// be read is of none.
+fn verify_in(memory: &mut Memory, password: &[u8], stored: &str) -> bool {
+    let Ok(parts) = PasswordHash::new(stored) else {
+        return false;
+    };
+    let version = parts
+        .version
+        .map_or(Ok(Version::default()), Version::try_from);
+    let (Ok(algorithm), Ok(version), Ok(params)) = (
+        Algorithm::try_from(parts.algorithm.as_str()),
+        version,
+        Params::try_from(&parts),
+    ) else {
+        return false;
+    };
+    let (Some(salt), Some(expected)) = (parts.salt, parts.hash) else {
+        return false;
+    };
+    let kib = params.block_count();
+    if kib > MAX_KIB {
+        return false;
+    }
+    let argon2 = Argon2::new(algorithm, version, params);
+    let found = Output::init_with(expected.len(), |out| {
+        let work = |blocks: &mut [Block]| {
+            argon2.hash_password_into_with_memory(password, &salt, out, blocks)
+        };
+        memory.lend(kib, work).map_err(|_| phc::Error::SaltTooShort)
+    });
+    // Compares all bytes, however early two differ.
+    found.is_ok_and(|found| found == expected)
 }
 
 /// A hash that nobody has the password of.
@@ -140,19 +209,29 @@ fn nobodys() -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
+    use crate::{limits::Limits, peer::Peer};
+
+    fn asker() -> Asker {
+        let peer = "192.0.2.1".parse().map(Peer::direct).unwrap();
+        Limits::off().sign_ins.asker(&peer, "ann")
+    }
+
+    async fn turn(hasher: &Hasher) -> Turn<'_> {
+        hasher.turn(&asker()).await.unwrap()
+    }
 
     #[tokio::test]
     async fn only_the_right_password_is_right() {
-        let hasher = Hasher::new();
-        let stored = hasher.hash("secret".into()).await.unwrap();
+        let hasher = Hasher::new(Bounds::ON);
+        let stored = hash("secret");
         assert!(
             stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{stored}"
         );
-        assert_ne!(stored, hasher.hash("secret".into()).await.unwrap());
+        assert_ne!(stored, hash("secret"));
         for (password, stored, is_right) in [
             ("secret", Some(stored.as_str()), true),
             ("Secret", Some(&stored), false),
@@ -162,7 +241,7 @@ mod tests {
         ] {
             // Twice, so that the second may come from memory.
             for _ in 0..2 {
-                let turn = hasher.turn().await;
+                let turn = turn(&hasher).await;
                 let verdict = turn.verify("ann", password, stored).await;
                 assert_eq!(verdict.unwrap(), is_right);
             }
@@ -171,11 +250,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_remembered_goes_with_the_stored_hash() {
-        let hasher = Hasher::new();
-        let old = hasher.hash("old".into()).await.unwrap();
-        let new = hasher.hash("new".into()).await.unwrap();
+        let hasher = Hasher::new(Bounds::ON);
+        let [old, new] = ["old", "new"].map(hash);
         for (stored, is_right) in [(&old, true), (&new, false), (&old, true)] {
-            let turn = hasher.turn().await;
+            let turn = turn(&hasher).await;
             let verdict = turn.verify("ann", "old", Some(stored)).await;
             assert_eq!(verdict.unwrap(), is_right);
         }
@@ -183,13 +261,13 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_user_takes_as_long() {
-        let hasher = Hasher::new();
-        let stored = hasher.hash("secret".into()).await.unwrap();
+        let hasher = Hasher::new(Bounds::ON);
+        let stored = hash("secret");
         let mut fastest = [Duration::MAX; 2];
         for _ in 0..3 {
             for (fastest, stored) in fastest.iter_mut().zip([Some(stored.as_str()), None]) {
                 let start = Instant::now();
-                let turn = hasher.turn().await;
+                let turn = turn(&hasher).await;
                 turn.verify("ann", "wrong", stored).await.unwrap();
                 *fastest = start.elapsed().min(*fastest);
             }
@@ -197,5 +275,52 @@ mod tests {
         let [known, unknown] = fastest;
         // Without the work it would be a thousandth.
         assert!(unknown > known / 4, "{unknown:?} against {known:?}");
+    }
+
+    #[tokio::test]
+    async fn hashes_with_other_parameters_are_verified_and_no_endless_ones() {
+        let hasher = Hasher::new(Bounds::ON);
+        // Made by argon2-cffi 25.1 for the password `secret`; the last with more memory than is lent.
+        for (stored, is_right) in [
+            (
+                "$argon2id$v=19$m=102400,t=2,p=8$MDEyMzQ1Njc4OWFiY2RlZg$uV/BI+rPOCE0mBPr6V/rIvugeyUw6vTbkuhg4aLFr04",
+                true,
+            ),
+            (
+                "$argon2i$v=19$m=64,t=3,p=1$MDEyMzQ1Njc4OWFiY2RlZg$93qFTP4vzCL76D1fdjK2xKv51mxsI3FiviPJUAdX/WM",
+                true,
+            ),
+            (
+                "$argon2d$v=19$m=1000,t=1,p=2$MDEyMzQ1Njc4OWFiY2RlZg$A/HN8jX/kh4zgGKsVuR/gMXqsWjUqTzAouHSIg8BBuU",
+                true,
+            ),
+            (
+                "$argon2id$v=19$m=20000,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$7ZGWzkWijqgedQxy41jFFPRCSUPu420Y2xQxc/bVAaE",
+                true,
+            ),
+            (
+                "$argon2id$v=19$m=20000,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$8ZGWzkWijqgedQxy41jFFPRCSUPu420Y2xQxc/bVAaE",
+                false,
+            ),
+            (
+                "$argon2id$v=19$m=64,t=3,p=1$MDEyMzQ1Njc4OWFiY2RlZg$93qFTP4vzCL76D1fdjK2xKv51mxsI3FiviPJUAdX/WM",
+                false,
+            ),
+            (
+                "$argon2id$v=19$m=4194304,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$7ZGWzkWijqgedQxy41jFFPRCSUPu420Y2xQxc/bVAaE",
+                false,
+            ),
+            ("$argon2id$v=19$m=64,t=3,p=1$MDEyMzQ1Njc4OWFiY2RlZg", false),
+            (
+                "$pbkdf2$v=19$m=64,t=3,p=1$MDEyMzQ1Njc4OWFiY2RlZg$93qFTP4vzCL76D1fdjK2xKv51mxsI3FiviPJUAdX/WM",
+                false,
+            ),
+        ] {
+            let verdict = turn(&hasher)
+                .await
+                .verify("ann", "secret", Some(stored))
+                .await;
+            assert_eq!(verdict.unwrap(), is_right, "{stored}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Signed-in browsers: 256 random bits in a cookie, their SHA-256 in the table. A session that is
 //! used stays; its end moves at most once an hour, because each move is a write.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -37,15 +37,31 @@ pub async fn open(app: &App, user: &User) -> Result<Option<String>> {
     Ok(Some(token))
 }
 
-/// Opens a session whose token nobody ever knows, for a stay without a cookie.
+/// The session of a stay without a cookie, whose token nobody ever knows. All stays of a user at this
+/// process share one, or each socket that is opened with a password would leave a row behind.
 pub(super) async fn open_unseen(app: &App, user: &User) -> Result<Option<SessionRef>> {
     let client = app.pool.client().await?;
-    let id = sessions::insert(&client, user, &digest(&new_token()), STAY).await?;
-    Ok(id.map(|id| SessionRef {
+    let lifetimes = sessions::Lifetimes {
+        with_cookie: LIFETIME,
+        unseen: STAY,
+        renewed_below: STAY.saturating_sub(SLIDE),
+    };
+    let stay = sessions::stay(&client, user, &unseen(user), lifetimes).await?;
+    Ok(stay.map(|(id, remaining)| SessionRef {
         id,
-        remaining: STAY,
+        remaining,
         extended: false,
     }))
+}
+
+/// What the table has for the token of this user's stays. With another password it is another one.
+fn unseen(user: &User) -> sessions::TokenHash {
+    static SECRET: LazyLock<[u8; 32]> = LazyLock::new(rand::random);
+    Sha256::new_with_prefix(*SECRET)
+        .chain_update(user.id)
+        .chain_update(&user.password_hash)
+        .finalize()
+        .into()
 }
 
 /// Who sent these headers, as the session's cookie tells.

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::{explained, say, secret, target};
 use crate::{
-    auth::password::Hasher,
+    auth::password,
     config::users::{Action, PasswordFrom, Users},
     db::{
         Client, Pool,
@@ -72,7 +72,7 @@ async fn add(
     let password = secret::read(password.password_file.as_deref()).await?;
     let form =
         registration::new(name, email, &password, false).map_err(|errors| refused(&errors))?;
-    let hash = Hasher::new().hash(form.password).await?;
+    let hash = password::hash(&form.password);
     users::insert(client, &form.username, &form.email, &hash, role)
         .await?
         .ok_or_else(|| refused(&registration::taken()))?;
@@ -83,7 +83,7 @@ async fn set_password(client: &Client, name: &str, password: &PasswordFrom) -> R
     let user = named(client, name).await?;
     let password = secret::read(password.password_file.as_deref()).await?;
     let form = registration::new(name, "", &password, false).map_err(|errors| refused(&errors))?;
-    let hash = Hasher::new().hash(form.password).await?;
+    let hash = password::hash(&form.password);
     users::set_password_hash(client, user.id, &hash).await?;
     // Afterwards, or somebody could still open one with the old password in between.
     sessions::delete_of_user(client, user.id).await?;

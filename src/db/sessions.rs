@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::{
+    Client,
+    types::{ToSql, Type},
+};
 use uuid::Uuid;
 
 use super::{
@@ -44,27 +47,105 @@ pub type TokenHash = [u8; 32];
 const FROM: &str = "from sessions s join users u on u.id = s.user_id
   where s.expires_at > clock_timestamp() and u.is_active";
 
+/// How many sessions a user has at most; a new one replaces the one that was used longest ago.
+const MOST: i64 = 100;
+
+/// The user of `$1`, unless they are gone, disabled or have another password by now than `$2`; and
+/// the end of their sessions that are too many beside a new one. The lock makes a change of password
+/// that is under way come first or after: it ends the sessions that it finds, and must find the new
+/// one or prevent it. `$4` is how long a session lasts that has a cookie.
+const OWNER: &str = "with owner as materialized (
+        select id from public.users
+         where id = $1 and password_hash = $2 and is_active for share
+    ), surplus as (
+        delete from public.sessions
+         where id in (
+             select id from public.sessions
+              where id in (
+                  select s.id from public.sessions s join owner on owner.id = s.user_id
+                   where s.token_hash <> $3
+                   order by greatest(s.created_at, s.expires_at - make_interval(secs => $4)) desc,
+                       s.id
+                  offset $5)
+                for update skip locked)
+    )";
+
 /// Opens a session of `user` that lasts `lifetime`; `None` when the user is gone, disabled or
-/// has another password by now. The lock makes a change of password that is under way come first or after: it
-/// ends the sessions that it finds, and must find this one or prevent it.
+/// has another password by now.
 pub async fn insert(
     client: &Client,
     user: &User,
     token: &TokenHash,
     lifetime: Duration,
 ) -> Result<Option<Uuid>> {
-    let sql = "insert into sessions (user_id, token_hash, expires_at)
-               select id, $3, clock_timestamp() + make_interval(secs => $4)
-                 from users where id = $1 and password_hash = $2 and is_active for share
-               returning id";
-    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
+    let sql = format!(
+        "{OWNER}
+         insert into public.sessions (user_id, token_hash, expires_at)
+         select id, $3, clock_timestamp() + make_interval(secs => $4) from owner
+         returning id"
+    );
+    let values: [(&(dyn ToSql + Sync), Type); 5] = [
         (&user.id, Type::UUID),
         (&user.password_hash, Type::TEXT),
         (&token.as_slice(), Type::BYTEA),
         (&lifetime.as_secs_f64(), Type::FLOAT8),
+        (&(MOST - 1), Type::INT8),
     ];
-    let rows = client.query_typed(sql, &values).await?;
+    let rows = client.query_typed(&sql, &values).await?;
     row::value(&rows, "id")
+}
+
+/// How long sessions last.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// One that has a cookie, since it was last used.
+    pub with_cookie: Duration,
+    /// One that has none.
+    pub unseen: Duration,
+    /// One that has none is prolonged when less than this is left.
+    pub renewed_below: Duration,
+}
+
+/// The one session of `user` with this token, which no cookie has: opened if there is none, prolonged
+/// when it ends soon. With how much longer it is valid; `None` as for [`insert`].
+pub async fn stay(
+    client: &Client,
+    user: &User,
+    token: &TokenHash,
+    lifetimes: Lifetimes,
+) -> Result<Option<(Uuid, Duration)>> {
+    let sql = format!(
+        "{OWNER}, kept as (
+             select s.id, s.expires_at from public.sessions s join owner on owner.id = s.user_id
+              where s.token_hash = $3
+                and s.expires_at > statement_timestamp() + make_interval(secs => $7)
+         ), opened as (
+             insert into public.sessions (user_id, token_hash, expires_at)
+             select id, $3, clock_timestamp() + make_interval(secs => $6) from owner
+              where not exists (select from kept)
+             on conflict (token_hash) do update set expires_at = excluded.expires_at
+             returning id, expires_at
+         )
+         select stay.id, extract(epoch from
+                 least(stay.expires_at, clock_timestamp() + interval '1 year') - clock_timestamp()
+             )::float8 as remaining
+           from (select * from kept union all select * from opened) stay"
+    );
+    let values: [(&(dyn ToSql + Sync), Type); 7] = [
+        (&user.id, Type::UUID),
+        (&user.password_hash, Type::TEXT),
+        (&token.as_slice(), Type::BYTEA),
+        (&lifetimes.with_cookie.as_secs_f64(), Type::FLOAT8),
+        (&(MOST - 1), Type::INT8),
+        (&lifetimes.unseen.as_secs_f64(), Type::FLOAT8),
+        (&lifetimes.renewed_below.as_secs_f64(), Type::FLOAT8),
+    ];
+    let rows = client.query_typed(&sql, &values).await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    let remaining = Duration::try_from_secs_f64(row.try_get("remaining")?);
+    Ok(Some((row.try_get("id")?, remaining.unwrap_or_default())))
 }
 
 /// How many sessions are valid.

@@ -43,7 +43,10 @@ pub(super) async fn register(app: &App, request: Request) -> Result<Response, Pr
         }
     };
     let form = draft.finish(taken).map_err(Problem::Form)?;
-    let hash = app.hasher.hash(form.password).await?;
+    // Whoever waits for a turn keeps nothing but what is needed then.
+    drop(input);
+    let asker = app.limits.sign_ins.asker(&request.peer, &form.username);
+    let hash = app.hasher.hash(&asker, form.password).await?;
     let user = db::in_time(async {
         let client = app.pool.client().await?;
         users::insert(
@@ -71,12 +74,14 @@ pub(super) async fn login(app: &App, request: Request) -> Result<Response, Probl
     // Without this, a foreign page could sign its visitor in as somebody else.
     check_origin(app, &request.headers)?;
     let body = request.body.bytes().await?;
-    let body = json::parse(&body).unwrap_or_default();
-    let (Some(username), Some(password)) = (text(&body, "username"), text(&body, "password"))
+    let sent = json::parse(&body).unwrap_or_default();
+    let (Some(username), Some(password)) = (text(&sent, "username"), text(&sent, "password"))
     else {
         return Err(WRONG);
     };
-    let Some(user) = auth::prove(app, &request.peer, username, password).await? else {
+    // Whoever waits for a turn keeps nothing but what is needed then.
+    drop((body, sent));
+    let Some(user) = auth::prove(app, &request.peer, &username, &password).await? else {
         // Not the name: people type passwords there.
         tracing::info!(address = %request.peer.address, "a sign-in was refused");
         return Err(WRONG);
@@ -143,12 +148,17 @@ pub(super) async fn change_password(
     let who = who.expect("the endpoint is not open");
     let input = request.body.input(&request.headers).await?;
     let change = password::parse(&input).map_err(Problem::Form)?;
+    drop(input);
+    let counted = app.limits.password_changes.take(who.user_id)?;
     // A session alone is not enough: it may be somebody else who found the browser open.
     let proved = auth::prove(app, &request.peer, &who.username, &change.old).await?;
     let Some(user) = proved.filter(|user| user.id == who.user_id) else {
+        // Wrong passwords are counted where they are looked at.
+        counted.withdraw();
         return Err(Problem::Form(password::wrong()));
     };
-    let hash = app.hasher.hash(change.new).await?;
+    let asker = app.limits.sign_ins.asker(&request.peer, &who.username);
+    let hash = app.hasher.hash(&asker, change.new).await?;
     let kept = who.session.map(|session| session.id);
     let changed = db::in_time(async {
         let mut client = app.pool.client().await?;
@@ -214,8 +224,8 @@ fn refused(why: &str) -> Problem {
     Problem::detail(StatusCode::FORBIDDEN, format!("CSRF Failed: {why}"))
 }
 
-fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
-    body.get(name)?.as_str()
+fn text(body: &Value, name: &str) -> Option<String> {
+    body.get(name)?.as_str().map(ToOwned::to_owned)
 }
 
 #[cfg(test)]

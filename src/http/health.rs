@@ -10,7 +10,7 @@ use warp::{Filter, filters::BoxedFilter, http::StatusCode};
 use super::reply::{self, Problem, Response};
 use crate::{
     app::App,
-    db::{self, vitals},
+    db::{self, Pool, vitals},
     error::Result,
     ws::Reason,
 };
@@ -75,9 +75,7 @@ pub async fn troubles(app: &App) -> Vec<String> {
     if let Err(why) = started {
         troubles.push(why);
     } else {
-        if let Err(error) = db::in_time(ping(app)).await {
-            troubles.push(error.to_string());
-        }
+        troubles.extend(answers(app).await.err());
         troubles.extend(app.pool.check().err());
         troubles.extend(app.listener.borrow().check().err());
         troubles.extend(nearly_full(*app.queue_usage.borrow()));
@@ -96,12 +94,21 @@ fn nearly_full(usage: f64) -> Option<String> {
     })
 }
 
-async fn ping(app: &App) -> Result<()> {
-    app.pool
-        .client()
-        .await?
-        .query_typed("select 1", &[])
-        .await?;
+/// Whether the database answers. However many ask, one look at a time is under way.
+async fn answers(app: &App) -> Result<(), String> {
+    let look = || {
+        let pool = app.pool.clone();
+        async move {
+            let looked = db::in_time(ping(&pool)).await;
+            looked.map_err(|error| error.to_string())
+        }
+    };
+    let answers = app.probe.get(look).await;
+    answers.unwrap_or_else(|| Err("the database could not be asked".into()))
+}
+
+async fn ping(pool: &Pool) -> Result<()> {
+    pool.client().await?.query_typed("select 1", &[]).await?;
     Ok(())
 }
 

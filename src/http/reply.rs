@@ -1,19 +1,26 @@
 //! Answers: the one place where results, refusals and failures become status codes and JSON.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
+use futures_util::stream;
 use serde::Serialize;
 use serde_json::json;
 use warp::{
     Reply,
     http::{
         HeaderValue, Method, StatusCode,
-        header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
+        header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
     },
 };
 
 use crate::{
-    auth::Refused, error::Error, forms::Errors, limits::TooMany, request, uploads::Failure,
+    auth::Refused,
+    catalogue::List,
+    error::Error,
+    forms::Errors,
+    limits::{TooMany, UnderWay},
+    request,
+    uploads::Failure,
 };
 
 pub use warp::reply::Response;
@@ -38,6 +45,8 @@ pub enum Problem {
     },
     /// Not now: there was too much of it.
     TooMany(TooMany),
+    /// Not now: others have too much of it.
+    Busy,
     /// A file could not be stored or fetched.
     Upload(Failure),
     /// Not the client's fault.
@@ -83,6 +92,7 @@ impl From<Refused> for Problem {
             // Not 401: a browser would ask for a password in a window of its own.
             Refused::Denied(why) => Self::detail(StatusCode::FORBIDDEN, why),
             Refused::TooMany(many) => Self::TooMany(many),
+            Refused::Busy => Self::Busy,
             Refused::Failed(error) => Self::Failed(error),
         }
     }
@@ -108,6 +118,10 @@ impl Problem {
                 response
             }
             Self::TooMany(many) => too_many(&many.to_string(), many),
+            Self::Busy => retry(detail(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server is busy. Try again shortly.",
+            )),
             Self::Upload(failure) => upload(&failure),
             Self::Failed(error) => failed(&error),
         }
@@ -122,6 +136,21 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A list that others are sent too. `under_way` is let go when all of it was taken, or nobody takes
+/// it any more.
+pub(super) fn list(list: Arc<List>, under_way: UnderWay) -> Response {
+    let bytes = list.bytes();
+    let pieces = stream::iter((0..).map_while(move |at| {
+        let _under_way = &under_way;
+        list.piece(at).map(Ok::<_, Infallible>)
+    }));
+    let mut response = warp::reply::stream(pieces).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, bytes.into());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -172,6 +201,16 @@ pub(super) fn options(methods: &[Method]) -> Response {
 /// How long a client had better wait before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The answer; where it is 503, it says when to ask again.
+fn retry(mut response: Response) -> Response {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, RETRY.as_secs().into());
+    }
+    response
+}
+
 /// Every failure's status, once.
 fn failed(error: &Error) -> Response {
     let (status, text) = match error {
@@ -201,13 +240,7 @@ fn failed(error: &Error) -> Response {
     } else {
         tracing::debug!(%error, %status, "request refused");
     }
-    let mut response = detail(status, text);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, RETRY.as_secs().into());
-    }
-    response
+    retry(detail(status, text))
 }
 
 /// Every failure of an upload, once.
@@ -232,13 +265,7 @@ fn upload(failure: &Failure) -> Response {
     if status.is_server_error() {
         tracing::error!(%failure, %status, "an upload failed");
     }
-    let mut response = detail(status, text);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, RETRY.as_secs().into());
-    }
-    response
+    retry(detail(status, text))
 }
 
 fn allow(methods: &[Method]) -> HeaderValue {

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     app::App,
+    auth::Identity,
     db::{
         self, counts,
         sources::{self, Change, Source},
@@ -24,10 +25,12 @@ use crate::{
 };
 
 /// Every source, newest first.
-pub(super) async fn read(app: &App) -> Result<Response, Problem> {
-    let rows = db::in_time(async { sources::list(&*app.pool.client().await?).await }).await?;
-    let bodies: Vec<_> = rows.iter().map(|row| body(app, row)).collect();
-    Ok(reply::json(StatusCode::OK, &bodies))
+pub(super) async fn read(app: &App, who: Option<Identity>) -> Result<Response, Problem> {
+    let user = who.expect("the endpoint is not open").user_id;
+    let under_way = app.limits.lists.begin(user).await?;
+    let list = db::in_time(app.catalogue.list()).await?;
+    app.limits.lists.pace(user, list.bytes()).await;
+    Ok(reply::list(list, under_way))
 }
 
 /// The counts of the Data Library.

@@ -56,6 +56,7 @@ struct Limited<C: Clock> {
     table: Table,
     /// What one time weighs.
     interval: Duration,
+    burst: NonZeroU32,
 }
 
 impl Rate {
@@ -81,6 +82,7 @@ impl<C: Clock> Rate<C> {
             limiter: RateLimiter::new(quota, table.clone(), clock),
             table,
             interval,
+            burst,
         }))
     }
 
@@ -90,6 +92,20 @@ impl<C: Clock> Rate<C> {
             return Ok(());
         };
         limited.limiter.check_key(&key).map_err(|until| TooMany {
+            retry_after: until.wait_time_from(limited.limiter.clock().now()),
+        })
+    }
+
+    /// Takes so many times at once; more than may be had at once count as that.
+    pub(super) fn take_many(&self, key: u64, times: u32) -> Result<(), TooMany> {
+        let (Some(limited), Some(times)) = (&self.0, NonZeroU32::new(times)) else {
+            return Ok(());
+        };
+        let taken = limited
+            .limiter
+            .check_key_n(&key, times.min(limited.burst))
+            .expect("it is no more than a burst");
+        taken.map_err(|until| TooMany {
             retry_after: until.wait_time_from(limited.limiter.clock().now()),
         })
     }
@@ -183,6 +199,27 @@ mod tests {
         assert_eq!(rate.take(1).unwrap_err().seconds(), 1);
         clock.advance(Duration::from_millis(1));
         assert_eq!(rate.take(1), Ok(()));
+        assert!(rate.take(1).is_err());
+    }
+
+    #[test]
+    fn many_times_are_taken_as_one_by_one() {
+        let (rate, clock) = rate(10);
+        assert_eq!(rate.take_many(1, 0), Ok(()));
+        assert_eq!(rate.take_many(1, 7), Ok(()));
+        let wait = rate.take_many(1, 5).unwrap_err();
+        assert_eq!(wait.retry_after, SECOND * 20);
+        assert_eq!(
+            rate.take_many(1, 3),
+            Ok(()),
+            "what was refused took nothing"
+        );
+        clock.advance(SECOND * 100);
+        assert_eq!(
+            rate.take_many(1, 1_000_000),
+            Ok(()),
+            "as many as there can be"
+        );
         assert!(rate.take(1).is_err());
     }
 

@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Keys, TooMany, rate::Rate};
+use super::{Keys, TooMany, rate::Rate, turns::Asker};
 use crate::peer::Peer;
 
 /// Pairs of an address and a name remembered at most; without one, only a shortcut is lost.
@@ -85,6 +85,15 @@ impl SignIns {
             address,
             name,
         })
+    }
+
+    /// Whose turn it is that work on this name's password from there waits for.
+    pub fn asker(&self, from: &Peer, username: &str) -> Asker {
+        Asker {
+            is_familiar: self.is_familiar(self.keys.of((from.network(), username))),
+            address: self.keys.of(from.network()),
+            name: self.keys.of(username),
+        }
     }
 
     fn is_familiar(&self, pair: u64) -> bool {

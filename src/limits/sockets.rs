@@ -6,6 +6,8 @@
 //! |---|---|---|---|
 //! | user | a quarter of the server's connections | 5,000 | 200 a second |
 //! | address | three quarters | 100,000 | 4,000 a second |
+//!
+//! Connections that are no sockets are counted in [`Connections`](super::Connections).
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +21,7 @@ use super::{
 use crate::peer::Peer;
 
 /// When a socket may have been closed: nobody knows, so this is a guess that keeps clients calm.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]

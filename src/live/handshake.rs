@@ -1,5 +1,5 @@
 //! From an HTTP request to a socket: which consumer, from which origin, who, how many they have, and
-//! only then the upgrade. A refused handshake is an HTTP answer before any upgrade.
+//! only then the session of whoever came with a password, and the upgrade. A refused handshake is an HTTP answer before any upgrade.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     app::App,
-    auth::{self, origin},
+    auth::{self, Arrival, origin},
     config::Anonymous,
     http::reply,
     limits::TooMany,
@@ -102,8 +102,8 @@ async fn open(
         Ok(place) => place,
         Err(many) => return too_many("this address", many),
     };
-    let who = match auth::identify_to_stay(&app, peer, headers).await {
-        Ok(who) => Some(Arc::new(who)),
+    let arrival = match auth::arrive(&app, peer, headers).await {
+        Ok(arrival) => Some(arrival),
         Err(_) if app.anonymous == Anonymous::Read && consumer.is_reading() => None,
         Err(refused) => return refused.into_response(),
     };
@@ -115,7 +115,7 @@ async fn open(
             return response;
         }
     };
-    let user = who.as_ref().map(|who| who.user_id);
+    let user = arrival.as_ref().map(Arrival::user_id);
     let seat = match app.limits.sockets.seat(place, user) {
         Ok(seat) => seat,
         Err(many) => return too_many("this user", many),
@@ -125,6 +125,14 @@ async fn open(
             StatusCode::BAD_REQUEST,
             "This connection cannot be upgraded.",
         );
+    };
+    // Last of all: a handshake that is refused leaves no session behind.
+    let who = match arrival {
+        None => None,
+        Some(arrival) => match auth::stay(&app, arrival).await {
+            Ok(who) => Some(Arc::new(who)),
+            Err(refused) => return refused.into_response(),
+        },
     };
     let deflate = accept.deflate();
     // Before the answer is sent: who has it must miss nothing.

@@ -9,7 +9,8 @@ use crate::{
         self, demo,
         sources::{self, Change, Source},
     },
-    error::Result,
+    error::{Error, Result},
+    limits::UnderWay,
 };
 
 /// Adds a source for the user `by`.
@@ -24,7 +25,7 @@ pub async fn insert(app: &App, change: &Change, by: &str) -> Result<Source> {
             .await
             .map(Some)
     };
-    let added = expected(app, id, insert).await?;
+    let added = expected(app, id, by, insert).await?;
     Ok(added.expect("an insert that succeeds has a row"))
 }
 
@@ -34,7 +35,7 @@ pub async fn insert(app: &App, change: &Change, by: &str) -> Result<Source> {
 /// As [`insert`].
 pub async fn update(app: &App, id: Uuid, change: &Change, by: &str) -> Result<Option<Source>> {
     let update = async { sources::update(&*app.pool.client().await?, id, change, by).await };
-    expected(app, id, update).await
+    expected(app, id, by, update).await
 }
 
 /// Removes a source for the user `by`; false when there was none.
@@ -46,7 +47,7 @@ pub async fn delete(app: &App, id: Uuid, by: &str) -> Result<bool> {
         let existed = sources::delete(&*app.pool.client().await?, id, by).await?;
         Ok(existed.then_some(()))
     };
-    Ok(expected(app, id, delete).await?.is_some())
+    Ok(expected(app, id, by, delete).await?.is_some())
 }
 
 /// Adds the sample sources that are missing for the user `by`; says how many.
@@ -54,6 +55,7 @@ pub async fn delete(app: &App, id: Uuid, by: &str) -> Result<bool> {
 /// # Errors
 /// As [`insert`].
 pub async fn demo(app: &App, by: &str) -> Result<usize> {
+    let _under_way = begin(app, by).await?;
     let result = db::in_time(async { demo::add(&*app.pool.client().await?, by).await }).await;
     app.pool.wrote(&result);
     result
@@ -62,8 +64,10 @@ pub async fn demo(app: &App, by: &str) -> Result<usize> {
 async fn expected<T>(
     app: &App,
     id: Uuid,
+    by: &str,
     statement: impl Future<Output = Result<Option<T>>>,
 ) -> Result<Option<T>> {
+    let _under_way = begin(app, by).await?;
     app.groups.expected.expect(id);
     let result = db::in_time(statement).await;
     app.pool.wrote(&result);
@@ -71,4 +75,10 @@ async fn expected<T>(
         app.groups.expected.forget(id);
     }
     result
+}
+
+/// Waits until the user `by` may have another statement under way.
+async fn begin(app: &App, by: &str) -> Result<UnderWay> {
+    let begun = app.limits.writes.begin(by).await;
+    begun.map_err(|_| Error::Unavailable("too many writes of one user are under way".into()))
 }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::StreamExt;
 use marketplace::ws::deflate;
 use serde_json::{Value, json};
 use tokio::{
@@ -35,7 +36,7 @@ const LIST: &str = "/ws/read_source/";
 struct Target {
     server: Running,
     base: String,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl Target {
@@ -51,7 +52,7 @@ impl Target {
         let target = Self {
             server,
             base,
-            _database: database,
+            database,
         };
         eventually("the server is ready", async || {
             target.visitor().get("/readyz").send().await.status == 200
@@ -117,6 +118,15 @@ impl Target {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib: u64 = line.unwrap().trim_end_matches("kB").trim().parse().unwrap();
         fs::write(format!("{process}/clear_refs"), "5").unwrap();
+        kib * 1024
+    }
+
+    /// The memory that it holds now, in bytes.
+    fn resident(&self) -> u64 {
+        let process = format!("/proc/{}", self.server.child.id().expect("it runs"));
+        let status = fs::read_to_string(format!("{process}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: u64 = line.unwrap().trim_end_matches("kB").trim().parse().unwrap();
         kib * 1024
     }
 
@@ -505,6 +515,103 @@ async fn connections_that_send_nothing_cost_little() {
         target.descriptors() <= before.1 + SPARE
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_wrong_sign_ins_at_once_leave_little_memory_behind() {
+    const MANY: usize = 240;
+    const AT_ONCE: usize = 60;
+    let target = Target::start().await;
+    target.member().await;
+    target.serves().await;
+    let before = target.resident();
+    let body = json!({ "username": "member", "password": "wrong" });
+    let answers = futures_util::stream::iter((0..MANY).map(|n| {
+        let mut visitor = target.visitor();
+        // Of one who is there and of many who are not.
+        let other = json!({ "username": n.to_string(), "password": "wrong" });
+        let body = if n % 2 == 0 { body.clone() } else { other };
+        async move { visitor.post("/api/login/").json(&body).send().await.status }
+    }));
+    let answers: Vec<u16> = answers.buffer_unordered(AT_ONCE).collect().await;
+    assert_eq!(answers, [400; MANY]);
+    let grown = target.resident().saturating_sub(before);
+    println!("{MANY} wrong sign-ins: {} MiB stay", grown / MIB);
+    assert!(grown < 64_000_000, "{} MiB", grown / MIB);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_signs_in_as_one_does_not_keep_others_waiting() {
+    const CROWD: usize = 120;
+    let target = Target::start().await;
+    let mut member = target.member().await;
+    let mut crowd = JoinSet::new();
+    for n in 0..CROWD {
+        let mut visitor = target.visitor();
+        crowd.spawn(async move {
+            let password = format!("wrong {n}");
+            let body = json!({ "username": "mallory", "password": password });
+            visitor.post("/api/login/").json(&body).send().await.status
+        });
+    }
+    assert_eq!(crowd.join_next().await.unwrap().unwrap(), 400);
+    let body = json!({ "username": "member", "password": "Correct-horse-7" });
+    let answer = member.post("/api/login/").json(&body).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let mut before = 1;
+    while crowd.try_join_next().is_some() {
+        before += 1;
+    }
+    assert!(before < CROWD / 2, "{before} of {CROWD} came first");
+    crowd.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_that_nobody_reads_share_their_memory_and_others_are_served() {
+    const UNREAD: usize = 100;
+    let target = Target::start().await;
+    let mut member = target.member().await;
+    let dba = target.database.connect().await;
+    let sql = "insert into sources (country, panel) select 'country', repeat('p', 200)
+                 from generate_series(1, 5000)";
+    assert_eq!(dba.execute(sql, &[]).await.unwrap(), 5000);
+    let whole = member.get("/api/read-source/").send().await;
+    assert_eq!(whole.status, 200);
+    let length = whole.body.len() as u64;
+    assert!(length > 2 * MIB, "{length}");
+    let before = target.resident();
+    let cookie = member.cookie("sessionid").unwrap().to_owned();
+    let mut unread = Vec::new();
+    for n in 0..UNREAD {
+        // No two are the same.
+        let sql =
+            "update sources set panel = $1 where id = (select id from sources offset $2 limit 1)";
+        let at = i64::try_from(n).unwrap();
+        dba.execute(sql, &[&n.to_string(), &at]).await.unwrap();
+        let mut stream = target.connect().await;
+        let request = format!(
+            "GET /api/read-source/ HTTP/1.1\r\nHost: a\r\nCookie: sessionid={cookie}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(lossy(&head), "HTTP/1.1 200");
+        unread.push(stream);
+        if n % 10 == 0 {
+            let read = member.get("/api/read-source/").send().await;
+            assert_eq!(read.status, 200);
+            assert!(read.text().contains(&format!(r#""panel":"{n}""#)));
+        }
+    }
+    let grown = target.resident().saturating_sub(before);
+    println!(
+        "{UNREAD} unread lists of {} KiB: {} MiB",
+        length / 1024,
+        grown / MIB
+    );
+    assert!(grown < 64 * MIB, "{} MiB", grown / MIB);
+    target.serves().await;
+    drop(unread);
 }
 
 /// A frame whose mask is zero.

@@ -3,7 +3,20 @@
 use std::{fs, path::Path};
 
 /// A module, and what of the crate its files must not name.
-const FORBIDDEN: [(&str, &[&str]); 22] = [
+const FORBIDDEN: [(&str, &[&str]); 24] = [
+    (
+        "catalogue",
+        &[
+            "app", "auth", "config", "emr", "forms", "http", "limits", "live", "server", "ws",
+        ],
+    ),
+    (
+        "shared",
+        &[
+            "app", "auth", "config", "db", "emr", "error", "forms", "http", "limits", "live",
+            "server", "wire", "ws",
+        ],
+    ),
     (
         "metrics",
         &[

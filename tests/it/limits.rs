@@ -2,6 +2,12 @@
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
 
 use crate::{
     client::{Frame, Http, Refusal, Response, Socket},
@@ -9,6 +15,7 @@ use crate::{
 };
 
 const ON: [&str; 2] = ["--rate-limits", "on"];
+const OFF: [&str; 2] = ["--rate-limits", "off"];
 const BEHIND_PROXY: [&str; 4] = ["--rate-limits", "on", "--trusted-proxies", "127.0.0.1"];
 const PASSWORD: &str = "Correct-horse-7";
 
@@ -95,6 +102,27 @@ async fn a_session_gives_no_more_guesses_at_the_old_password() {
     let mut expected = vec![400; 20];
     expected.push(429);
     assert_eq!(statuses, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_changes_the_password_ten_times_at_once_and_not_more() {
+    let database = database().await;
+    let server = TestServer::on(&database.url, &ON).await;
+    let ann = server.visitor("ann").await;
+    let body = json!({ "old_password": PASSWORD, "new_password": PASSWORD });
+    let answers = join_all((0..120).map(|_| {
+        let (mut ann, body) = (ann.clone(), &body);
+        async move { ann.post("/api/password/").json(body).send().await }
+    }))
+    .await;
+    let refused: Vec<_> = answers.iter().filter(|it| it.status == 429).collect();
+    assert!((110..=112).contains(&refused.len()), "{}", refused.len());
+    for answer in refused {
+        assert_throttled(answer, 60);
+    }
+    let mut bob = server.visitor("bob").await;
+    let answer = bob.post("/api/password/").json(&body).send().await;
+    assert_eq!(answer.status, 200, "another user: {}", answer.text());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -337,4 +365,309 @@ async fn a_flood_of_messages_is_refused_in_words_and_then_closed() {
         untouched.next_json(SOON).await["message"],
         "Source not found"
     );
+}
+
+/// A connection from one of the addresses of this machine, with what was sent on it.
+async fn connect_from(server: &TestServer, address: &str, sent: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    let from = format!("{address}:0").parse().unwrap();
+    socket.bind(from).unwrap();
+    let to = server.base.strip_prefix("http://").unwrap();
+    let mut stream = socket.connect(to.parse().unwrap()).await.unwrap();
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    stream
+}
+
+/// The status of what is answered; none when it is hung up on.
+async fn status(stream: &mut TcpStream) -> Option<u16> {
+    let mut head = [0; 12];
+    timeout(SOON, stream.read_exact(&mut head))
+        .await
+        .expect("it is answered or hung up on")
+        .ok()?;
+    let text = std::str::from_utf8(&head).unwrap();
+    Some(text.strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap())
+}
+
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_and_slow_connections_of_one_address_leave_room_for_others() {
+    const MOST: usize = 80;
+    let database = database().await;
+    let arguments = [ON[0], ON[1], "--max-connections", "80"];
+    let server = TestServer::on(&database.url, &arguments).await;
+    let body = "POST /api/login/ HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\n{";
+    let (mut held, mut refused) = (Vec::new(), 0);
+    for n in 0..MOST {
+        let sent = ["", "GET /healthz HTTP/1.1\r\nHost: te", body][n % 3];
+        let mut stream = connect_from(&server, "127.0.0.2", sent).await;
+        if n >= MOST / 8 {
+            assert_eq!(status(&mut stream).await, Some(429));
+            refused += 1;
+        }
+        held.push(stream);
+    }
+    assert_eq!(refused, MOST - MOST / 8);
+    for _ in 0..MOST {
+        let mut other = connect_from(&server, "127.0.0.3", HEALTH).await;
+        assert_eq!(status(&mut other).await, Some(200));
+    }
+    // What is closed makes room.
+    held.clear();
+    eventually("the address is served again", async || {
+        let mut stream = connect_from(&server, "127.0.0.2", HEALTH).await;
+        status(&mut stream).await == Some(200)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_connection_that_was_silent_the_longest_makes_room_for_another() {
+    let database = database().await;
+    // Nobody is told apart, as behind a proxy.
+    let arguments = [OFF[0], OFF[1], "--max-connections", "4"];
+    let server = TestServer::on(&database.url, &arguments).await;
+    let begin = "POST /api/login/ HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{";
+    let mut asking = connect_from(&server, "127.0.0.1", begin).await;
+    let mut silent = Vec::new();
+    eventually("it is full", async || {
+        // The request that asked for readiness may not have hung up yet.
+        silent.push(connect_from(&server, "127.0.0.1", "").await);
+        let mut late = connect_from(&server, "127.0.0.1", HEALTH).await;
+        status(&mut late).await == Some(503)
+    })
+    .await;
+    eventually("one makes room", async || {
+        let mut late = connect_from(&server, "127.0.0.1", HEALTH).await;
+        status(&mut late).await == Some(200)
+    })
+    .await;
+    assert_eq!(
+        status(&mut silent[0]).await,
+        None,
+        "the first is hung up on"
+    );
+    asking.write_all(b"}").await.unwrap();
+    assert_eq!(
+        status(&mut asking).await,
+        Some(400),
+        "a request that is being read stays"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_proxy_requests_are_counted_by_the_address_that_it_names() {
+    let database = database().await;
+    let arguments = [&BEHIND_PROXY[..], &["--max-connections", "80"]].concat();
+    let server = TestServer::on(&database.url, &arguments).await;
+    // Its own connections are everybody's.
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        silent.push(connect_from(&server, "127.0.0.1", "").await);
+    }
+    let begin = |address| {
+        format!(
+            "POST /api/login/ HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: {address}\r\n\
+             Content-Length: 100\r\n\r\n{{"
+        )
+    };
+    let mut slow = JoinSet::new();
+    for mut stream in silent.drain(..11) {
+        let sent = begin("198.51.100.7");
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        slow.spawn(async move { status(&mut stream).await });
+    }
+    let refused = slow.join_next().await.unwrap().unwrap();
+    assert_eq!(refused, Some(429));
+    assert!(slow.try_join_next().is_none(), "an eighth is let in");
+    let health = "GET /healthz HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 198.51.100.8\r\n\r\n";
+    let mut other = connect_from(&server, "127.0.0.1", health).await;
+    assert_eq!(status(&mut other).await, Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handshakes_with_a_password_leave_one_session_and_refused_ones_none() {
+    let database = database().await;
+    let arguments = [ON[0], ON[1], "--max-connections", "80"];
+    let server = TestServer::on(&database.url, &arguments).await;
+    server.visitor("ann").await;
+    let dba = database.connect().await;
+    let sessions = async || {
+        let sql = "select count(*) from sessions";
+        dba.query_one(sql, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    assert_eq!(sessions().await, 1, "of signing in");
+    let handshake = |method: &str, more: &str, version: &str, key: &str| {
+        let basic = crate::accounts::basic("ann", PASSWORD);
+        format!(
+            "{method} /ws/read_source/ HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: {version}\r\n\
+             Sec-WebSocket-Key: {key}\r\nAuthorization: {basic}\r\n{more}\r\n"
+        )
+    };
+    let key = "AAAAAAAAAAAAAAAAAAAAAA==";
+    for (sent, refused) in [
+        (handshake("GET", "", "8", key), 426),
+        (handshake("GET", "", "13", "short"), 400),
+        (handshake("POST", "Content-Length: 0\r\n", "13", key), 405),
+        (
+            handshake("GET", "Origin: http://evil.example\r\n", "13", key),
+            403,
+        ),
+    ] {
+        for _ in 0..20 {
+            let mut stream = connect_from(&server, "127.0.0.1", &sent).await;
+            assert_eq!(status(&mut stream).await, Some(refused), "{sent}");
+        }
+    }
+    assert_eq!(sessions().await, 1, "a refused handshake leaves none");
+
+    let mut open = Vec::new();
+    for n in 0..40 {
+        let mut stream = connect_from(&server, "127.0.0.1", &handshake("GET", "", "13", key)).await;
+        // A user has a quarter of the sockets.
+        let expected = if n < 20 { 101 } else { 429 };
+        assert_eq!(status(&mut stream).await, Some(expected));
+        open.push(stream);
+    }
+    assert_eq!(sessions().await, 2, "all sockets share one");
+
+    // It ends as others do, and its sockets with it.
+    dba.batch_execute("delete from sessions").await.unwrap();
+    for mut stream in open.drain(..20) {
+        let mut rest = Vec::new();
+        let read = timeout(SOON, stream.read_to_end(&mut rest));
+        read.await.expect("it is closed").unwrap();
+        let reason = b"the session has ended";
+        assert!(rest.windows(reason.len()).any(|text| text == reason));
+    }
+    drop(open);
+    eventually("a socket is opened again", async || {
+        let sent = handshake("GET", "", "13", key);
+        let mut again = connect_from(&server, "127.0.0.1", &sent).await;
+        status(&mut again).await == Some(101)
+    })
+    .await;
+    assert_eq!(sessions().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_has_a_hundred_sessions_and_those_used_last_stay() {
+    let (server, database) = TestServer::start().await;
+    let ann = server.visitor("ann").await;
+    let bob = server.visitor("bob").await;
+    let dba = database.connect().await;
+    let mut anns = open(&ann, "/ws/filter_source/").await;
+    let mut bobs = open(&bob, "/ws/filter_source/").await;
+    // Signed in and out of sight since; one of them was used a moment ago.
+    let sql = "insert into sessions (user_id, token_hash, created_at, expires_at)
+               select id, sha256(n::text::bytea), now() - interval '20 days',
+                   now() + interval '5 days' + n * interval '1 minute'
+                 from users, generate_series(1, 99) n where username = 'ann'";
+    assert_eq!(dba.execute(sql, &[]).await.unwrap(), 99);
+    let sql = "update sessions set created_at = now() - interval '30 days',
+                   expires_at = now() + interval '1 minute'
+                where user_id = (select id from users where username = 'ann')
+                  and created_at > now() - interval '1 hour'";
+    assert_eq!(dba.execute(sql, &[]).await.unwrap(), 1);
+    let count = async |name: &str| {
+        let sql = "select count(*) from sessions s join users u on u.id = s.user_id
+                    where u.username = $1";
+        dba.query_one(sql, &[&name]).await.unwrap().get::<_, i64>(0)
+    };
+    assert_eq!(count("ann").await, 100);
+    let mut again = ann.clone();
+    for _ in 0..2 {
+        server.sign_in(&mut again, "ann").await;
+        assert_eq!(count("ann").await, 100);
+    }
+    let closed = anns.closed_within(SOON).await;
+    assert_eq!(closed.code, 1008, "the one used longest ago has ended");
+    assert_eq!(again.get("/api/me/").send().await.status, 200);
+    assert_eq!(count("bob").await, 1);
+    assert!(bobs.closed().is_none());
+    let message = json!({ "action": "filter_by_id", "id": "x" });
+    bobs.send_json(&message).await;
+    bobs.next_json(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_has_four_lists_under_way_and_others_have_theirs() {
+    let database = database().await;
+    let server = TestServer::on(&database.url, &ON).await;
+    let ann = server.visitor("ann").await;
+    let mut bob = server.visitor("bob").await;
+    let dba = database.connect().await;
+    let sql = "insert into sources (country, panel) select 'country', repeat('p', 200)
+                 from generate_series(1, 20000)";
+    dba.execute(sql, &[]).await.unwrap();
+    let request = format!(
+        "GET /api/read-source/ HTTP/1.1\r\nHost: test\r\nCookie: sessionid={}\r\n\r\n",
+        ann.cookie("sessionid").unwrap()
+    );
+    let mut under_way = Vec::new();
+    for _ in 0..4 {
+        let mut stream = connect_from(&server, "127.0.0.1", &request).await;
+        assert_eq!(status(&mut stream).await, Some(200));
+        under_way.push(stream);
+    }
+    let mut late = connect_from(&server, "127.0.0.1", &request).await;
+    let answer = bob.get("/api/read-source/").send().await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json().as_array().unwrap().len(), 20_000);
+    assert_eq!(status(&mut late).await, Some(429), "she read none of them");
+    under_way.clear();
+    eventually("there is room for one", async || {
+        let mut stream = connect_from(&server, "127.0.0.1", &request).await;
+        status(&mut stream).await == Some(200)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_shows_what_anybody_committed_before_it_was_asked_for() {
+    let (server, database) = TestServer::start().await;
+    let visitor = server.visitor("ann").await;
+    let dba = database.connect().await;
+    let sql = "insert into sources (country) select 'nowhere' from generate_series(1, 20)";
+    dba.execute(sql, &[]).await.unwrap();
+    // Many who change a row each and look; they share what is read.
+    let writers = (0..20_i64).map(|n| {
+        let (mut visitor, url) = (visitor.clone(), database.url.clone());
+        tokio::spawn(async move {
+            let dba = crate::postgres::connect(&url).await;
+            let sql = "select id from sources order by id offset $1 limit 1";
+            let id: uuid::Uuid = dba.query_one(sql, &[&n]).await.unwrap().get(0);
+            for round in 0..10 {
+                let country = format!("country {n} {round}");
+                let sql = "update sources set country = $1 where id = $2";
+                dba.execute(sql, &[&country, &id]).await.unwrap();
+                let list = visitor.get("/api/read-source/").send().await;
+                assert_eq!(list.status, 200, "{}", list.text());
+                let list = list.json();
+                let mut rows = list.as_array().unwrap().iter();
+                let row = rows.find(|row| row["id"] == id.to_string()).unwrap();
+                assert_eq!(row["country"], country);
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    // A list that is not changed any more stays as it is, and an empty one is one.
+    let mut visitor = visitor;
+    let list = visitor.get("/api/read-source/").send().await;
+    assert_eq!(
+        visitor.get("/api/read-source/").send().await.body,
+        list.body
+    );
+    let head = visitor.call("HEAD", "/api/read-source/").send().await;
+    assert_eq!(
+        head.header("content-length"),
+        Some(list.body.len().to_string().as_str())
+    );
+    dba.batch_execute("truncate sources").await.unwrap();
+    let list = visitor.get("/api/read-source/").send().await;
+    assert_eq!(list.text(), "[]");
 }
