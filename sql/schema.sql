@@ -536,7 +536,8 @@ CREATE TABLE public.changes (
     row_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
     username text,
     role_name text NOT NULL,
-    application_name text NOT NULL
+    application_name text NOT NULL,
+    CONSTRAINT changes_in_range CHECK ((((at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (row_count >= 0) AND (COALESCE(array_ndims(row_ids), 1) = 1) AND (cardinality(row_ids) <= 1000) AND (array_position(row_ids, NULL::uuid) IS NULL) AND (char_length(table_name) <= 150) AND (char_length(operation) <= 150) AND (char_length(username) <= 150) AND (char_length(role_name) <= 150) AND (char_length(application_name) <= 150)))
 );
 
 --
@@ -582,13 +583,20 @@ COMMENT ON COLUMN public.changes.role_name IS 'The database role that the statem
 COMMENT ON COLUMN public.changes.application_name IS 'As the client calls itself: psql, marketplace, ...';
 
 --
+-- Name: CONSTRAINT changes_in_range ON changes; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT changes_in_range ON public.changes IS 'What the program can hold, as for sources; ids are a plain list, none of them null.';
+
+--
 -- Name: day_turns; Type: TABLE; Schema: public; Owner: -
 --
 
 CREATE TABLE public.day_turns (
     day date NOT NULL,
     turned_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    rederived bigint DEFAULT 0 NOT NULL
+    rederived bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT day_turns_in_range CHECK ((((day >= '0001-01-01'::date) AND (day <= '9999-12-31'::date)) AND ((turned_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (turned_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (rederived >= 0)))
 );
 
 --
@@ -604,6 +612,12 @@ COMMENT ON TABLE public.day_turns IS 'One row a local day whose turn was done. I
 COMMENT ON COLUMN public.day_turns.rederived IS 'How many sources changed their delivery status at that turn.';
 
 --
+-- Name: CONSTRAINT day_turns_in_range ON day_turns; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT day_turns_in_range ON public.day_turns IS 'What the program can hold, as for sources.';
+
+--
 -- Name: django_imports; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -612,7 +626,8 @@ CREATE TABLE public.django_imports (
     key text NOT NULL,
     id uuid NOT NULL,
     was jsonb NOT NULL,
-    CONSTRAINT django_imports_kind_known CHECK ((kind = ANY (ARRAY['source'::text, 'user'::text])))
+    CONSTRAINT django_imports_kind_known CHECK ((kind = ANY (ARRAY['source'::text, 'user'::text]))),
+    CONSTRAINT django_imports_was_object CHECK ((jsonb_typeof(was) = 'object'::text))
 );
 
 --
@@ -640,6 +655,12 @@ COMMENT ON COLUMN public.django_imports.id IS 'The source or user here, which ma
 COMMENT ON COLUMN public.django_imports.was IS 'The row as it was there at the last import; instead of a password''s hash, the SHA-256 of that.';
 
 --
+-- Name: CONSTRAINT django_imports_was_object ON django_imports; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT django_imports_was_object ON public.django_imports IS 'What the statements of an import take.';
+
+--
 -- Name: pipeline_followers; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -647,6 +668,7 @@ CREATE TABLE public.pipeline_followers (
     only_one boolean DEFAULT true NOT NULL,
     node uuid NOT NULL,
     until timestamp with time zone NOT NULL,
+    CONSTRAINT pipeline_followers_in_range CHECK (((until >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (until <= '9999-12-30 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT pipeline_followers_only_one_check CHECK (only_one)
 );
 
@@ -657,6 +679,12 @@ CREATE TABLE public.pipeline_followers (
 COMMENT ON TABLE public.pipeline_followers IS 'The one server that follows the runs at the cluster. Another takes over when it has not been heard of in time.';
 
 --
+-- Name: CONSTRAINT pipeline_followers_in_range ON pipeline_followers; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT pipeline_followers_in_range ON public.pipeline_followers IS 'What the program can hold, as for sources.';
+
+--
 -- Name: pipeline_run_states; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -665,7 +693,8 @@ CREATE TABLE public.pipeline_run_states (
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     state character varying(50) NOT NULL,
     step_id character varying(100),
-    reason text
+    reason text,
+    CONSTRAINT pipeline_run_states_in_range CHECK ((((at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (octet_length(reason) <= 65536)))
 );
 
 --
@@ -673,6 +702,12 @@ CREATE TABLE public.pipeline_run_states (
 --
 
 COMMENT ON TABLE public.pipeline_run_states IS 'What each run went through, whoever changed it. Outlives its run: step ids of deleted runs are known here, so that they are not taken for somebody else''s.';
+
+--
+-- Name: CONSTRAINT pipeline_run_states_in_range ON pipeline_run_states; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT pipeline_run_states_in_range ON public.pipeline_run_states IS 'What the program can hold, as for sources.';
 
 --
 -- Name: pipeline_runs; Type: TABLE; Schema: public; Owner: -
@@ -691,11 +726,10 @@ CREATE TABLE public.pipeline_runs (
     kind character varying(20) DEFAULT 'step'::character varying NOT NULL,
     deploy_mode character varying(20) DEFAULT 'cluster'::character varying NOT NULL,
     cluster_id character varying(100),
-    CONSTRAINT pipeline_runs_created_at_finite CHECK (isfinite(created_at)),
     CONSTRAINT pipeline_runs_deploy_mode_known CHECK (((deploy_mode)::text = ANY ((ARRAY['client'::character varying, 'cluster'::character varying])::text[]))),
+    CONSTRAINT pipeline_runs_in_range CHECK ((((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((updated_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (updated_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (octet_length(reason) <= 65536))),
     CONSTRAINT pipeline_runs_kind_known CHECK (((kind)::text = ANY ((ARRAY['step'::character varying, 'job'::character varying])::text[]))),
-    CONSTRAINT pipeline_runs_step_not_blank CHECK (((step)::text <> ''::text)),
-    CONSTRAINT pipeline_runs_updated_at_finite CHECK (isfinite(updated_at))
+    CONSTRAINT pipeline_runs_step_not_blank CHECK (((step)::text <> ''::text))
 );
 
 --
@@ -759,6 +793,12 @@ COMMENT ON COLUMN public.pipeline_runs.deploy_mode IS 'Where Spark''s driver run
 COMMENT ON COLUMN public.pipeline_runs.cluster_id IS 'The cluster that accepted it; null until then.';
 
 --
+-- Name: CONSTRAINT pipeline_runs_in_range ON pipeline_runs; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT pipeline_runs_in_range ON public.pipeline_runs IS 'What the program can hold, as for sources.';
+
+--
 -- Name: pipeline_submissions; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -772,6 +812,7 @@ CREATE TABLE public.pipeline_submissions (
     sent_at timestamp with time zone,
     waits_for character varying(20),
     problem text,
+    CONSTRAINT pipeline_submissions_in_range CHECK ((((claimed_until >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (claimed_until <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((sent_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (sent_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((attempts >= 0) AND (attempts <= 1000000)) AND (octet_length(command) <= 65536))),
     CONSTRAINT pipeline_submissions_sent_what CHECK (((sent_at IS NULL) OR ((cluster_id IS NOT NULL) AND (command IS NOT NULL)))),
     CONSTRAINT pipeline_submissions_waits_for_known CHECK (((waits_for)::text = ANY ((ARRAY['answer'::character varying, 'rate'::character varying, 'room'::character varying, 'access'::character varying])::text[])))
 );
@@ -825,6 +866,12 @@ COMMENT ON COLUMN public.pipeline_submissions.waits_for IS 'What the run waits f
 COMMENT ON COLUMN public.pipeline_submissions.problem IS 'What EMR or the connection said at the last attempt, for people; null when there was no problem.';
 
 --
+-- Name: CONSTRAINT pipeline_submissions_in_range ON pipeline_submissions; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT pipeline_submissions_in_range ON public.pipeline_submissions IS 'What the program can hold, as for sources; and an attempt can be added to the attempts.';
+
+--
 -- Name: sessions; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -834,6 +881,7 @@ CREATE TABLE public.sessions (
     token_hash bytea NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT sessions_in_range CHECK ((((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((expires_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (expires_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)))),
     CONSTRAINT sessions_token_hash_length CHECK ((octet_length(token_hash) = 32))
 );
 
@@ -862,6 +910,12 @@ COMMENT ON COLUMN public.sessions.token_hash IS 'SHA-256 of the cookie. The cook
 COMMENT ON COLUMN public.sessions.expires_at IS 'Slides forward while the session is used.';
 
 --
+-- Name: CONSTRAINT sessions_in_range ON sessions; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT sessions_in_range ON public.sessions IS 'What the program can hold, as for sources.';
+
+--
 -- Name: sources; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -884,11 +938,10 @@ CREATE TABLE public.sources (
     datadelivery_status character varying(50) DEFAULT 'delayed'::character varying NOT NULL,
     data_upload text,
     status character varying(50) DEFAULT 'active'::character varying NOT NULL,
-    CONSTRAINT sources_created_at_finite CHECK (isfinite(created_at)),
     CONSTRAINT sources_current_update_range CHECK (((current_update >= '0001-01-01'::date) AND (current_update <= '9999-12-31'::date))),
     CONSTRAINT sources_end_date_range CHECK (((end_date >= '0001-01-01'::date) AND (end_date <= '9999-12-31'::date))),
-    CONSTRAINT sources_next_update_range CHECK (((next_update >= '0001-01-01'::date) AND (next_update <= '9999-12-31'::date))),
-    CONSTRAINT sources_updated_at_finite CHECK (isfinite(updated_at))
+    CONSTRAINT sources_in_range CHECK ((((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((updated_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (updated_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (octet_length(data_upload) <= 65536))),
+    CONSTRAINT sources_next_update_range CHECK (((next_update >= '0001-01-01'::date) AND (next_update <= '9999-12-31'::date)))
 );
 
 --
@@ -958,6 +1011,12 @@ COMMENT ON COLUMN public.sources.data_upload IS 'The uploaded file as key/name o
 COMMENT ON COLUMN public.sources.status IS '"active" and "inactive" are toggled and counted; any other text is kept and counted nowhere.';
 
 --
+-- Name: CONSTRAINT sources_in_range ON sources; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT sources_in_range ON public.sources IS 'What the program can hold. Times have a year of four digits in every zone, and texts no more than 64 KiB.';
+
+--
 -- Name: uploads; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -966,7 +1025,8 @@ CREATE TABLE public.uploads (
     name text NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     attached boolean DEFAULT false NOT NULL,
-    claimed_until timestamp with time zone
+    claimed_until timestamp with time zone,
+    CONSTRAINT uploads_in_range CHECK ((((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((claimed_until >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (claimed_until <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (octet_length(name) <= 65536)))
 );
 
 --
@@ -1006,6 +1066,12 @@ COMMENT ON COLUMN public.uploads.attached IS 'Whether a source has named it. Unt
 COMMENT ON COLUMN public.uploads.claimed_until IS 'Until when one server is removing it; null when none is.';
 
 --
+-- Name: CONSTRAINT uploads_in_range ON uploads; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT uploads_in_range ON public.uploads IS 'What the program can hold, as for sources.';
+
+--
 -- Name: users; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1018,6 +1084,7 @@ CREATE TABLE public.users (
     last_login_at timestamp with time zone,
     role text DEFAULT 'editor'::text NOT NULL,
     is_active boolean DEFAULT true NOT NULL,
+    CONSTRAINT users_in_range CHECK ((((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((last_login_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (last_login_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (octet_length(password_hash) <= 65536))),
     CONSTRAINT users_role_known CHECK ((role = ANY (ARRAY['viewer'::text, 'editor'::text, 'admin'::text]))),
     CONSTRAINT users_username_not_blank CHECK (((username)::text <> ''::text))
 );
@@ -1057,6 +1124,12 @@ COMMENT ON COLUMN public.users.role IS 'What the user may do: a viewer reads, an
 --
 
 COMMENT ON COLUMN public.users.is_active IS 'Whether the user may sign in. Any change ends the user''s sessions and closes the sockets.';
+
+--
+-- Name: CONSTRAINT users_in_range ON users; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT users_in_range ON public.users IS 'What the program can hold, as for sources.';
 
 --
 -- Name: changes changes_pkey; Type: CONSTRAINT; Schema: public; Owner: -

@@ -17,6 +17,7 @@ use crate::{
     live::{Groups, announced::Announced, listener, tally::Tally},
     metrics::Metrics,
     peer::Network,
+    restarts::Restarts,
     server::Shortage,
     shared::Shared,
     start::Start,
@@ -50,6 +51,8 @@ pub struct Parts {
     pub listener: watch::Receiver<listener::Status>,
     /// Whether clients are turned away.
     pub shortage: Shortage,
+    /// Which parts of the server have panicked and do not run yet.
+    pub restarts: Restarts,
     /// How much was announced.
     pub announced: Arc<Announced>,
     /// How full the queue of notifications is, from 0 to 1.

@@ -39,6 +39,7 @@
 //! | role | what a user may do: viewer, editor or admin ([`auth::role`]) |
 //! | peer | where a request comes from, as the connection or a trusted proxy says ([`peer`]) |
 //! | request id | what the lines of one request and its socket have in common in the log ([`request`]) |
+//! | part | a view or another task that runs for ever; after a panic it is started again ([`restarts`]) |
 //! | supervisor | who started the process and watches it, such as systemd |
 //! | outage | something that is out, as the log speaks of it: at its beginning, once a minute, at its end |
 //! | limits | how much of the server one client may have ([`limits`]) |
@@ -51,6 +52,7 @@
 //! * After every successful LISTEN everything is read again; start, restart and change share a path.
 //! * Nobody is believed to listen who has not heard what others send.
 //! * A hint is never lost: a read that fails puts it back.
+//! * A row that cannot be read is left out alone; a part that panics is started again alone.
 //! * A group never sees SQL; `db` never sees HTTP; [`ws`] never sees what messages mean.
 //! * A member that is slow costs the others nothing: it skips to the newest frame.
 //! * Every password is looked at in [`auth::prove`], so that every wrong one counts.
@@ -82,8 +84,10 @@ pub mod log;
 pub mod metrics;
 mod outage;
 pub mod output;
+mod panics;
 pub mod peer;
 pub mod request;
+mod restarts;
 pub mod server;
 pub mod shared;
 pub mod signals;
@@ -105,10 +109,11 @@ use self::{
     config::{Config, RateLimits},
     db::{Pool, dsn::Dsn, primary::Primary},
     emr::Emr,
-    error::Result,
+    error::{Error, Result},
     limits::{Limits, turns::Bounds},
     live::{Live, tally::Tally},
     metrics::Metrics,
+    restarts::{Part, Restarts},
     server::Shortage,
     shared::Shared,
     start::Start,
@@ -151,6 +156,7 @@ pub async fn run(
         f64::from(config.notify_queue_warning) / 100.0,
     );
     let shortage = Shortage::default();
+    let restarts = Restarts::new(metrics.clone());
     let emr = Emr::new(config.emr, &metrics);
     let uploads = Uploads::new(&config.uploads, &config.data_dir, pool.clone())?;
     let (progress, start) = watch::channel(Start::default());
@@ -169,6 +175,7 @@ pub async fn run(
         tally: Tally::default(),
         listener: live.status.clone(),
         shortage: shortage.clone(),
+        restarts: restarts.clone(),
         announced: live.announced.clone(),
         queue_usage: live.queue_usage.clone(),
         metrics,
@@ -187,7 +194,7 @@ pub async fn run(
         },
         time_zone: zone.rules.clone(),
     });
-    let serving = tokio::spawn(server::serve(
+    let mut serving = tokio::spawn(server::serve(
         listener,
         http::service(http::routes(&app), app.metrics.clone()),
         config.trusted_proxies,
@@ -201,25 +208,33 @@ pub async fn run(
     let work = async {
         start::run(database, &zone.name, &progress).await?;
         tokio::select! {
-            ended = live.run(&listen, &pool, &zone.rules) => ended,
-            () = day::run(pool.clone(), zone.rules.clone()) => Ok(()),
-            () = emr.run(pool.clone()) => Ok(()),
-            () = uploads.run() => Ok(()),
+            ended = live.run(&listen, &pool, &zone.rules, &restarts) => ended,
+            () = restarts.keep(Part::task("day"), || {
+                day::run(pool.clone(), zone.rules.clone())
+            }) => Ok(()),
+            () = restarts.keep(Part::task("emr"), || emr.clone().run(pool.clone())) => Ok(()),
+            () = restarts.keep(Part::task("uploads"), || uploads.run()) => Ok(()),
         }
     };
     let mut work = pin!(work);
     let mut stop = pin!(stop);
+    let mut accepts = true;
     let result = tokio::select! {
         result = &mut work => result,
         () = Box::pin(supervisor::run(&app)) => Ok(()),
         () = &mut stop => Ok(()),
+        ended = &mut serving => {
+            accepts = false;
+            ended.map_err(|error| Error::Start(format!("no connection is accepted any more: {error}")))
+        }
     };
     stopping.cancel();
     supervisor::stopping();
     // The arrow keeps running while sockets say goodbye and requests finish.
     tokio::select! {
-        _ = serving => {}
+        _ = serving, if accepts => {}
         _ = &mut work, if result.is_ok() => {}
+        else => {}
     }
     pool.close();
     result

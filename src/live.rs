@@ -16,7 +16,7 @@ pub mod tally;
 pub mod view;
 pub mod writes;
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
@@ -29,11 +29,10 @@ use self::{
     listener::{Signals, Status},
     signal::Signal,
     view::{
-        Reader, Snapshot,
+        Reader, Snapshot, View,
         activity::Activity,
         changes::Changes,
         filter::Filter,
-        follow,
         library::Library,
         list::{Deltas, List},
         runs::Runs,
@@ -46,6 +45,7 @@ use crate::{
     db::{Pool, dsn::Dsn, primary::Primary},
     error::{Error, Result},
     metrics::Metrics,
+    restarts::{Part, Restarts},
 };
 
 /// The groups that sockets join; a fixed set, made at start.
@@ -121,6 +121,8 @@ impl Live {
     /// Groups without members. A queue of notifications that is `queue_warning` full, from 0 to 1,
     /// is warned of.
     pub fn new(metrics: Metrics, queue_warning: f64) -> Self {
+        // A count that is there before the first panic can be seen to rise.
+        metrics.panics("socket");
         let signals = Signals::default();
         let expected = signals.expected.clone();
         let traffic = |name| metrics.traffic(name);
@@ -155,12 +157,19 @@ impl Live {
         }
     }
 
-    /// Runs the listener and the views until one of them panics or this is dropped. The database
-    /// must have been migrated.
+    /// Runs the listener and the views until this is dropped. One that panics is started again. The
+    /// database must have been migrated.
     ///
     /// # Errors
     /// [`Error::Config`] when the TLS settings of `listen` are wrong.
-    pub async fn run(self, listen: &Dsn, pool: &Pool, zone: &TimeZone) -> Result<()> {
+    pub async fn run(
+        self,
+        listen: &Dsn,
+        pool: &Pool,
+        zone: &TimeZone,
+        restarts: &Restarts,
+    ) -> Result<()> {
+        let mut tasks = self.views(pool, zone, restarts);
         let Self {
             groups,
             signals,
@@ -169,15 +178,6 @@ impl Live {
             metrics,
             ..
         } = self;
-        let list = List::new(groups.lists.clone(), groups.deltas.clone(), zone.clone());
-        let filter = Filter::new(groups.filter.clone(), zone.clone());
-        let library = Library::new(groups.library.clone());
-        let changes = Changes::new(groups.changes.clone());
-        let toggles = Toggles::new(groups.toggles.clone());
-        let runs = Runs::new(groups.runs.clone());
-        let activity = Activity::new(groups.activity.clone(), zone.clone());
-        let sessions = Sessions::new(groups.sessions.clone());
-        let users = Users::new(groups.users.clone());
 
         let listen = listen.clone().read_write().named("marketplace listener");
         let primary = Primary::new(&listen)?;
@@ -186,34 +186,124 @@ impl Live {
             async move { Ok(primary.connect().await?) }
         };
 
-        let reader = Reader {
-            pool: pool.clone(),
-            metrics: metrics.clone(),
+        let mut keep = |name, start: Box<dyn FnMut() -> Task + Send>| {
+            let restarts = restarts.clone();
+            let kept = async move { restarts.keep(Part::task(name), start).await };
+            tasks.spawn(kept);
         };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(follow(list, signals.list.clone(), reader.clone()));
-        tasks.spawn(follow(filter, signals.filter.clone(), reader.clone()));
-        tasks.spawn(follow(library, signals.library.clone(), reader.clone()));
-        tasks.spawn(follow(changes, signals.changes.clone(), reader.clone()));
-        tasks.spawn(follow(toggles, signals.toggles.clone(), reader.clone()));
-        tasks.spawn(follow(runs, signals.runs.clone(), reader.clone()));
-        tasks.spawn(follow(activity, signals.activity.clone(), reader.clone()));
-        tasks.spawn(follow(sessions, signals.sessions.clone(), reader.clone()));
-        tasks.spawn(follow(users, signals.users.clone(), reader.clone()));
-        tasks.spawn(sessions::watch_expiry(groups.sessions.clone()));
+        let sessions = groups.sessions;
+        keep(
+            "expiry",
+            Box::new(move || Box::pin(sessions::watch_expiry(sessions.clone()))),
+        );
         let (deaf, is_deaf) = watch::channel(String::new());
-        tasks.spawn(heartbeat::run(pool.clone(), sender.subscribe(), deaf));
-        tasks.spawn(audit::run(
-            pool.clone(),
-            signals.clone(),
-            sender.subscribe(),
-            queue,
-            metrics,
-        ));
-        tasks.spawn(listener::run(connect, signals, sender, is_deaf));
+        keep("heartbeat", {
+            let (pool, sender) = (pool.clone(), sender.clone());
+            Box::new(move || {
+                let listener = sender.subscribe();
+                Box::pin(heartbeat::run(pool.clone(), listener, deaf.clone()))
+            })
+        });
+        keep("audit", {
+            let (pool, signals, sender) = (pool.clone(), signals.clone(), sender.clone());
+            Box::new(move || {
+                Box::pin(audit::run(
+                    pool.clone(),
+                    signals.clone(),
+                    sender.subscribe(),
+                    queue.clone(),
+                    metrics.clone(),
+                ))
+            })
+        });
+        keep(
+            "listener",
+            Box::new(move || {
+                // What an earlier one has heard proves nothing of this one.
+                sender.send_modify(Status::lost);
+                Box::pin(listener::run(
+                    connect.clone(),
+                    signals.clone(),
+                    sender.clone(),
+                    is_deaf.clone(),
+                ))
+            }),
+        );
         match tasks.join_next().await {
             Some(Err(panic)) => Err(Error::Start(format!("a part of the server broke: {panic}"))),
             _ => Ok(()),
         }
+    }
+
+    /// The views, each in a task that starts it again.
+    fn views(&self, pool: &Pool, zone: &TimeZone, restarts: &Restarts) -> JoinSet<()> {
+        let Self {
+            groups, signals, ..
+        } = self;
+        let mut tasks = JoinSet::new();
+        let mut views = Views {
+            tasks: &mut tasks,
+            reader: Reader {
+                pool: pool.clone(),
+                metrics: self.metrics.clone(),
+            },
+            restarts,
+        };
+        let (lists, deltas, filter) = (&groups.lists, &groups.deltas, &groups.filter);
+        views.keep(&signals.list, {
+            let (lists, deltas, zone) = (lists.clone(), deltas.clone(), zone.clone());
+            move || List::new(lists.clone(), deltas.clone(), zone.clone())
+        });
+        views.keep(&signals.filter, {
+            let (group, zone) = (filter.clone(), zone.clone());
+            move || Filter::new(group.clone(), zone.clone())
+        });
+        views.keep(&signals.library, {
+            let group = groups.library.clone();
+            move || Library::new(group.clone())
+        });
+        views.keep(&signals.changes, {
+            let group = groups.changes.clone();
+            move || Changes::new(group.clone())
+        });
+        views.keep(&signals.toggles, {
+            let group = groups.toggles.clone();
+            move || Toggles::new(group.clone())
+        });
+        views.keep(&signals.runs, {
+            let group = groups.runs.clone();
+            move || Runs::new(group.clone())
+        });
+        views.keep(&signals.activity, {
+            let (group, zone) = (groups.activity.clone(), zone.clone());
+            move || Activity::new(group.clone(), zone.clone())
+        });
+        views.keep(&signals.sessions, {
+            let open = groups.sessions.clone();
+            move || Sessions::new(open.clone())
+        });
+        views.keep(&signals.users, {
+            let open = groups.users.clone();
+            move || Users::new(open.clone())
+        });
+        tasks
+    }
+}
+
+/// The work of a part that is not a view.
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What is needed to keep a view going.
+struct Views<'a> {
+    tasks: &'a mut JoinSet<()>,
+    reader: Reader,
+    restarts: &'a Restarts,
+}
+
+impl Views<'_> {
+    fn keep<V: View>(&mut self, signal: &Arc<Signal>, make: impl FnMut() -> V + Send + 'static) {
+        let (signal, reader) = (Arc::clone(signal), self.reader.clone());
+        self.tasks
+            .spawn(view::keep(make, signal, reader, self.restarts.clone()));
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use crate::config::LogFormat;
+use crate::{config::LogFormat, panics};
 
 /// Starts the log at `level`, unless `RUST_LOG` says otherwise. It goes to the standard error; a line
 /// that cannot be written there is lost.
@@ -36,8 +36,10 @@ pub fn start(format: LogFormat, level: LevelFilter) {
     panic::set_hook(Box::new(panicked));
 }
 
-/// Logs a panic, with a backtrace where `RUST_BACKTRACE` asks for one.
+/// Logs a panic, with a backtrace where `RUST_BACKTRACE` asks for one. Without a backtrace, whoever
+/// catches it writes the line.
 fn panicked(panic: &PanicHookInfo<'_>) {
+    let is_caught = panics::is_caught(panic);
     let why = panic
         .payload_as_str()
         .unwrap_or("for a reason that is no text");
@@ -46,6 +48,9 @@ fn panicked(panic: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace =
         (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    if is_caught && backtrace.is_none() {
+        return;
+    }
     tracing::error!(
         why,
         location,

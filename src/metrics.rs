@@ -59,6 +59,8 @@ names! {
         "Rows that a view has read.";
     describe_counter VIEW_FAILURES = "view_failures_total":
         "Times that a view could not read and had to try again.";
+    describe_counter PANICS = "panics_total":
+        "Panics that were caught, by part: a view or another task that runs for ever and was started again, request (answered with 500), socket (closed). Each is a defect of the program.";
     describe_counter MERGED = "view_merged_notifications_total":
         "Notifications that made no read of their own, because the view was busy and read what several of them named at once. For filter, sessions and users also what sockets asked.";
     describe_gauge GROUP_MEMBERS = "group_members":
@@ -191,6 +193,11 @@ impl Metrics {
             merged: counter!(MERGED, "view" => name),
             published: self.histogram(&NOTIFICATION_TO_PUBLISH, name),
         })
+    }
+
+    /// Panics of a part.
+    pub fn panics(&self, part: &'static str) -> Counter {
+        self.register(|| counter!(PANICS, "part" => part))
     }
 
     /// Rows of a table that were left out.

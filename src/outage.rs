@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const REMIND_EVERY: Duration = Duration::from_mins(1);
 
 /// One thing that can be out. At first it is not.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outage {
     /// When it failed first; none while it works.
     began: Option<Instant>,

@@ -40,8 +40,22 @@ begin
     end loop;
 end
 $$;
-update django_sources set data_upload = null where data_upload = '';
-update django_users set email = left(coalesce(email, ''), 254);
+create temp table django_moved (key text, field text) on commit drop;
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['created_at', 'last_login_at'] loop
+        execute format(
+            'with moved as (update django_users set %1$I = least(greatest(%1$I, ''0001-01-02''), ''9999-12-30'')
+                             where not %1$I between ''0001-01-02'' and ''9999-12-30'' returning key)
+             insert into django_moved select key, $1 from moved',
+            name) using name;
+    end loop;
+end
+$$;
+update django_sources set data_upload = nullif(left(data_upload, 10000), '');
+update django_users set email = left(coalesce(email, ''), 254), password = left(password, 10000);
 -- Django puts a word of its own before the PHC string.
 update django_users set password = substr(password, 7) where password like 'argon2$argon2id$%';
 
@@ -172,6 +186,9 @@ insert into django_notes
     union all
     select 'changed', d.id, format('source %s: next_status is %s, after next_update, and was %s', d.id, t.next_status, d.next_status)
       from django_sources d join sources t using (id) where d.next_status is distinct from t.next_status
+    union all
+    select 'changed', t.id, format('user %s: %s was moved into the years 1 to 9999', t.username, m.field)
+      from django_moved m join django_imports l on (l.kind, l.key) = ('user', m.key) join users t on t.id = l.id
     union all
     select 'changed', t.id, format('user %s: staff or superuser there, admin here', t.username)
       from django_users d join django_imports l on (l.kind, l.key) = ('user', d.key) join users t on t.id = l.id where d.is_admin

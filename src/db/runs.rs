@@ -203,7 +203,9 @@ pub async fn take_turn(client: &Client, node: Uuid, lease: Duration) -> Result<b
     let sql = "insert into pipeline_followers as f (node, until)
         values ($1, clock_timestamp() + $2 * interval '1 second')
         on conflict (only_one) do update set node = excluded.node, until = excluded.until
-         where f.node = excluded.node or f.until < clock_timestamp()";
+         where f.node = excluded.node or f.until < clock_timestamp()
+            -- No server takes so long a turn: somebody has written there.
+            or f.until > clock_timestamp() + 10 * $2 * interval '1 second'";
     let values: [(&(dyn ToSql + Sync), Type); 2] =
         [(&node, Type::UUID), (&lease.as_secs_f64(), Type::FLOAT8)];
     Ok(client.execute_typed(sql, &values).await? == 1)
@@ -222,7 +224,7 @@ pub async fn followed(client: &Client) -> Result<Vec<Followed>> {
 /// Stores what the cluster says, in one statement; what somebody has changed by hand in the
 /// meantime stays.
 pub async fn change(client: &Client, changes: &[Change]) -> Result<u64> {
-    let sql = "update pipeline_runs r set state = left(c.state, 50), reason = c.reason
+    let sql = "update pipeline_runs r set state = left(c.state, 50), reason = left(c.reason, 10000)
           from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) c (id, was, state, reason)
          where r.id = c.id and r.state = c.was";
     let ids: Vec<_> = changes.iter().map(|change| change.id).collect();

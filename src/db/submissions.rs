@@ -135,7 +135,7 @@ pub async fn claim(
             select id, $1, clock_timestamp() + $2 * interval '1 second', 1 from waiting
                 on conflict (run_id) do update
                set node = excluded.node, claimed_until = excluded.claimed_until,
-                   attempts = s.attempts + 1
+                   attempts = least(s.attempts, 999999) + 1
              where s.claimed_until <= clock_timestamp()
             returning s.run_id, s.attempts, s.cluster_id, s.command, s.sent_at, s.waits_for, s.problem
         )
@@ -277,7 +277,7 @@ pub async fn refused(client: &Client, run_id: Uuid, reason: &str) -> Result<()> 
 
 async fn give_up(client: &Client, run_id: Uuid, state: &str, reason: &str) -> Result<()> {
     let sql = "with done as (delete from public.pipeline_submissions where run_id = $1)
-        update public.pipeline_runs set state = $2, reason = $3
+        update public.pipeline_runs set state = $2, reason = left($3, 10000)
          where id = $1 and state = 'requested' and step_id is null";
     let values: [(&(dyn ToSql + Sync), Type); 3] = [
         (&run_id, Type::UUID),

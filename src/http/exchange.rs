@@ -4,11 +4,16 @@
 use std::{convert::Infallible, sync::Arc, time::Instant};
 
 use hyper::{Request, body::Incoming, service::Service};
+use metrics::Counter;
+use warp::http::StatusCode;
 
-use super::{paths, reply::Response};
+use super::{
+    headers, paths,
+    reply::{self, Response},
+};
 use crate::{
     metrics::{Histogram, Metrics},
-    outage,
+    outage, panics,
     request::{self, Id},
 };
 
@@ -54,7 +59,17 @@ where
     let started = Instant::now();
     let method = request.method().clone();
     let route = paths::listed(request.uri().path());
-    let response = service.call(request).await?;
+    let answering = panics::caught(async move { service.call(request).await });
+    let response = match answering.await {
+        Ok(response) => response?,
+        Err(panic) => {
+            counts.panics.increment(1);
+            let route = name(route);
+            tracing::error!(%method, route, %panic, "a request panicked");
+            let detail = reply::detail(StatusCode::INTERNAL_SERVER_ERROR, "Internal error.");
+            headers::mark(detail)
+        }
+    };
     let (status, took) = (response.status().as_u16(), started.elapsed());
     counts.requests(route, status);
     counts.seconds[route.unwrap_or(paths::PATHS.len())].note(took);
@@ -69,13 +84,19 @@ struct Counts {
     metrics: Metrics,
     /// In the order of the paths; the last is for all others.
     seconds: Vec<Arc<Histogram>>,
+    panics: Counter,
 }
 
 impl Counts {
     fn new(metrics: Metrics) -> Self {
         let routes = paths::PATHS.iter().chain([&OTHER]);
         let seconds = routes.map(|route| metrics.http_seconds(route)).collect();
-        Self { metrics, seconds }
+        let panics = metrics.panics("request");
+        Self {
+            metrics,
+            seconds,
+            panics,
+        }
     }
 
     fn requests(&self, route: Option<usize>, status: u16) {
@@ -85,4 +106,64 @@ impl Counts {
 
 fn name(route: Option<usize>) -> &'static str {
     route.map_or(OTHER, |route| paths::PATHS[route])
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::{
+        rt::{TokioIo, TokioTimer},
+        service::TowerToHyperService,
+    };
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use warp::Filter;
+
+    use super::*;
+
+    /// Reads from `stream` until `end` has come.
+    async fn read_until(stream: &mut (impl AsyncReadExt + Unpin), end: &str) -> String {
+        let mut text = String::new();
+        while !text.contains(end) {
+            let mut bytes = [0; 4096];
+            let len = stream.read(&mut bytes).await.unwrap();
+            assert!(len > 0, "the connection was closed after {text:?}");
+            text.push_str(std::str::from_utf8(&bytes[..len]).unwrap());
+        }
+        text
+    }
+
+    #[tokio::test]
+    async fn a_request_that_panics_is_answered_and_its_connection_goes_on() {
+        let panics = warp::path!("panics").map(|| -> Response { panic!("a defect") });
+        let fine = warp::path!("fine").map(|| Response::new("fine".into()));
+        let routes = TowerToHyperService::new(warp::service(panics.or(fine).unify()));
+        let metrics = Metrics::default();
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .serve_connection(TokioIo::new(server), around(routes, metrics.clone()));
+        tokio::spawn(connection);
+
+        let head = "host: a\r\nx-request-id: seven\r\n\r\n";
+        let asked = format!("GET /panics HTTP/1.1\r\n{head}");
+        client.write_all(asked.as_bytes()).await.unwrap();
+        let answer = read_until(&mut client, "}").await;
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+        for part in [
+            "x-request-id: seven",
+            "x-content-type-options: nosniff",
+            r#""detail":"Internal error.""#,
+            r#""request_id":"seven""#,
+        ] {
+            assert!(answer.contains(part), "{part}: {answer}");
+        }
+        let asked = format!("GET /fine HTTP/1.1\r\n{head}");
+        client.write_all(asked.as_bytes()).await.unwrap();
+        let answer = read_until(&mut client, "\r\n\r\nfine").await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let shown = metrics.render();
+        assert!(
+            shown.contains("marketplace_panics_total{part=\"request\"} 1"),
+            "{shown}"
+        );
+    }
 }

@@ -42,7 +42,8 @@ pub(super) fn around(routes: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,
     routes.map(mark).boxed()
 }
 
-fn mark(mut response: Response) -> Response {
+/// The answer with these headers.
+pub(super) fn mark(mut response: Response) -> Response {
     // After a handshake there is no answer that a browser would show or keep.
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         for (name, value) in HEADERS {

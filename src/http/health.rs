@@ -71,6 +71,7 @@ pub(super) async fn report(app: &App) -> Result<Response, Problem> {
 pub async fn troubles(app: &App) -> Vec<String> {
     let mut troubles = Vec::new();
     troubles.extend(app.shortage.check().err());
+    troubles.extend(app.restarts.troubles());
     let started = app.start.borrow().check();
     if let Err(why) = started {
         troubles.push(why);

@@ -15,7 +15,7 @@ use crate::{
     live::{
         Groups,
         group::{EventMember, Member, keyed::KeyedMember},
-        view::{Snapshot, json_frame, list::Deltas},
+        view::{Snapshot, Version, json_frame, list::Deltas},
     },
     metrics::Traffic,
     request,
@@ -145,7 +145,7 @@ pub struct DeltaFeed {
     deltas: Member<Arc<Deltas>>,
     /// The version it claims to have, until that was looked at.
     since: Option<String>,
-    at: Option<u64>,
+    at: Option<Version>,
     deflate: bool,
 }
 
@@ -154,28 +154,27 @@ impl DeltaFeed {
         loop {
             if let Some(at) = self.at {
                 let deltas = self.deltas.next().await;
-                if deltas.counter() <= at {
+                // Of a view that was started again nothing leads there: its epoch is another.
+                if at.since(deltas.version()).is_some() {
                     continue;
                 }
                 if let Some(frame) = deltas.since(at) {
-                    self.at = Some(deltas.counter());
+                    self.at = Some(deltas.version());
                     return (frame, deltas.changed);
                 }
                 self.at = None;
             } else if self.since.is_some() {
                 let deltas = self.deltas.next().await;
-                let counter = self
-                    .since
-                    .take()
-                    .and_then(|since| deltas.counter_of(&since));
-                if let Some(frame) = counter.and_then(|counter| deltas.since(counter)) {
-                    self.at = Some(deltas.counter());
+                let version = self.since.take();
+                let version = version.and_then(|since| deltas.version().earlier(&since));
+                if let Some(frame) = version.and_then(|version| deltas.since(version)) {
+                    self.at = Some(deltas.version());
                     return (frame, deltas.changed);
                 }
             }
             // No version, or one too old: a snapshot, the same frame that list members get.
             let snapshot = groups.lists.join(self.deflate).next().await;
-            self.at = Some(snapshot.counter);
+            self.at = Some(snapshot.version);
             return fed(snapshot);
         }
     }

@@ -138,6 +138,14 @@ impl Status {
     }
 }
 
+impl Status {
+    /// There is no connection.
+    pub(super) fn lost(&mut self) {
+        self.channel = None;
+        self.heartbeat = None;
+    }
+}
+
 /// Listens for ever. After every successful LISTEN every view reads everything again, because what
 /// was sent while no one listened is gone. `deaf` names the channel of a connection on which a
 /// heartbeat was not heard. Stops when it is dropped.
@@ -178,8 +186,7 @@ pub async fn run<F>(
             tracing::warn!(%trouble, lasting, "not listening; connecting again");
         }
         status.send_modify(|status| {
-            status.channel = None;
-            status.heartbeat = None;
+            status.lost();
             status.trouble = Some(trouble);
         });
         pause.pause().await;

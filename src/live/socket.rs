@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    io::ErrorKind,
     pin::pin,
     sync::{Arc, LazyLock},
     time::Instant,
@@ -21,8 +22,8 @@ use crate::{
     auth::Identity,
     limits::{Seat, TooMany},
     metrics::Traffic,
-    request,
-    ws::{Connection, Event, Limits, Message, deflate::Params},
+    panics, request,
+    ws::{Connection, Event, Limits, Message, Reason, deflate::Params},
 };
 
 /// RFC 6455, section 7.4.1: the server is going down.
@@ -59,8 +60,19 @@ pub struct Client {
     pub permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
-/// Serves `client` until either side ends it.
+/// Serves `client` until either side ends it, or a panic does.
 pub async fn serve(app: App, client: Client) {
+    app.tally.opened();
+    let request = client.request.clone();
+    if let Err(panic) = panics::caught(follow(app.clone(), client)).await {
+        app.tally.ended(Reason::Io(ErrorKind::Other));
+        app.metrics.panics("socket").increment(1);
+        let _logging = request.span().entered();
+        tracing::error!(%panic, "a socket panicked and is closed");
+    }
+}
+
+async fn follow(app: App, client: Client) {
     let Client {
         stream,
         unread,
@@ -97,7 +109,6 @@ pub async fn serve(app: App, client: Client) {
         refused: 0,
         app,
     };
-    socket.app.tally.opened();
     let ending = ending(socket.app.stopping.clone(), session, socket.user.clone());
     socket.run(ending).await;
     drop(permit);

@@ -26,6 +26,7 @@ use crate::{
     db::{Client, Pool},
     error::Result,
     metrics::Metrics,
+    restarts::{Part, Restarts},
     ws::{self, Frame},
 };
 
@@ -71,6 +72,28 @@ pub struct Reader {
     pub pool: Pool,
     /// The counters.
     pub metrics: Metrics,
+}
+
+/// Follows `signal` for ever with the view that `make` makes, and after a panic with another one. That
+/// one reads everything, and its members get everything anew.
+pub async fn keep<V: View>(
+    mut make: impl FnMut() -> V,
+    signal: Arc<Signal>,
+    reader: Reader,
+    restarts: Restarts,
+) {
+    let mut is_another = false;
+    let start = move || {
+        let mut view = make();
+        if std::mem::replace(&mut is_another, true) {
+            // What was published is of the former view's epoch, and what it had taken of the signal
+            // is lost with it.
+            view.forget();
+            signal.raise(Hint::everything());
+        }
+        follow(view, Arc::clone(&signal), reader.clone())
+    };
+    restarts.keep(Part::view(V::NAME), start).await;
 }
 
 /// Follows `signal` for ever. A change that cannot be read is kept and tried again.
@@ -166,7 +189,7 @@ async fn read<V: View>(
 
 /// The version of a snapshot: `epoch:counter`. The counter never goes backwards within an epoch;
 /// an epoch is one view's life in one process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
     /// Milliseconds since 1970 when the view began, and random bits below: servers that begin in the
     /// same millisecond must not take each other's versions for theirs.
@@ -189,10 +212,20 @@ impl Version {
         }
     }
 
-    /// Reads `epoch:counter`; `None` when it is of another epoch or not a version.
-    pub fn counter_of(&self, text: &str) -> Option<u64> {
+    /// Reads `epoch:counter`; `None` when it is of another epoch, from the future or no version.
+    pub fn earlier(&self, text: &str) -> Option<Self> {
         let (epoch, counter) = text.split_once(':')?;
-        (epoch.parse() == Ok(self.epoch)).then(|| counter.parse().ok())?
+        let earlier = Self {
+            epoch: epoch.parse().ok()?,
+            counter: counter.parse().ok()?,
+        };
+        self.since(earlier).map(|_| earlier)
+    }
+
+    /// How many versions it is later than `earlier`; `None` when that is of another epoch, or later.
+    pub fn since(&self, earlier: Self) -> Option<u64> {
+        let steps = self.counter.checked_sub(earlier.counter)?;
+        (earlier.epoch == self.epoch).then_some(steps)
     }
 }
 
@@ -206,7 +239,7 @@ impl std::fmt::Display for Version {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// See [`Version`].
-    pub counter: u64,
+    pub version: Version,
     /// What is sent.
     pub frame: Frame,
     /// When the newest of the rows was changed that are new in it; none without such a time.
@@ -243,7 +276,87 @@ pub(super) fn json_frame(value: &impl serde::Serialize) -> Frame {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use tokio::task::JoinSet;
+
     use super::*;
+
+    /// Panics at its first refreshes, then notes how often everything was read.
+    struct Fragile {
+        panics: Arc<AtomicUsize>,
+        read: Arc<AtomicUsize>,
+    }
+
+    impl View for Fragile {
+        const NAME: &'static str = "fragile";
+
+        fn is_watched(&self) -> bool {
+            true
+        }
+
+        fn forget(&mut self) -> bool {
+            true
+        }
+
+        fn must_read(&self, _: &Hint) -> bool {
+            false
+        }
+
+        async fn refresh(&mut self, _: Option<&Client>, hint: &Hint) -> Result<usize> {
+            let left = self.panics.load(SeqCst);
+            if left > 0 {
+                self.panics.store(left - 1, SeqCst);
+                panic!("a row that it cannot take");
+            }
+            let reads_everything = hint.clone().rows() == Rows::All;
+            self.read.fetch_add(usize::from(reads_everything), SeqCst);
+            Ok(0)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_view_that_panics_is_made_anew_and_reads_everything() {
+        let metrics = Metrics::default();
+        let restarts = Restarts::new(metrics.clone());
+        let dsn = "postgresql://nobody@127.0.0.1:1/none".parse().unwrap();
+        let reader = Reader {
+            pool: Pool::new(&dsn, 1).unwrap(),
+            metrics: metrics.clone(),
+        };
+        let signal = Arc::new(Signal::default());
+        let (panics, read) = (Arc::new(AtomicUsize::new(2)), Arc::new(AtomicUsize::new(0)));
+        let made = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(keep(
+            {
+                let (panics, read, made) = (panics.clone(), read.clone(), made.clone());
+                move || {
+                    made.fetch_add(1, SeqCst);
+                    Fragile {
+                        panics: panics.clone(),
+                        read: read.clone(),
+                    }
+                }
+            },
+            signal.clone(),
+            reader,
+            restarts,
+        ));
+        // Of one row alone, which is lost with the view that has taken it.
+        signal.raise(Hint {
+            updated: Rows::Named([uuid::Uuid::from_u128(7)].into()),
+            ..Hint::default()
+        });
+        let behind = signal.behind().expect("nobody has followed yet");
+        let followed = time::timeout(Duration::from_secs(15), signal.followed(behind));
+        followed.await.expect("the view that works has followed");
+        assert_eq!([&made, &read, &panics].map(|n| n.load(SeqCst)), [3, 1, 0]);
+        let shown = metrics.render();
+        let counted = "marketplace_panics_total{part=\"fragile\"} 2";
+        assert!(shown.contains(counted), "{shown}");
+        assert!(tasks.try_join_next().is_none(), "its task goes on");
+    }
 
     #[test]
     fn epochs_of_one_moment_differ_and_later_ones_are_greater() {
@@ -252,7 +365,8 @@ mod tests {
         let [one, other] = [Version::start(), Version::start()];
         assert_ne!(one.epoch, other.epoch);
         assert!(one.epoch > earlier.epoch && other.epoch > earlier.epoch);
-        assert_eq!(one.counter_of(&other.to_string()), None);
+        assert_eq!(one.earlier(&other.to_string()), None);
+        assert_eq!(one.since(other), None);
     }
 
     #[test]

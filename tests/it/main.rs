@@ -47,6 +47,7 @@ mod proxy;
 mod queue;
 mod rights;
 mod roles;
+mod rows;
 mod schema;
 mod secrets;
 mod security;

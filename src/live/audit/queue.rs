@@ -13,7 +13,7 @@ use crate::{
 const RELIEF: f64 = 0.8;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Queue {
     /// How full it is from when on a warning is logged, from 0 to 1.
     warn_from: f64,

@@ -70,7 +70,7 @@ impl View for Activity {
             compress(&frame).await;
         }
         self.group.publish(Snapshot {
-            counter: self.version.counter,
+            version: self.version,
             frame,
             changed: newest.first().and_then(|change| moment(change.at)),
         });

@@ -73,7 +73,7 @@ impl View for Library {
             compress(&frame).await;
         }
         self.group.publish(Snapshot {
-            counter: self.version.counter,
+            version: self.version,
             frame,
             changed: None,
         });

@@ -196,7 +196,7 @@ impl View for List {
         let moved = first || !changed.is_empty();
         if moved || !self.deltas.is_current() {
             self.deltas.publish(Arc::new(Deltas::new(
-                self.version.clone(),
+                self.version,
                 self.steps.clone(),
                 self.changed,
             )));
@@ -210,7 +210,7 @@ impl View for List {
                 compress(&frame).await;
             }
             self.lists.publish(Snapshot {
-                counter: self.version.counter,
+                version: self.version,
                 frame,
                 changed: self.changed,
             });

@@ -46,25 +46,20 @@ impl Deltas {
         }
     }
 
-    /// The newest version's counter.
-    pub fn counter(&self) -> u64 {
-        self.version.counter
-    }
-
-    /// The counter in a client's `epoch:counter`, if it is of this epoch and not from the future.
-    pub fn counter_of(&self, text: &str) -> Option<u64> {
+    /// The newest version.
+    pub fn version(&self) -> Version {
         self.version
-            .counter_of(text)
-            .filter(|counter| *counter <= self.version.counter)
     }
 
-    /// `{"changed":[rows],"deleted":[ids],"version"}`: what leads from the version `counter` to the
-    /// newest. `None` when that version is too old to be remembered.
-    pub fn since(&self, counter: u64) -> Option<Frame> {
-        let missing = usize::try_from(self.version.counter.checked_sub(counter)?).ok()?;
+    /// `{"changed":[rows],"deleted":[ids],"version"}`: what leads from the version `earlier` to the
+    /// newest. `None` when that version is too old to be remembered, or of another epoch.
+    pub fn since(&self, earlier: Version) -> Option<Frame> {
+        let missing = usize::try_from(self.version.since(earlier)?).ok()?;
         let skipped = self.steps.len().checked_sub(missing)?;
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let frame = made.entry(counter).or_insert_with(|| self.frame(skipped));
+        let frame = made
+            .entry(earlier.counter)
+            .or_insert_with(|| self.frame(skipped));
         Some(frame.clone())
     }
 

@@ -65,7 +65,7 @@ fn read(list: &mut List, table: &BTreeMap<u8, (u8, u8)>, named: Option<&[u8]>) {
 }
 
 fn deltas(list: &List) -> Deltas {
-    Deltas::new(list.version.clone(), list.steps.clone(), None)
+    Deltas::new(list.version, list.steps.clone(), None)
 }
 
 fn json(frame: &Frame) -> Value {
@@ -74,14 +74,14 @@ fn json(frame: &Frame) -> Value {
 
 /// A client that follows by deltas.
 struct Follower {
-    at: u64,
+    at: Version,
     rows: BTreeMap<String, Value>,
 }
 
 impl Follower {
     fn new(list: &List) -> Self {
         let mut follower = Self {
-            at: 0,
+            at: list.version,
             rows: BTreeMap::new(),
         };
         follower.snapshot(list);
@@ -89,7 +89,7 @@ impl Follower {
     }
 
     fn snapshot(&mut self, list: &List) {
-        self.at = list.version.counter;
+        self.at = list.version;
         self.rows.clear();
         self.merge(&json(&list.frame())["data"]);
     }
@@ -105,7 +105,7 @@ impl Follower {
         for id in delta["deleted"].as_array().unwrap() {
             self.rows.remove(id.as_str().unwrap());
         }
-        self.at = deltas.counter();
+        self.at = deltas.version();
     }
 
     fn merge(&mut self, rows: &Value) {
@@ -164,19 +164,39 @@ proptest! {
     }
 }
 
+/// The version that follows.
+fn after(version: Version) -> Version {
+    Version {
+        counter: version.counter + 1,
+        ..version
+    }
+}
+
+#[test]
+fn a_version_of_another_view_gets_no_delta() {
+    let (mut list, table) = (list(), BTreeMap::from([(1, (1, 1))]));
+    let before = list.version;
+    read(&mut list, &table, None);
+    let mut other = self::list();
+    read(&mut other, &table, None);
+    let deltas = deltas(&other);
+    assert_eq!(deltas.version().counter, list.version.counter);
+    assert!(deltas.since(before).is_none() && deltas.since(list.version).is_none());
+}
+
 #[test]
 fn a_version_that_is_too_old_gets_no_delta() {
     let (mut list, mut table) = (list(), BTreeMap::new());
-    let start = list.version.counter;
+    let start = list.version;
     for n in 0..=STEPS_KEPT {
         table.insert(1, (u8::try_from(n % 250).unwrap(), 0));
         read(&mut list, &table, Some(&[1]));
     }
     let deltas = deltas(&list);
     assert!(deltas.since(start).is_none(), "one step more than is kept");
-    assert!(deltas.since(start + 1).is_some());
+    assert!(deltas.since(after(start)).is_some());
     assert!(
-        deltas.since(deltas.counter() + 1).is_none(),
+        deltas.since(after(deltas.version())).is_none(),
         "from the future"
     );
 }
@@ -184,10 +204,10 @@ fn a_version_that_is_too_old_gets_no_delta() {
 #[test]
 fn the_newest_version_gets_an_empty_delta_and_the_same_frame_serves_all() {
     let (mut list, table) = (list(), BTreeMap::from([(1, (1, 1))]));
-    let before = list.version.counter;
+    let before = list.version;
     read(&mut list, &table, None);
     let deltas = deltas(&list);
-    let nothing = json(&deltas.since(deltas.counter()).unwrap());
+    let nothing = json(&deltas.since(deltas.version()).unwrap());
     assert_eq!(
         (&nothing["changed"], &nothing["deleted"]),
         (&Value::from([0; 0]), &Value::from([0; 0]))
