@@ -122,7 +122,7 @@ impl Live {
     /// is warned of.
     pub fn new(metrics: Metrics, queue_warning: f64) -> Self {
         // A count that is there before the first panic can be seen to rise.
-        metrics.panics("socket");
+        metrics.panics("socket").increment(0);
         let signals = Signals::default();
         let expected = signals.expected.clone();
         let traffic = |name| metrics.traffic(name);
