@@ -9,12 +9,13 @@ pub mod source;
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
+use self::filter::FilterFeed;
 use crate::{
     app::App,
     auth::Identity,
     live::{
         Groups,
-        group::{EventMember, Member, keyed::KeyedMember},
+        group::{EventMember, Member},
         view::{Snapshot, Version, json_frame, list::Deltas},
     },
     metrics::Traffic,
@@ -97,7 +98,7 @@ impl Consumer {
                 at: None,
                 deflate,
             }),
-            Self::FilterSource => Feed::Filter(None),
+            Self::FilterSource => Feed::Filter(FilterFeed::new(groups.filter.clone())),
             Self::Source => Feed::Events(groups.changes.join()),
             Self::DataSourceActivation => Feed::Events(groups.toggles.join()),
             Self::Emr => Feed::Events(groups.runs.join()),
@@ -113,8 +114,8 @@ pub enum Feed {
     Snapshots(Member<Snapshot>),
     /// The steps to the newest state.
     Deltas(DeltaFeed),
-    /// One source, once one was asked for.
-    Filter(Option<KeyedMember>),
+    /// The sources that were asked for.
+    Filter(FilterFeed),
     /// Every event.
     Events(EventMember),
 }
@@ -123,13 +124,20 @@ pub enum Feed {
 pub type Fed = (Frame, Option<Instant>);
 
 impl Feed {
+    /// Whether the client's next message may be taken, as far as answers wait here.
+    pub fn has_room(&self) -> bool {
+        match self {
+            Self::Filter(filter) => filter.has_room(),
+            Self::Snapshots(_) | Self::Deltas(_) | Self::Events(_) => true,
+        }
+    }
+
     /// Waits for the next frame. Cancel-safe.
     pub async fn next(&mut self, groups: &Groups) -> Fed {
         match self {
             Self::Snapshots(member) => fed(member.next().await),
             Self::Deltas(deltas) => deltas.next(groups).await,
-            Self::Filter(Some(member)) => member.next().await,
-            Self::Filter(None) => std::future::pending().await,
+            Self::Filter(filter) => filter.next().await,
             Self::Events(member) => (member.next().await, None),
         }
     }
@@ -187,7 +195,7 @@ pub enum Answer {
     Nothing,
     /// A frame for this socket alone.
     Frame(Frame),
-    /// From now on this source is shown.
+    /// This source, which is followed from then on.
     Show(uuid::Uuid),
 }
 

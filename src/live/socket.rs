@@ -177,7 +177,9 @@ impl Socket {
             }
             let can_follow = self.connection.can_send() && self.connection.keeps_up();
             // One message at a time: while one is answered, the next waits in the kernel.
-            let reading = self.answering.is_none() && self.replies.len() < MAX_REPLIES;
+            let reading = self.answering.is_none()
+                && self.replies.len() < MAX_REPLIES
+                && self.feed.has_room();
             tokio::select! {
                 // Most turns are for a frame, and views make few enough to leave turns for the rest.
                 biased;
@@ -254,13 +256,12 @@ impl Socket {
 
     fn give(&mut self, answer: Answer) {
         self.answering = None;
-        match answer {
-            Answer::Nothing => {}
-            Answer::Frame(frame) => self.replies.push_back((frame, None)),
-            Answer::Show(id) => match &mut self.feed {
-                Feed::Filter(Some(member)) if member.id() == id => member.ask(),
-                feed => *feed = Feed::Filter(Some(self.app.groups.filter.join(id))),
-            },
+        match (answer, &mut self.feed) {
+            (Answer::Frame(frame), Feed::Filter(filter)) => filter.say(frame),
+            (Answer::Frame(frame), _) => self.replies.push_back((frame, None)),
+            (Answer::Show(id), Feed::Filter(filter)) => filter.ask(id),
+            // Only the filter's consumer answers so.
+            (Answer::Show(_) | Answer::Nothing, _) => {}
         }
     }
 }

@@ -469,6 +469,59 @@ async fn a_source_that_was_asked_for_is_shown_again_whenever_it_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_request_for_a_source_is_answered_in_order_also_when_many_are_sent_at_once() {
+    let (server, database) = TestServer::start().await;
+    let dba = database.connect().await;
+    let ids = [1, 2, 3].map(Uuid::from_u128);
+    for id in ids {
+        let sql = "insert into sources (id, country) values ($1, 'a')";
+        dba.execute(sql, &[&id]).await.unwrap();
+    }
+    let mut socket = open(&server.visitor("watcher").await, "/ws/filter_source/").await;
+    let missing = Uuid::from_u128(9);
+    let ask = |id: Uuid| json!({ "action": "filter_by_id", "id": id });
+    // More than may wait at once; twice the same, one that is not there, and what is no request.
+    for _ in 0..20 {
+        for id in [ids[0], ids[0], missing, ids[1]] {
+            socket.send_json(&ask(id)).await;
+        }
+        socket.send_json(&json!({ "action": "filter_by_id" })).await;
+        socket.send_text("{").await;
+        socket.send_binary(vec![1]).await;
+        socket.send_json(&ask(ids[2])).await;
+    }
+    let shown = |answer: &Value| answer["data"]["id"].as_str().map(ToOwned::to_owned);
+    for _ in 0..20 {
+        for id in [Some(ids[0]), Some(ids[0]), None, Some(ids[1])] {
+            let answer = socket.next_json(SOON).await;
+            assert_eq!(shown(&answer), id.map(|id| id.to_string()), "{answer}");
+        }
+        let answer = socket.next_json(SOON).await;
+        assert_eq!(answer["message"], "ID not provided");
+        for _ in 0..2 {
+            let answer = socket.next_json(SOON).await;
+            assert!(
+                answer["status"] == "error" && answer["message"] != "Source not found",
+                "{answer}"
+            );
+        }
+        assert_eq!(
+            shown(&socket.next_json(SOON).await),
+            Some(ids[2].to_string())
+        );
+    }
+    // The source that was asked for last is followed, and no other.
+    dba.batch_execute("update sources set country = 'changed'")
+        .await
+        .unwrap();
+    let pushed = socket.next_json(SOON).await;
+    assert_eq!(shown(&pushed), Some(ids[2].to_string()));
+    assert_eq!(pushed["data"]["country"], "changed");
+    socket.send_json(&ask(missing)).await;
+    assert_eq!(socket.next_json(SOON).await["message"], "Source not found");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_notification_that_lies_shows_nothing_that_is_not_there() {
     let (server, database) = TestServer::start().await;
     let dba = database.connect().await;

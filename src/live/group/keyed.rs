@@ -138,13 +138,8 @@ pub struct KeyedMember {
 }
 
 impl KeyedMember {
-    /// The row.
-    pub fn id(&self) -> Uuid {
-        self.id
-    }
-
-    /// Asks again: the next frame comes even if the row is unchanged.
-    pub fn ask(&mut self) {
+    /// Asks: the next frame comes even if the row is unchanged.
+    fn ask(&mut self) {
         self.asked_after = Some(self.group.reads.load(SeqCst));
         let row = Rows::Named([self.id].into());
         self.group.signal.raise(Hint {
