@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Finds, or installs (Debian and Ubuntu, as root or with sudo), the programs that tests drive the
-# server with; the Python packages go into target/venv and nowhere else.
+# server with; the Python packages, among them PostgreSQL's programs in newer versions, go into
+# target/venv and nowhere else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -114,6 +114,22 @@ impl Cluster {
 
     async fn start_in(home: Home, options: Options) -> Result<Self, EmbeddedError> {
         let binaries = Binaries::find(home.major()?, &home.dir)?;
+        Self::start_with(options, home, binaries).await
+    }
+
+    /// The same with the server programs in the directory `programs`, not with those that are
+    /// installed. Only the tests do so.
+    pub async fn start_from(programs: &Path, options: Options) -> Result<Self, EmbeddedError> {
+        let home = Home::claim(&options.data_dir)?;
+        let binaries = Binaries::in_dir(programs).ok_or(EmbeddedError::NotInstalled)?;
+        Self::start_with(options, home, binaries).await
+    }
+
+    async fn start_with(
+        options: Options,
+        home: Home,
+        binaries: Binaries,
+    ) -> Result<Self, EmbeddedError> {
         let password = home.initialise(&binaries).await?;
         server::stop_leftover(&home, &binaries).await?;
         let settings = options.settings;

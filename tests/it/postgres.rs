@@ -7,6 +7,7 @@
 
 pub mod standby;
 mod tls;
+pub mod version;
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -142,6 +143,34 @@ pub struct PrivateCluster {
 }
 
 impl PrivateCluster {
+    /// A new database in it, which has been migrated.
+    pub async fn database(&self, name: &str) -> TestDatabase {
+        let database = self.empty_database(name).await;
+        let dsn = database.url.parse();
+        let dsn = dsn.expect("the tests' address is well-formed");
+        marketplace::db::migrate::run(&dsn, "Europe/Paris")
+            .await
+            .expect("an empty database can be migrated");
+        database
+    }
+
+    /// A new database in it.
+    pub async fn empty_database(&self, name: &str) -> TestDatabase {
+        let admin_url = self.cluster.url();
+        let admin = connect(&admin_url).await;
+        let create = format!("create database {name}");
+        admin
+            .batch_execute(&create)
+            .await
+            .expect("the database can be made");
+        TestDatabase {
+            url: with_database(&admin_url, name),
+            name: name.to_owned(),
+            psql: self.cluster.psql(),
+            admin_url,
+        }
+    }
+
     /// Stops the server and waits for that; the data is kept until the returned value is dropped.
     pub async fn stop(self) -> Home {
         self.cluster.stop().await.expect("the server stops");

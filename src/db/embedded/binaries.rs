@@ -39,6 +39,15 @@ impl Binaries {
         }
     }
 
+    /// Those in a directory, if it has them.
+    pub(super) fn in_dir(dir: &Path) -> Option<Self> {
+        Some(Self {
+            dir: dir.to_owned(),
+            major: major(dir)?,
+            psql: psql(dir),
+        })
+    }
+
     pub(super) fn path(&self, program: &str) -> PathBuf {
         self.dir.join(program)
     }
