@@ -135,6 +135,90 @@ $$;
 COMMENT ON FUNCTION public.note_pipeline_run_state() IS 'Writes the history of a run. It runs as its owner, so that whoever may insert a run needs no rights on the history.';
 
 --
+-- Name: notify_applied_row(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.notify_applied_row() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    -- Counts the rows of this transaction and table that were named. -1: all rows are announced already;
+    -- -2: nothing may be announced.
+    counter constant text := 'marketplace.applied_' || tg_argv[0];
+    named integer := coalesce(nullif(current_setting(counter, true), ''), '0');
+    ids uuid[];
+    operation constant text := lower(tg_op);
+begin
+    if tg_relid not in ('public.sources'::regclass, 'public.pipeline_runs'::regclass, 'public.sessions'::regclass, 'public.users'::regclass) then
+        perform public.refuse_foreign_table(tg_relid, 'public.sources', 'public.pipeline_runs', 'public.sessions', 'public.users');
+    end if;
+    -- Nested, because a condition may name only columns that the table at hand has.
+    if tg_argv[0] = 'users' and tg_op = 'UPDATE' then
+        if (old.id, old.role, old.is_active) = (new.id, new.role, new.is_active) then
+            return null;
+        end if;
+    end if;
+    -- A transaction that has notified cannot be prepared, so a subscription with two_phase would stop.
+    if named = 0 and exists (
+        select from pg_subscription join pg_database on pg_database.oid = subdbid
+         where datname = current_database() and subtwophasestate <> 'd')
+    then
+        named := -2;
+        perform set_config(counter, '-2', true);
+    end if;
+    if named = -2 then
+        return null;
+    end if;
+    if tg_argv[0] = 'users' and tg_op = 'UPDATE' then
+        if old.is_active <> new.is_active then
+            delete from public.sessions where user_id = new.id;
+        end if;
+    end if;
+    if named = -1 then
+        return null;
+    end if;
+    -- A large transaction names its first rows, and then all rows at once.
+    if named < 100 then
+        ids := array(select distinct id from unnest(array[old.id, new.id]) id where id is not null);
+        perform set_config(counter, (named + 1)::text, true);
+    else
+        perform set_config(counter, '-1', true);
+    end if;
+
+    if tg_argv[0] = 'pipeline_runs' then
+        perform public.notify_change('emr', operation, ids), public.notify_change('lib', operation, ids);
+    elsif tg_argv[0] = 'sessions' then
+        perform public.notify_change('session', operation, ids);
+    elsif tg_argv[0] = 'users' then
+        perform public.notify_change('account', operation, ids);
+    elsif ids is null or tg_op <> 'UPDATE' or old.id <> new.id then
+        if ids is null or tg_op = 'UPDATE' then
+            perform public.notify_change('toggle', 'update', ids);
+        end if;
+        perform public.notify_change('source_lib', operation, ids), public.notify_change('crud', operation, ids);
+    else
+        if old.status <> new.status then
+            perform public.notify_change('toggle', 'update', ids);
+        end if;
+        if (old.status, old.datadelivery_status, old.created_at) <> (new.status, new.datadelivery_status, new.created_at) then
+            perform public.notify_change('source_lib', 'update', ids);
+        else
+            perform public.notify_change('source', 'update', ids);
+        end if;
+        perform public.notify_change('crud', 'update', ids);
+    end if;
+    return null;
+end
+$$;
+
+--
+-- Name: FUNCTION notify_applied_row(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.notify_applied_row() IS 'Announces a row that logical replication has applied, on the channels of its table. Says nothing in a database that has a subscription with two_phase.';
+
+--
 -- Name: notify_change(text, text, uuid[]); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -268,18 +352,20 @@ begin
         -- update would wait for: it is enough that the sums over both sides differ. Each row's hash
         -- is keyed by its id, so that two rows that swap their values count as changed.
         ids := null;
-        select o.status <> n.status, o.delivery <> n.delivery into toggled, recounted
+        select o.status <> n.status, o.delivery <> n.delivery or o.created <> n.created into toggled, recounted
           from (select bit_xor(hashtextextended(status, uuid_hash_extended(id, 0))) as status,
-                       bit_xor(hashtextextended(datadelivery_status, uuid_hash_extended(id, 0))) as delivery
+                       bit_xor(hashtextextended(datadelivery_status, uuid_hash_extended(id, 0))) as delivery,
+                       bit_xor(timestamp_hash_extended(created_at at time zone 'UTC', uuid_hash_extended(id, 0))) as created
                   from old_rows) o,
                (select bit_xor(hashtextextended(status, uuid_hash_extended(id, 0))) as status,
-                       bit_xor(hashtextextended(datadelivery_status, uuid_hash_extended(id, 0))) as delivery
+                       bit_xor(hashtextextended(datadelivery_status, uuid_hash_extended(id, 0))) as delivery,
+                       bit_xor(timestamp_hash_extended(created_at at time zone 'UTC', uuid_hash_extended(id, 0))) as created
                   from new_rows) n;
     else
         -- An update whose id itself changed counts as both ids.
         select array_agg(coalesce(n.id, o.id)),
                array_agg(coalesce(n.id, o.id)) filter (where o.status is distinct from n.status),
-               coalesce(bool_or(o.datadelivery_status is distinct from n.datadelivery_status), false)
+               coalesce(bool_or((o.datadelivery_status, o.created_at) is distinct from (n.datadelivery_status, n.created_at)), false)
           into ids, toggled_ids, recounted
           from old_rows o full join new_rows n on o.id = n.id;
         toggled := toggled_ids is not null;
@@ -1258,6 +1344,12 @@ COMMENT ON INDEX public.pipeline_runs_followed_idx IS 'The runs that are followe
 CREATE INDEX pipeline_runs_source_id_idx ON public.pipeline_runs USING btree (source_id, created_at DESC);
 
 --
+-- Name: pipeline_runs_state_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX pipeline_runs_state_idx ON public.pipeline_runs USING btree (state, created_at DESC);
+
+--
 -- Name: pipeline_runs_step_id_key; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -1268,6 +1360,12 @@ CREATE UNIQUE INDEX pipeline_runs_step_id_key ON public.pipeline_runs USING btre
 --
 
 CREATE INDEX pipeline_runs_waiting_idx ON public.pipeline_runs USING btree (kind, step, deploy_mode, created_at, id) WHERE (((state)::text = 'requested'::text) AND (step_id IS NULL));
+
+--
+-- Name: pipeline_submissions_claimed_until_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX pipeline_submissions_claimed_until_idx ON public.pipeline_submissions USING btree (claimed_until);
 
 --
 -- Name: pipeline_submissions_one_in_doubt; Type: INDEX; Schema: public; Owner: -
@@ -1300,6 +1398,18 @@ CREATE INDEX sources_created_at_idx ON public.sources USING btree (created_at DE
 CREATE INDEX sources_data_upload_idx ON public.sources USING hash (data_upload);
 
 --
+-- Name: users_admins_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX users_admins_idx ON public.users USING btree (id) WHERE ((role = 'admin'::text) AND is_active);
+
+--
+-- Name: INDEX users_admins_idx; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON INDEX public.users_admins_idx IS 'Finds who may manage users, of whom one must remain.';
+
+--
 -- Name: pipeline_runs pipeline_runs_activity_deleted; Type: TRIGGER; Schema: public; Owner: -
 --
 
@@ -1330,6 +1440,14 @@ ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_activity_tr
 CREATE TRIGGER pipeline_runs_activity_updated AFTER UPDATE ON public.pipeline_runs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
 
 ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_activity_updated;
+
+--
+-- Name: pipeline_runs pipeline_runs_applied; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER pipeline_runs_applied AFTER INSERT OR DELETE OR UPDATE ON public.pipeline_runs FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL))) EXECUTE FUNCTION public.notify_applied_row('pipeline_runs');
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_applied;
 
 --
 -- Name: pipeline_runs pipeline_runs_deleted; Type: TRIGGER; Schema: public; Owner: -
@@ -1388,6 +1506,14 @@ CREATE TRIGGER pipeline_runs_updated AFTER UPDATE ON public.pipeline_runs REFERE
 ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_updated;
 
 --
+-- Name: sessions sessions_applied; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sessions_applied AFTER DELETE OR UPDATE ON public.sessions FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL))) EXECUTE FUNCTION public.notify_applied_row('sessions');
+
+ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER sessions_applied;
+
+--
 -- Name: sessions sessions_deleted; Type: TRIGGER; Schema: public; Owner: -
 --
 
@@ -1444,6 +1570,14 @@ CREATE TRIGGER sources_activity_updated AFTER UPDATE ON public.sources REFERENCI
 ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_activity_updated;
 
 --
+-- Name: sources sources_applied; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER sources_applied AFTER INSERT OR DELETE OR UPDATE ON public.sources FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL))) EXECUTE FUNCTION public.notify_applied_row('sources');
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_applied;
+
+--
 -- Name: sources sources_deleted; Type: TRIGGER; Schema: public; Owner: -
 --
 
@@ -1482,6 +1616,14 @@ ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_truncated;
 CREATE TRIGGER sources_updated AFTER UPDATE ON public.sources REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources();
 
 ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_updated;
+
+--
+-- Name: users users_applied; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER users_applied AFTER DELETE OR UPDATE ON public.users FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL))) EXECUTE FUNCTION public.notify_applied_row('users');
+
+ALTER TABLE public.users ENABLE ALWAYS TRIGGER users_applied;
 
 --
 -- Name: users users_deleted; Type: TRIGGER; Schema: public; Owner: -
@@ -1537,6 +1679,12 @@ REVOKE ALL ON FUNCTION public.derive_source() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.note_pipeline_run_state() FROM PUBLIC;
+
+--
+-- Name: FUNCTION notify_applied_row(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.notify_applied_row() FROM PUBLIC;
 
 --
 -- Name: FUNCTION notify_pipeline_runs(); Type: ACL; Schema: public; Owner: -

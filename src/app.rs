@@ -17,6 +17,7 @@ use crate::{
     live::{Groups, announced::Announced, listener, tally::Tally},
     metrics::Metrics,
     peer::Network,
+    reads::Reads,
     restarts::Restarts,
     server::Shortage,
     shared::Shared,
@@ -53,6 +54,8 @@ pub struct Parts {
     pub shortage: Shortage,
     /// Which parts of the server have panicked and do not run yet.
     pub restarts: Restarts,
+    /// What cannot be read at present.
+    pub reads: Reads,
     /// How much was announced.
     pub announced: Arc<Announced>,
     /// How full the queue of notifications is, from 0 to 1.

@@ -17,6 +17,7 @@ pub mod migrate;
 pub mod moments;
 pub mod notifications;
 pub mod primary;
+pub mod probe;
 mod row;
 pub mod runs;
 pub mod sessions;

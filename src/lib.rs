@@ -25,6 +25,8 @@
 //! | listener | the one LISTEN connection ([`live::listener`]) |
 //! | heartbeat | a notification sent through the pool that the listener must hear ([`live::heartbeat`]) |
 //! | audit | what the database has counted, held against what was announced ([`live::audit`]) |
+//! | probe | tries every few seconds whether the tables can be read (`live::probe`) |
+//! | window | how long the counts of the past 30 days hold (`live::window`) |
 //! | signal | what a view is to read again, merged while the view is busy ([`live::signal`]) |
 //! | view | reads what changed and makes frames ([`live::view`]) |
 //! | frame | a WebSocket message, encoded once for everybody ([`ws::Frame`]) |
@@ -86,6 +88,7 @@ mod outage;
 pub mod output;
 mod panics;
 pub mod peer;
+mod reads;
 pub mod request;
 mod restarts;
 pub mod server;
@@ -176,6 +179,7 @@ pub async fn run(
         listener: live.status.clone(),
         shortage: shortage.clone(),
         restarts: restarts.clone(),
+        reads: live.reads.clone(),
         announced: live.announced.clone(),
         queue_usage: live.queue_usage.clone(),
         metrics,

@@ -9,11 +9,13 @@ pub mod group;
 pub mod handshake;
 pub mod heartbeat;
 pub mod listener;
+mod probe;
 pub mod signal;
 pub mod socket;
 pub mod tail;
 pub mod tally;
 pub mod view;
+mod window;
 pub mod writes;
 
 use std::{pin::Pin, sync::Arc};
@@ -45,6 +47,7 @@ use crate::{
     db::{Pool, dsn::Dsn, primary::Primary},
     error::{Error, Result},
     metrics::Metrics,
+    reads::Reads,
     restarts::{Part, Restarts},
 };
 
@@ -114,6 +117,8 @@ pub struct Live {
     signals: Signals,
     sender: watch::Sender<Status>,
     queue: Queue,
+    /// What cannot be read at present.
+    pub reads: Reads,
     metrics: Metrics,
 }
 
@@ -153,6 +158,7 @@ impl Live {
             signals,
             sender,
             queue,
+            reads: Reads::default(),
             metrics,
         }
     }
@@ -175,6 +181,7 @@ impl Live {
             signals,
             sender,
             queue,
+            reads,
             metrics,
             ..
         } = self;
@@ -196,6 +203,10 @@ impl Live {
             "expiry",
             Box::new(move || Box::pin(sessions::watch_expiry(sessions.clone()))),
         );
+        keep("probe", {
+            let pool = pool.clone();
+            Box::new(move || Box::pin(probe::run(pool.clone(), reads.clone())))
+        });
         let (deaf, is_deaf) = watch::channel(String::new());
         keep("heartbeat", {
             let (pool, sender) = (pool.clone(), sender.clone());
@@ -245,6 +256,7 @@ impl Live {
             tasks: &mut tasks,
             reader: Reader {
                 pool: pool.clone(),
+                reads: self.reads.clone(),
                 metrics: self.metrics.clone(),
             },
             restarts,
@@ -259,8 +271,8 @@ impl Live {
             move || Filter::new(group.clone(), zone.clone())
         });
         views.keep(&signals.library, {
-            let group = groups.library.clone();
-            move || Library::new(group.clone())
+            let (group, window) = (groups.library.clone(), signals.window.clone());
+            move || Library::new(group.clone(), window.clone())
         });
         views.keep(&signals.changes, {
             let group = groups.changes.clone();

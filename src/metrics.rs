@@ -44,7 +44,7 @@ names! {
     describe_counter UNREADABLE_ROWS = "unreadable_rows_total":
         "Rows that were left out because this program cannot hold a value in them, by table: one for each row and each read. The log names each row once.";
     describe_counter SILENT_EDITS = "silent_edits_total":
-        "Times that rows of a table were changed although nothing was announced: triggers that are disabled or missing, a restore, or a listener before it is found to be deaf. A table rewritten by VACUUM FULL counts too.";
+        "Times that rows of a table were changed although nothing was announced: triggers that are disabled or missing, a restore, or a listener before it is found to be deaf.";
     describe_counter DOUBTS = "audit_reads_total":
         "Times that a table's states were read again because what was announced and what the database has counted could not be told to agree.";
     describe_gauge SOCKETS_OPEN = "sockets_open":

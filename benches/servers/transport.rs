@@ -68,6 +68,7 @@ pub(crate) fn main() -> Result<()> {
             tally: Tally::default(),
             listener: live.status.clone(),
             shortage: server::Shortage::default(),
+            reads: live.reads.clone(),
             announced: live.announced.clone(),
             queue_usage: live.queue_usage.clone(),
             metrics,

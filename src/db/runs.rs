@@ -9,7 +9,10 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use super::row::{self, FromRow, row};
+use super::{
+    counts::SINCE,
+    row::{self, FromRow, row},
+};
 use crate::error::Result;
 
 /// The state of a run before the cluster knows of it.
@@ -155,8 +158,7 @@ row! {
 /// The runs asked for within 30 days, by state.
 pub async fn totals(client: &Client) -> Result<Vec<Total>> {
     let sql = format!(
-        "select {} from pipeline_runs where created_at > clock_timestamp() - interval '30 days'
-          group by state",
+        "select {} from pipeline_runs where created_at >= {SINCE} group by state",
         Total::COLUMNS
     );
     Ok(row::all(&client.query_typed(&sql, &[]).await?))

@@ -29,7 +29,7 @@ row! {
         /// See [`Session::remaining`]. An end further away than a year is no nearer to being looked
         /// at again, and might be one that no interval can hold.
         seconds: f64 = "extract(epoch from
-            least(s.expires_at, clock_timestamp() + interval '1 year') - clock_timestamp())::float8",
+            least(s.expires_at, statement_timestamp() + interval '1 year') - statement_timestamp())::float8",
     }
 }
 
@@ -44,8 +44,8 @@ impl Session {
 pub type TokenHash = [u8; 32];
 
 /// Of those that are valid.
-const FROM: &str = "from sessions s join users u on u.id = s.user_id
-  where s.expires_at > clock_timestamp() and u.is_active";
+pub(super) const FROM: &str = "from sessions s join users u on u.id = s.user_id
+  where s.expires_at > statement_timestamp() and u.is_active";
 
 /// How many sessions a user has at most; a new one replaces the one that was used longest ago.
 const MOST: i64 = 100;
@@ -150,7 +150,7 @@ pub async fn stay(
 
 /// How many sessions are valid.
 pub async fn count(client: &Client) -> Result<i64> {
-    let sql = "select count(*) as valid from sessions where expires_at > clock_timestamp()";
+    let sql = "select count(*) as valid from sessions where expires_at > statement_timestamp()";
     let rows = client.query_typed(sql, &[]).await?;
     Ok(row::value(&rows, "valid")?.unwrap_or_default())
 }
@@ -206,7 +206,7 @@ pub async fn delete_of_user(client: &Client, user_id: Uuid) -> Result<()> {
 /// has locked: waiting for them could make that one fail with a deadlock.
 pub async fn delete_expired(client: &Client) -> Result<u64> {
     let sql = "delete from sessions where id in (
-                   select id from sessions where expires_at <= clock_timestamp()
+                   select id from sessions where expires_at <= statement_timestamp()
                       for update skip locked)";
     Ok(client.execute_typed(sql, &[]).await?)
 }

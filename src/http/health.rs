@@ -78,6 +78,7 @@ pub async fn troubles(app: &App) -> Vec<String> {
     } else {
         troubles.extend(answers(app).await.err());
         troubles.extend(app.pool.check().err());
+        troubles.extend(app.reads.troubles());
         troubles.extend(app.listener.borrow().check().err());
         troubles.extend(nearly_full(*app.queue_usage.borrow()));
     }

@@ -35,8 +35,8 @@ pub(super) async fn read(app: &App, who: Option<Identity>) -> Result<Response, P
 
 /// The counts of the Data Library.
 pub(super) async fn library(app: &App) -> Result<Response, Problem> {
-    let counts = db::in_time(async { counts::read(&*app.pool.client().await?).await }).await?;
-    Ok(reply::json(StatusCode::OK, &wire::library(&counts)))
+    let counted = db::in_time(async { counts::read(&*app.pool.client().await?).await }).await?;
+    Ok(reply::json(StatusCode::OK, &wire::library(&counted.counts)))
 }
 
 /// Adds a source. Here and below, `by` is the name of who asks for it.

@@ -13,11 +13,12 @@ use tokio::{sync::watch, time};
 
 pub use self::queue::Queue;
 use self::{
-    books::{Books, Look, Verdict},
+    books::{Books, Look, Proof, Verdict},
     table::Table,
 };
 use super::{
     announced::Total,
+    channel::Channel,
     listener::{Signals, Status},
 };
 use crate::{
@@ -64,7 +65,7 @@ pub async fn run(
                 if let Some(after) = outage.over() {
                     tracing::info!(after, "the database answers again");
                 }
-                audit.enter(&statistics);
+                audit.enter(&pool, &statistics).await;
             }
             // Nothing is lost: the next look is held against the last one that succeeded.
             Err(error) => {
@@ -76,6 +77,15 @@ pub async fn run(
     }
 }
 
+/// Whether a row shows that the table was changed since. When that cannot be asked, it is taken for so.
+async fn has_rows_since(pool: &Pool, table: Table, snapshot: &str) -> bool {
+    let asked = async {
+        let client = pool.client().await?;
+        statistics::has_rows_since(&client, table.name(), snapshot).await
+    };
+    db::in_time(asked).await.unwrap_or(true)
+}
+
 struct Audit {
     books: [Books; Table::ALL.len()],
     signals: Signals,
@@ -85,7 +95,10 @@ struct Audit {
 }
 
 impl Audit {
-    fn enter(&mut self, statistics: &Statistics) {
+    async fn enter(&mut self, pool: &Pool, statistics: &Statistics) {
+        if self.signals.window.is_over(statistics.now) {
+            self.signals.everything_of(Channel::Lib);
+        }
         let connection = {
             let listener = self.listener.borrow();
             listener.heartbeat.map(|_| listener.connections)
@@ -95,6 +108,9 @@ impl Audit {
             let must_announce = table.must_announce();
             let look = Look {
                 written: table.written(counted),
+                live: counted.live,
+                maintained: counted.maintained,
+                snapshot: statistics.snapshot.clone(),
                 storage: counted.storage.clone(),
                 triggers: counted.triggers.clone(),
                 is_announced: counted.announced & must_announce == must_announce,
@@ -105,7 +121,13 @@ impl Audit {
                 },
                 connection,
             };
-            let verdict = self.books[table as usize].enter(look, now);
+            let books = &mut self.books[table as usize];
+            let mut verdict = books.enter(look, now);
+            if let Some(Proof::RowSince(snapshot)) = books.proof()
+                && !has_rows_since(pool, table, &snapshot).await
+            {
+                verdict = Verdict::Doubtful;
+            }
             self.follow(table, verdict);
         }
     }

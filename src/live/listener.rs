@@ -20,6 +20,7 @@ use super::{
     channel::{Channel, Payload},
     expected::Expected,
     signal::{Hint, Signal},
+    window::Window,
 };
 use crate::{
     backoff::Backoff,
@@ -60,6 +61,7 @@ pub struct Signals {
     pub activity: Arc<Signal>,
     pub expected: Arc<Expected>,
     pub announced: Arc<Announced>,
+    pub window: Arc<Window>,
 }
 
 impl Signals {

@@ -26,6 +26,7 @@ use crate::{
     db::{Client, Pool},
     error::Result,
     metrics::Metrics,
+    reads::Reads,
     restarts::{Part, Restarts},
     ws::{self, Frame},
 };
@@ -70,6 +71,8 @@ pub trait View: Send + 'static {
 pub struct Reader {
     /// The database.
     pub pool: Pool,
+    /// Where it is said what cannot be read.
+    pub reads: Reads,
     /// The counters.
     pub metrics: Metrics,
 }
@@ -99,6 +102,7 @@ pub async fn keep<V: View>(
 /// Follows `signal` for ever. A change that cannot be read is kept and tried again.
 pub async fn follow<V: View>(mut view: V, signal: Arc<Signal>, reader: Reader) {
     let counters = reader.metrics.view(V::NAME);
+    let name = format!("view {}", V::NAME);
     let mut retry = RETRY;
     let mut patience = Patience::default();
     let mut followed = 0;
@@ -107,6 +111,7 @@ pub async fn follow<V: View>(mut view: V, signal: Arc<Signal>, reader: Reader) {
         signal.raised().await;
         if !view.is_watched() {
             was_watched = false;
+            reader.reads.succeeded(&name);
             if !view.forget() {
                 signal.done(&signal.take());
             }
@@ -129,13 +134,17 @@ pub async fn follow<V: View>(mut view: V, signal: Arc<Signal>, reader: Reader) {
                     }
                 }
                 signal.done(&task);
+                reader.reads.succeeded(&name);
                 patience.succeeded(started.elapsed());
                 retry.reset();
                 time::sleep(PACE.saturating_sub(started.elapsed())).await;
             }
             Err(error) => {
                 counters.failures.increment(1);
-                tracing::warn!(view = V::NAME, %error, "read failed; trying again");
+                // The audit speaks of a database that is out.
+                if !reader.pool.is_out() {
+                    reader.reads.failed(&name, &error);
+                }
                 signal.put_back(task);
                 patience.failed(started.elapsed());
                 retry.pause().await;
@@ -322,6 +331,7 @@ mod tests {
         let dsn = "postgresql://nobody@127.0.0.1:1/none".parse().unwrap();
         let reader = Reader {
             pool: Pool::new(&dsn, 1).unwrap(),
+            reads: Reads::default(),
             metrics: metrics.clone(),
         };
         let signal = Arc::new(Signal::default());

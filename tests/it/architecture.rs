@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// A module, and what of the crate its files must not name.
-const FORBIDDEN: [(&str, &[&str]); 24] = [
+const FORBIDDEN: [(&str, &[&str]); 27] = [
     (
         "catalogue",
         &[
@@ -15,6 +15,38 @@ const FORBIDDEN: [(&str, &[&str]); 24] = [
         &[
             "app", "auth", "config", "db", "emr", "error", "forms", "http", "limits", "live",
             "server", "wire", "ws",
+        ],
+    ),
+    (
+        "reads",
+        &[
+            "app", "auth", "config", "db", "error", "http", "live", "server", "wire", "ws",
+        ],
+    ),
+    (
+        "live/window",
+        &[
+            "app",
+            "auth",
+            "config",
+            "db",
+            "http",
+            "ws",
+            "live::signal",
+            "live::view",
+        ],
+    ),
+    (
+        "live/probe",
+        &[
+            "app",
+            "auth",
+            "config",
+            "http",
+            "ws",
+            "live::group",
+            "live::signal",
+            "live::view",
         ],
     ),
     (

@@ -726,6 +726,13 @@ async fn a_thousand_sources_are_there_at_once_and_look_well() {
     assert!(painted <= 500.0, "first paint after {painted} ms");
     assert!((10_000..300_000).contains(&bytes), "{bytes}");
 
+    // Two sections count the past days, the deliveries are those of now.
+    ann.until(
+        "[...document.querySelectorAll('.tile h2')].map((title) => title.textContent).join() ===
+            'Data Library past 30 days,Data Delivery,Data Update past 30 days'",
+    )
+    .await;
+
     picture(&mut ann, "dashboard-light").await;
     ann.prefer("dark").await;
     picture(&mut ann, "dashboard-dark").await;

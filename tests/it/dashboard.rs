@@ -210,9 +210,9 @@ pub async fn stored_state(database: &Client, watched: Uuid) -> Value {
             'id', id, 'country', country, 'current_update', current_update,
             'next_status', next_status, 'datadelivery_status', datadelivery_status,
             'status', status) order by id::text), '[]')::text,
-        count(*) filter (where status in ('active', 'inactive')),
-        count(*) filter (where status = 'active'),
-        count(*) filter (where status = 'inactive'),
+        count(*) filter (where status in ('active', 'inactive') and created_at >= now() - interval '720 hours'),
+        count(*) filter (where status = 'active' and created_at >= now() - interval '720 hours'),
+        count(*) filter (where status = 'inactive' and created_at >= now() - interval '720 hours'),
         count(*) filter (where datadelivery_status = 'received'),
         count(*) filter (where datadelivery_status = 'awaiting'),
         count(*) filter (where datadelivery_status = 'delayed')

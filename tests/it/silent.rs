@@ -153,6 +153,78 @@ async fn a_restore_with_triggers_off_is_noticed() {
     assert_eq!(library.next_json(SOON).await["data"][2]["s3"], 1);
 }
 
+/// A savepoint that is rolled back counts its rows as written, and a table that is rewritten gets other
+/// files; neither changes a row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_no_row_is_no_silent_edit_and_no_event() {
+    let (server, database) = TestServer::start().await;
+    let dba = database.connect().await;
+    dba.batch_execute(SEED).await.unwrap();
+    let mut operator = Http::new(&server.base);
+    let mut dashboard = Dashboard::open(&server.visitor("watcher").await, WATCHED).await;
+    dashboard.agrees_with(&dba, WATCHED).await;
+    tokio::time::sleep(STATISTICS_LAG).await;
+    dashboard.source.news();
+
+    let doubts = r#"marketplace_audit_reads_total{table="sources"}"#;
+    let savepoint = |statement: &str| {
+        format!("begin; savepoint s; {statement}; rollback to s; select 1; commit")
+    };
+    for sql in [
+        savepoint("insert into sources (country) values ('never')"),
+        savepoint("update sources set country = 'never'"),
+        savepoint("delete from sources"),
+        "vacuum full sources".to_owned(),
+        "cluster sources using sources_pkey".to_owned(),
+    ] {
+        let before: u32 = metric(&mut operator, doubts).await.unwrap();
+        // A session of its own, whose counts come when it ends.
+        let other = database.connect().await;
+        other.batch_execute(&sql).await.unwrap();
+        drop(other);
+        eventually("it was noticed and looked into", async || {
+            metric(&mut operator, doubts).await > Some(before)
+        })
+        .await;
+    }
+    assert_eq!(metric(&mut operator, SILENT).await, Some(0.0));
+    assert_eq!(dashboard.source.news(), [serde_json::Value::Null; 0]);
+    dashboard.agrees_with(&dba, WATCHED).await;
+}
+
+/// A statement on a partition fires no trigger of the table.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_is_written_directly_is_noticed() {
+    let (server, database) = TestServer::start().await;
+    let dba = database.connect().await;
+    dba.batch_execute(SEED).await.unwrap();
+    dba.batch_execute("create table more () inherits (sources)")
+        .await
+        .unwrap();
+    let mut operator = Http::new(&server.base);
+    let mut dashboard = Dashboard::open(&server.visitor("watcher").await, WATCHED).await;
+    dashboard.agrees_with(&dba, WATCHED).await;
+    tokio::time::sleep(STATISTICS_LAG).await;
+    for sql in [
+        "insert into more (country) values ('in a part')",
+        "update more set country = 'changed in a part', status = 'inactive'",
+        "delete from more",
+    ] {
+        let other = database.connect().await;
+        other.batch_execute(sql).await.unwrap();
+        drop(other);
+        let edited = Instant::now();
+        dashboard.agrees_with(&dba, WATCHED).await;
+        eprintln!("noticed after {:?}: {sql}", edited.elapsed());
+    }
+    eventually("they are counted", async || {
+        metric(&mut operator, SILENT).await >= Some(2.0)
+    })
+    .await;
+    let anything = serde_json::json!({ "event": "updated", "ids": null });
+    assert_eq!(dashboard.source.newest(), &anything);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_goes_silently_closes_its_sockets() {
     let (server, database) = TestServer::start().await;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     dashboard::Dashboard,
-    postgres,
+    postgres::{self, TestDatabase},
     server::{SOON, TestServer},
 };
 
@@ -94,6 +94,24 @@ const MANY_CASES: &[Case] = &[
         ROWS,
     ),
     case(
+        "update of one created_at among many",
+        "update sources set created_at = created_at - interval '1 microsecond' where country = 'one'",
+        ROWS,
+    ),
+    case(
+        "many rows that swap their created_at",
+        "update sources s set created_at = o.created_at
+           from (select id, row_number() over (order by id) n, created_at from sources) a,
+                (select id, row_number() over (order by id desc) n, created_at from sources) o
+          where s.id = a.id and a.n = o.n",
+        ROWS,
+    ),
+    case(
+        "update of many created_at to themselves",
+        "update sources set created_at = created_at",
+        COLUMNS,
+    ),
+    case(
         "update of many keys",
         "update sources set id = gen_random_uuid()",
         STATUS,
@@ -139,6 +157,12 @@ const CASES: &[Case] = &[
         "update sources set status = 'inactive', country = upper(country)",
         STATUS,
     ),
+    case(
+        "update of created_at",
+        "update sources set created_at = now() - interval '31 days' where country = 'one'",
+        ROWS,
+    ),
+    case("update of created_at to itself", "update sources set created_at = created_at", COLUMNS),
     case("update of no row", "update sources set country = 'x' where false", NOTHING),
     case(
         "update of the key",
@@ -231,6 +255,11 @@ const CASES: &[Case] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_statement_notifies_as_promised_and_every_socket_follows() {
     let (server, database) = TestServer::start().await;
+    run_matrix(&server, &database).await;
+}
+
+/// Runs each case on a database of `server`.
+pub async fn run_matrix(server: &TestServer, database: &TestDatabase) {
     let dba = database.connect().await;
     dba.batch_execute(SEED).await.unwrap();
     let visitor = server.visitor("watcher").await;

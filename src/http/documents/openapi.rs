@@ -47,6 +47,10 @@ changes something must come from a page of an allowed origin. Every path is also
 last slash. Bodies may be sent as JSON or as forms. Who may GET may also HEAD, and OPTIONS names \
 what may be done with a path; anything else is a 405.";
 
+const COUNTS: &str = "\
+The counts, in three sections: sources created in the past 30 days, deliveries of all sources, and \
+pipeline runs of the past 30 days";
+
 /// An id for paths, which a client that tries the document can replace.
 const EXAMPLE: &str = "11111111-1111-4111-8111-111111111111";
 
@@ -192,9 +196,7 @@ fn deed(endpoint: Endpoint, method: &Method) -> Deed {
         Endpoint::Read => {
             does("sources", "read_sources", "Every source, newest first").lists::<SourceBody>()
         }
-        Endpoint::Library => {
-            does("sources", "data_library", "The counts, in three sections").lists::<Section>()
-        }
+        Endpoint::Library => does("sources", "data_library", COUNTS).lists::<Section>(),
         Endpoint::Update(_) if method == Method::PATCH => does(
             "sources",
             "update_source",

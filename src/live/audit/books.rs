@@ -5,7 +5,9 @@
 //! announcement that is still being heard comes after its count; rolled-back rows are counted and
 //! never announced, and a row that a transaction writes twice is counted twice and announced once.
 //! So there are three judgements: explained, certainly not explained, and doubtful; a doubt costs
-//! one quiet read, and no more than one in [`VERIFY_EVERY`].
+//! one quiet read, and no more than one in [`VERIFY_EVERY`]. What is certainly not explained may still
+//! be a savepoint that was rolled back, or a table that was only rewritten (`VACUUM FULL`, `CLUSTER`).
+//! The rows themselves tell: [`Books::proof`].
 //!
 //! Rows that were announced and not yet counted explain as many that are counted later, so that
 //! ordinary changes cost no read. They may hide a silent edit until their own counts come; edits with
@@ -17,6 +19,8 @@ use crate::live::announced::Total;
 
 /// At least so long lies between two reads of everything because of a doubt.
 pub(super) const VERIFY_EVERY: Duration = Duration::from_secs(3);
+/// What is counted now was written by a transaction that was not yet over when this began.
+const HORIZON: Duration = Duration::from_secs(15);
 /// An announced row that was not counted in this time will not be: the statistics are never later.
 const STATISTICS_LAG: Duration = Duration::from_secs(12);
 
@@ -25,6 +29,12 @@ const STATISTICS_LAG: Duration = Duration::from_secs(12);
 pub(super) struct Look {
     /// Rows written.
     pub(super) written: i64,
+    /// See [`Table`](crate::db::statistics::Table).
+    pub(super) live: i64,
+    /// See [`Table`](crate::db::statistics::Table).
+    pub(super) maintained: i64,
+    /// See [`Statistics`](crate::db::statistics::Statistics).
+    pub(super) snapshot: String,
     /// See [`Table`](crate::db::statistics::Table).
     pub(super) storage: String,
     /// See [`Table`](crate::db::statistics::Table).
@@ -60,8 +70,52 @@ pub(super) struct Books {
     /// Rows were counted at the last look that nothing announced; the announcement may be on its way.
     is_suspect: bool,
     is_doubtful: bool,
+    /// Something was heard at the last look: all that is over by the next one is explained.
+    was_heard: bool,
+    /// The number of rows has moved at the look that made these books suspicious.
+    has_moved: bool,
+    horizon: Horizon,
+    proof: Option<Proof>,
     /// When everything was last read because of these books.
     read: Option<Instant>,
+}
+
+/// What shows that a table was changed although nothing was announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Rows have come or gone.
+    Given,
+    /// A row would show it that was written by a transaction that was not over at this snapshot.
+    RowSince(String),
+}
+
+/// A snapshot before anything that is counted now was over, and after all that was announced.
+#[derive(Debug, Default)]
+struct Horizon {
+    snapshot: String,
+    /// What it will be when it is moved.
+    next: String,
+    moved: Option<Instant>,
+}
+
+impl Horizon {
+    /// Everything before this look is explained.
+    fn reset(&mut self, snapshot: &str, now: Instant) {
+        self.snapshot = snapshot.into();
+        self.next = snapshot.into();
+        self.moved = Some(now);
+    }
+
+    fn advance(&mut self, snapshot: &str, now: Instant) {
+        match self.moved {
+            None => self.reset(snapshot, now),
+            Some(moved) if now >= moved + HORIZON => {
+                self.snapshot = std::mem::replace(&mut self.next, snapshot.into());
+                self.moved = Some(now);
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 /// What was announced and not yet counted.
@@ -84,6 +138,13 @@ impl Due {
 impl Books {
     /// Enters a look and judges.
     pub(super) fn enter(&mut self, look: Look, now: Instant) -> Verdict {
+        // What was heard may have been committed after the snapshot of that look.
+        if self.was_heard {
+            self.horizon.reset(&look.snapshot, now);
+        }
+        self.horizon.advance(&look.snapshot, now);
+        let last = self.last.as_ref();
+        self.was_heard = last.is_some_and(|last| last.heard.statements != look.heard.statements);
         let verdict = if let Some(last) = self.last.take() {
             self.judge(&last, &look, now)
         } else {
@@ -92,6 +153,14 @@ impl Books {
             self.is_doubtful = true;
             Verdict::Square
         };
+        if verdict == Verdict::Silent {
+            self.proof = Some(if self.has_moved {
+                Proof::Given
+            } else {
+                Proof::RowSince(self.horizon.snapshot.clone())
+            });
+            self.horizon.reset(&look.snapshot, now);
+        }
         self.last = Some(look);
         if verdict != Verdict::Square {
             self.settle(now);
@@ -105,12 +174,19 @@ impl Books {
         Verdict::Square
     }
 
+    /// What shows whether [`Verdict::Silent`] was right.
+    pub(super) fn proof(&mut self) -> Option<Proof> {
+        self.proof.take()
+    }
+
     fn judge(&mut self, last: &Look, look: &Look, now: Instant) -> Verdict {
         let heard = look.heard.statements > last.heard.statements;
         let written = look.written - last.written;
         let rewritten = look.storage != last.storage;
         let retriggered = look.triggers != last.triggers;
         let suspected = std::mem::take(&mut self.is_suspect);
+        let is_resized = look.live != last.live && look.maintained == last.maintained;
+        self.has_moved = is_resized || (suspected && self.has_moved);
 
         self.forget_overdue(now);
         if look.connection.is_none() {
@@ -190,6 +266,8 @@ mod tests {
         books: Books,
         look: Look,
         now: Instant,
+        /// How often it was looked at, which is also the snapshot.
+        looks: u32,
     }
 
     impl Table {
@@ -204,6 +282,7 @@ mod tests {
                 books: Books::default(),
                 look,
                 now: Instant::now(),
+                looks: 0,
             };
             assert_eq!(
                 table.look(),
@@ -216,6 +295,8 @@ mod tests {
 
         fn look(&mut self) -> Verdict {
             self.now += Duration::from_secs(1);
+            self.looks += 1;
+            self.look.snapshot = self.looks.to_string();
             self.books.enter(self.look.clone(), self.now)
         }
 
@@ -263,6 +344,42 @@ mod tests {
         assert_eq!(table.looks(), [Square, Silent, Square, Square]);
         table.look.storage = "truncated".into();
         assert_eq!(table.looks(), [Square, Silent, Square, Square]);
+    }
+
+    #[test]
+    fn rows_show_whether_a_silence_was_one() {
+        let since = |proof: Option<Proof>| match proof {
+            Some(Proof::RowSince(snapshot)) => snapshot.parse::<u32>().unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let mut table = Table::new();
+        table.look.written += 1;
+        assert_eq!(table.looks(), [Square, Silent]);
+        let snapshot = since(table.books.proof());
+        assert!(
+            snapshot + 12 <= table.looks,
+            "what is counted late is after it"
+        );
+        assert_eq!(table.books.proof(), None);
+        // Rows that come or go need no other proof.
+        table.look.written += 1;
+        table.look.live += 1;
+        assert_eq!(table.looks(), [Square, Silent]);
+        assert_eq!(table.books.proof(), Some(Proof::Given));
+        // An analysis counts the rows anew.
+        table.look.written += 1;
+        table.look.live += 1;
+        table.look.maintained += 1;
+        assert_eq!(table.looks(), [Square, Silent]);
+        since(table.books.proof());
+        // Rows that were announced before are none.
+        table.hear(Some(1));
+        table.look.written += 1;
+        assert_eq!(table.look(), Square);
+        let heard = table.looks;
+        table.look.written += 1;
+        assert_eq!(table.looks(), [Square, Silent]);
+        assert!(since(table.books.proof()) > heard);
     }
 
     #[test]

@@ -8,25 +8,27 @@ use super::{Snapshot, Version, View, compress, json_frame};
 use crate::{
     db::{
         Client,
-        counts::{self, Counts},
+        counts::{self, Counted, Counts},
     },
     error::Result,
-    live::{group::Group, signal::Hint},
+    live::{group::Group, signal::Hint, window::Window},
     wire,
 };
 
 /// See the module.
 pub struct Library {
     group: Arc<Group<Snapshot>>,
+    window: Arc<Window>,
     shown: Option<Counts>,
     version: Version,
 }
 
 impl Library {
-    /// A view that has read nothing yet.
-    pub fn new(group: Arc<Group<Snapshot>>) -> Self {
+    /// A view that has read nothing yet. It notes in `window` for how long the counts hold.
+    pub fn new(group: Arc<Group<Snapshot>>, window: Arc<Window>) -> Self {
         Self {
             group,
+            window,
             shown: None,
             version: Version::start(),
         }
@@ -52,7 +54,8 @@ impl View for Library {
     async fn refresh(&mut self, client: Option<&Client>, _: &Hint) -> Result<usize> {
         let read = usize::from(client.is_some());
         if let Some(client) = client {
-            let counts = counts::read(client).await?;
+            let Counted { counts, at, until } = counts::read(client).await?;
+            self.window.note(at, until);
             if self.shown == Some(counts) && self.group.is_current() {
                 return Ok(read);
             }

@@ -51,9 +51,9 @@ impl Stored {
             select (select coalesce(jsonb_agg(row order by created_at desc, id), '[]') from shown)::text,
                 s.*, r.*
             from (
-                select count(*) filter (where status in ('active', 'inactive')),
-                       count(*) filter (where status = 'active'),
-                       count(*) filter (where status = 'inactive'),
+                select count(*) filter (where status in ('active', 'inactive') and created_at >= now() - interval '720 hours'),
+                       count(*) filter (where status = 'active' and created_at >= now() - interval '720 hours'),
+                       count(*) filter (where status = 'inactive' and created_at >= now() - interval '720 hours'),
                        count(*) filter (where datadelivery_status = 'received'),
                        count(*) filter (where datadelivery_status = 'awaiting'),
                        count(*) filter (where datadelivery_status = 'delayed')

@@ -158,7 +158,7 @@ fn sql(rng: &mut Xoshiro256PlusPlus) -> String {
 fn plain(rng: &mut Xoshiro256PlusPlus) -> String {
     let a = text(rng);
     let few = rng.random_range(1..4);
-    match rng.random_range(0..18) {
+    match rng.random_range(0..19) {
         0 => format!("insert into sources (id, country) values ('{}', '{a}')", id(rng)),
         1 => {
             let rows: Vec<String> = (0..few)
@@ -186,6 +186,11 @@ fn plain(rng: &mut Xoshiro256PlusPlus) -> String {
         ),
         15 => "set search_path = ''; update public.sources set panel = panel; reset search_path".to_owned(),
         16 => format!("update sources set updated_at = now() - interval '1 day', created_at = now() where {}", one_of(rng, 1)),
+        // Out of the past 30 days, and into them again.
+        17 => format!(
+            "update sources set created_at = now() - {} * interval '1 day' where {}",
+            rng.random_range(0..60), one_of(rng, few)
+        ),
         // The table stays small.
         _ => "delete from sources where id in (select id from sources order by created_at desc, id offset 25)".to_owned(),
     }
