@@ -55,7 +55,7 @@ pub async fn minutes(client: &Client) -> Result<Vec<Minute>> {
     let sql = "select floor(extract(epoch from at) / 60)::bigint as minute,
                       count(*) as statements
                  from changes
-                where at > clock_timestamp() - interval '1 hour' and at < 'infinity'
+                where at > statement_timestamp() - interval '1 hour' and at < 'infinity'
                 group by minute order by minute";
     Ok(row::all(&client.query_typed(sql, &[]).await?))
 }
@@ -63,7 +63,7 @@ pub async fn minutes(client: &Client) -> Result<Vec<Minute>> {
 /// Removes what is older than 30 days, except rows that another transaction has locked.
 pub async fn prune(client: &Client) -> Result<()> {
     let sql = "delete from changes where id in (
-                   select id from changes where at < clock_timestamp() - interval '30 days'
+                   select id from changes where at < statement_timestamp() - interval '30 days'
                       for update skip locked)";
     client.execute_typed(sql, &[]).await?;
     Ok(())

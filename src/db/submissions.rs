@@ -127,7 +127,7 @@ pub async fn claim(
                                or (other.created_at, other.id) < (r.created_at, r.id))))
                and not exists (
                    select from pipeline_submissions s
-                    where s.run_id = r.id and s.claimed_until > clock_timestamp())
+                    where s.run_id = r.id and s.claimed_until > statement_timestamp())
              order by r.created_at, r.id limit $4
                for update of r skip locked
         ), claimed as (
@@ -136,7 +136,7 @@ pub async fn claim(
                 on conflict (run_id) do update
                set node = excluded.node, claimed_until = excluded.claimed_until,
                    attempts = least(s.attempts, 999999) + 1
-             where s.claimed_until <= clock_timestamp()
+             where s.claimed_until <= statement_timestamp()
             returning s.run_id, s.attempts, s.cluster_id, s.command, s.sent_at, s.waits_for, s.problem
         )
         select r.id as run_id, r.kind, r.step, r.deploy_mode,
@@ -291,7 +291,7 @@ async fn give_up(client: &Client, run_id: Uuid, state: &str, reason: &str) -> Re
 /// Forgets submissions whose run was deleted or given another state by hand.
 pub async fn sweep(client: &Client) -> Result<()> {
     let sql = "delete from pipeline_submissions s
-         where s.claimed_until < clock_timestamp() and not exists (
+         where s.claimed_until < statement_timestamp() and not exists (
                select from pipeline_runs r
                 where r.id = s.run_id and r.state = 'requested' and r.step_id is null)";
     client.execute_typed(sql, &[]).await?;

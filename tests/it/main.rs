@@ -41,6 +41,7 @@ mod oracle;
 mod outages;
 mod packaging;
 mod pgbouncer;
+mod plans;
 mod pooler;
 mod postgres;
 mod program;
