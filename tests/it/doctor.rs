@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What is found, as `(level, about, found, advice)`, and the exit code.
-async fn doctor(url: &str, arguments: &[&str]) -> (i32, Vec<[String; 4]>) {
+pub async fn doctor(url: &str, arguments: &[&str]) -> (i32, Vec<[String; 4]>) {
     let mut command = program(&["doctor", "--json"]);
     command.args(arguments).env("DATABASE_URL", url);
     let output = timeout(SOON * 4, command.output()).await;
@@ -26,7 +26,7 @@ async fn doctor(url: &str, arguments: &[&str]) -> (i32, Vec<[String; 4]>) {
 }
 
 /// Those that are not ok.
-fn bad(findings: &[[String; 4]]) -> Vec<[&str; 4]> {
+pub fn bad(findings: &[[String; 4]]) -> Vec<[&str; 4]> {
     let bad = findings.iter().filter(|one| one[0] != "ok");
     bad.map(|one| one.each_ref().map(String::as_str)).collect()
 }

@@ -64,3 +64,4 @@ mod tls;
 mod unread;
 mod uploads;
 mod users;
+mod versions;

@@ -58,6 +58,7 @@ const OTHER_FILES: &[(&str, &str)] = &[
     ("checkup", "a person waits for it"),
     ("django", "an import, which reads everything"),
     ("migrate", "it makes the tables"),
+    ("moments", "it reads no table"),
     ("notifications", "it reads no table"),
     ("primary", "it reads no table"),
     ("vitals", "it reads no table"),
@@ -224,6 +225,12 @@ async fn call_everything(client: &mut Client) -> BTreeSet<String> {
     call!(called, users::appoint_first_admin(client, id(12)));
 
     call!(called, sessions::insert(client, &user, &[1; 32], hour));
+    let lifetimes = sessions::Lifetimes {
+        with_cookie: hour,
+        unseen: hour,
+        renewed_below: hour,
+    };
+    call!(called, sessions::stay(client, &user, &[2; 32], lifetimes));
     call!(called, sessions::count(client));
     call!(called, sessions::by_token(client, &[1; 32]));
     call!(called, sessions::by_ids(client, &ids));
@@ -267,12 +274,18 @@ async fn call_everything(client: &mut Client) -> BTreeSet<String> {
         called,
         submissions::send(client, id(49), node, hour, "j-1", "c")
     );
+    let problem = submissions::Problem {
+        waits_for: submissions::WaitsFor::Answer,
+        why: "no answer".into(),
+    };
     call!(
         called,
-        submissions::postpone(client, id(49), node, hour, true)
+        submissions::postpone(client, id(49), node, hour, true, &problem)
     );
+    call!(called, submissions::problem(client, id(49)));
     call!(called, submissions::accepted(client, id(49), "j-1", "s-1"));
     call!(called, submissions::refused(client, id(48), "no"));
+    call!(called, submissions::lost(client, id(47), "gone"));
     call!(called, submissions::sweep(client));
     call!(
         called,
