@@ -1,10 +1,11 @@
 // What changed, when and by whom: every statement, also those by hand.
 
 import { html, useEffect, useRef, useState } from "./ui.js";
+import { Boundary } from "./boundary.js";
 import { Bars } from "./chart.js";
 import { follow } from "./live.js";
 import { revision, sources } from "./sources.js";
-import { count, moment, sourceName } from "./text.js";
+import { count, moment, number, sourceName } from "./text.js";
 
 const MINUTES = 60;
 
@@ -29,7 +30,7 @@ export function Activity() {
         <td><time datetime=${one.at}>${moment(one.at)}</time></td>
         <td><${Who} change=${one} /></td>
         <td><span class=${"op " + one.operation}>${one.operation}</span> ${what(one)}</td>
-        <td class="wide"><${Rows} change=${one} /></td>
+        <td class="wide"><${Boundary} of=${one}><${Rows} change=${one} /></${Boundary}></td>
       </tr>`)}</tbody></table>
     </div>`}
   </main>`;
@@ -59,7 +60,7 @@ function Rows({ change }) {
       : html`<span key=${id} class="none" title=${id}>${id.slice(0, 8)}</span>`;
   });
   const more = count - rows.length;
-  return html`<span class="list">${rows}${more > 0 && html`<span class="none">and ${more.toLocaleString()} more</span>`}</span>`;
+  return html`<span class="list">${rows}${more > 0 && html`<span class="none">and ${number(more)} more</span>`}</span>`;
 }
 
 function Minutes({ minutes }) {

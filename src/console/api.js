@@ -1,8 +1,22 @@
 // The HTTP API. What goes wrong on the way is an answer too: its status is 0.
 
+import { state } from "./state.js";
+
 const PATIENCE = 10_000; // ms
 
-export async function call(method, path, body) {
+// How many answers have said that somebody may not do what they asked for (any more).
+export const refusals = state(0);
+const REFUSED = [401, 403];
+
+function heard(answer) {
+  if (REFUSED.includes(answer.status)) refusals.set(refusals.get() + 1);
+  return answer;
+}
+
+export const call = async (...request) => heard(await ask(...request));
+
+// The same for somebody who asks who they are.
+export async function ask(method, path, body) {
   const request = { method, headers: {}, signal: AbortSignal.timeout(PATIENCE), cache: "no-store" };
   if (body !== undefined) {
     request.headers["content-type"] = "application/json";
@@ -24,9 +38,9 @@ export function upload(method, path, fields, onProgress, stop) {
     const request = new XMLHttpRequest();
     const failed = () => resolve({ status: 0, ok: false, body: { detail: "The file could not be sent." } });
     request.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 0);
-    request.onload = () => resolve({
+    request.onload = () => resolve(heard({
       ok: request.status < 300, status: request.status, body: request.responseText ? parsed(request.responseText) : {},
-    });
+    }));
     request.onerror = failed;
     request.onabort = failed;
     stop.addEventListener("abort", () => request.abort());
@@ -44,8 +58,11 @@ function parsed(text) {
 }
 
 // One sentence about an answer that is not ok.
-export const why = ({ status, body }) =>
-  body?.detail ?? body?.error ?? body?.message ?? `The server answered ${status}.`;
+export function why(answer) {
+  const { detail, error, message } = answer.body ?? {};
+  const fields = Object.values(fieldErrors(answer) ?? {}).join(" ");
+  return String(detail ?? error ?? message ?? (fields || `The server answered ${answer.status}.`));
+}
 
 // Messages by field, if that is what an answer that is not ok says.
 export function fieldErrors({ status, body }) {

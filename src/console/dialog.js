@@ -12,7 +12,7 @@ export function Dialog({ title, onClose, children }) {
   }, []);
   return html`<dialog ref=${dialog} aria-labelledby="dialog-title"
       onCancel=${(event) => { event.preventDefault(); onClose(); }}>
-    <header class="dialog-head">
+    <header class="dialog-head" role="presentation">
       <h2 id="dialog-title">${title}</h2>
       <button type="button" class="quiet" aria-label="Close" onClick=${onClose}>✕</button>
     </header>
@@ -36,7 +36,7 @@ export function Confirm({ title, text, label, act, onClose }) {
     <form onSubmit=${submit}>
       <p>${text}</p>
       <p class="error" role="alert">${error}</p>
-      <footer>
+      <footer role="presentation">
         <button type="button" onClick=${onClose}>Cancel</button>
         <button class="danger" disabled=${busy}>${label}</button>
       </footer>

@@ -2,7 +2,7 @@
 
 import { html, useState } from "./ui.js";
 import { call, fieldErrors, why } from "./api.js";
-import { signIn } from "./session.js";
+import { lastUser, signIn } from "./session.js";
 
 export function Enter() {
   const [isNew, setIsNew] = useState(false);
@@ -41,6 +41,27 @@ export function Enter() {
         ${isNew ? "I have an account" : "Register"}</button>
     </form>
   </main>`;
+}
+
+// In a window whose user's session has ended: signing in there keeps what the window has.
+export function SignInAgain() {
+  const [error, setError] = useState("");
+  const [busy, setBusy] = useState(false);
+  const submit = async (event) => {
+    event.preventDefault();
+    const { username, password } = Object.fromEntries(new FormData(event.target));
+    setBusy(true);
+    const answer = await signIn(username, password);
+    setBusy(false);
+    if (!answer.ok) setError(why(answer));
+  };
+  return html`<form class="again" onSubmit=${submit} aria-label="Sign in again">
+    <p class="notice" role="alert">Your session is over. What you typed is kept here: sign in again, then go on.</p>
+    <${Field} name="username" label="User name" autocomplete="username" required defaultValue=${lastUser} />
+    <${Field} name="password" label="Password" type="password" autocomplete="current-password" required />
+    <button class="primary" disabled=${busy}>Sign in</button>
+    <p class="error" role="alert">${error}</p>
+  </form>`;
 }
 
 function Field({ name, label, error, ...more }) {

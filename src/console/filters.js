@@ -3,6 +3,7 @@
 import { html, useMemo } from "./ui.js";
 import { revision, sources } from "./sources.js";
 import { state } from "./state.js";
+import { count, number } from "./text.js";
 
 export const NO_FILTERS = { search: "", country: "", data_vendor: "", panel: "", status: "", datadelivery_status: "" };
 export const filters = state(NO_FILTERS);
@@ -39,7 +40,8 @@ export function useShown() {
 }
 
 // As text where that says the same, which is faster.
-function byTime(a, b) {
+function byTime(one, other) {
+  const [a, b] = [String(one), String(other)];
   if (a.slice(-6) !== b.slice(-6)) return Date.parse(a) - Date.parse(b);
   return a < b ? -1 : Number(a > b);
 }
@@ -48,6 +50,14 @@ function matches(source, words) {
   if (!words.length) return true;
   const text = SEARCHED.map((name) => source[name]).join("\n").toLowerCase();
   return words.every((word) => text.includes(word));
+}
+
+// The same in words, for paper.
+export function Chosen({ shown }) {
+  const chosen = filters.get();
+  const words = [["search", "Search"], ...SELECTS].filter(([name]) => chosen[name]).map(([name, label]) => `${label}: ${chosen[name]}`);
+  const counted = `${number(shown)} of ${count(sources.size, "source")}, printed on ${new Date().toLocaleString()}`;
+  return html`<p class="chosen-words">${[...words, counted].join(" · ")}</p>`;
 }
 
 export function Filters({ shown }) {

@@ -1,11 +1,15 @@
 // Adds or edits a source. What is wrong with a field is for the server to say, and is shown there.
+// The form keeps what was typed until it is saved or cancelled, whatever becomes of its source, of the
+// session or of the user's role.
 
-import { html, useEffect, useMemo, useRef, useState } from "./ui.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./ui.js";
 import { call, fieldErrors, upload, why } from "./api.js";
 import { Dialog } from "./dialog.js";
-import { session } from "./session.js";
-import { revision, sources } from "./sources.js";
-import { fileName } from "./text.js";
+import { SignInAgain } from "./enter.js";
+import { mayEdit, session } from "./session.js";
+import { loaded, revision, sources } from "./sources.js";
+import { StatusField } from "./status.js";
+import { fileName, sourceName } from "./text.js";
 
 const FILE = "data_upload";
 // The file is too long, or there is no room for it.
@@ -19,7 +23,7 @@ const FIELDS = [
   { name: "data_type", label: "Data type", suggest: true },
   { name: "granularity", label: "Granularity", suggest: true, initial: "National" },
   { name: "scope_of_subscription", label: "Scope of subscription", suggest: true },
-  { name: "status", label: "Status", suggest: true, initial: "active" },
+  { name: "status", label: "Status", initial: "active" },
   { name: "current_update", label: "Current update", type: "date" },
   { name: "next_update", label: "Next update", type: "date" },
   { name: "end_date", label: "End of subscription", type: "date" },
@@ -29,9 +33,14 @@ const FIELDS = [
 // `source` is the one to edit; without one it adds.
 export function Form({ source, onClose, onSaved }) {
   const form = useRef();
+  const untouched = useRef({});
   const [errors, setErrors] = useState({});
   const [busy, setBusy] = useState(false);
   const [sent, setSent] = useState(null);
+  const [missed, setMissed] = useState(null); // The source that the server did not find.
+  const who = session.use();
+  const isLoaded = loaded.use();
+  revision.use();
   const closed = useMemo(() => new AbortController(), []);
   useEffect(() => () => closed.abort(), []);
   const initial = useMemo(() => Object.fromEntries(FIELDS.map(({ name, initial }) =>
@@ -41,27 +50,38 @@ export function Form({ source, onClose, onSaved }) {
     for (const one of sources.values()) if (one[name]) all.add(one[name]);
     return [name, [...all].sort().slice(0, 100)];
   })), []);
-  revision.use();
+  // A field cannot hold everything that a row can: no line breaks, no date after the year 9999.
+  useLayoutEffect(() => {
+    for (const { name } of FIELDS) untouched.current[name] = form.current.elements[name].value;
+  }, []);
+  // What was refused to a session that is over says nothing about the next one.
+  useEffect(() => setErrors({}), [who === null]);
+
   const now = source && sources.get(source.id);
+  const isDeleted = Boolean(source && who && isLoaded && (!now || now === missed));
+  const isNew = !source || isDeleted;
+  const title = source ? `Edit ${sourceName(source)}` : "Add source";
 
   const submit = async (event) => {
     event.preventDefault();
+    if (busy || !who) return;
     const body = {};
     for (const { name, type } of FIELDS) {
-      const value = form.current.elements[name].value;
+      const { value } = form.current.elements[name];
       // An edit sends what was edited, so that it undoes nobody else's.
-      if (source ? value === initial[name] : value === "") continue;
+      if (isNew ? value === "" : value === untouched.current[name]) continue;
       body[name] = type === "date" && value === "" ? null : value;
     }
     const { [FILE]: { files: [file] }, remove } = form.current.elements;
-    if (!file && remove?.checked) body[FILE] = null;
+    if (!isNew && !file && remove?.checked) body[FILE] = null;
     setBusy(true);
-    const to = source ? ["PATCH", `/api/update-source/${source.id}/`] : ["POST", "/api/add-source/"];
+    const to = !isNew ? ["PATCH", `/api/update-source/${source.id}/`] : ["POST", "/api/add-source/"];
     const answer = await (file ? upload(...to, withFile(body, file), setSent, closed.signal) : call(...to, body));
     if (closed.signal.aborted) return;
     setBusy(false);
     setSent(null);
     if (answer.ok) return onSaved(answer.body);
+    if (!isNew && answer.status === 404) return setMissed(now);
     const where = file && OF_THE_FILE.includes(answer.status) ? FILE : "all";
     const fields = fieldErrors(answer) ?? { [where]: why(answer) };
     setErrors(fields);
@@ -69,15 +89,22 @@ export function Form({ source, onClose, onSaved }) {
   };
 
   const changed = now && source.updated_at !== now.updated_at;
-  return html`<${Dialog} title=${source ? "Edit source" : "Add source"} onClose=${onClose}>
-    <form ref=${form} onSubmit=${submit} noValidate class="form" aria-label=${source ? "Edit source" : "Add source"}>
-      ${source && !now && html`<p class="notice" role="status">Somebody has deleted this source.</p>`}
-      ${changed && html`<p class="notice" role="status">It was changed meanwhile. Only the fields that you edit are saved.</p>`}
+  return html`<${Dialog} title=${title} onClose=${onClose}>
+    ${who === null && html`<${SignInAgain} />`}
+    <form ref=${form} onSubmit=${submit} noValidate class="form" aria-label=${title}>
+      <div role="status">
+        ${who && !mayEdit(who) && html`<p class="notice">You are a ${who.role} now and cannot save this. What you
+          typed is kept here; an admin can make you an editor again.</p>`}
+        ${isDeleted && html`<p class="notice">This source was deleted by somebody meanwhile. What you typed is kept
+          here: save it as a new source?${source[FILE] && " Its file is gone."}</p>`}
+        ${changed && !isDeleted && html`<p class="notice">It was changed meanwhile. Only the fields that you edit are saved.</p>`}
+      </div>
       <div class="fields">${FIELDS.map(({ name, label, type, suggest }) => html`<label class="field" key=${name}>
         <span>${label}</span>
-        <input name=${name} type=${type ?? "text"} defaultValue=${initial[name]} list=${suggest ? "all-" + name : undefined}
+        ${name === "status" ? html`<${StatusField} initial=${initial.status} error=${errors.status} />` : html`<input
+          name=${name} type=${type ?? "text"} defaultValue=${initial[name]} list=${suggest ? "all-" + name : undefined}
           autocomplete="off" aria-invalid=${errors[name] ? "true" : "false"}
-          aria-describedby=${errors[name] ? name + "-error" : undefined} />
+          aria-describedby=${errors[name] ? name + "-error" : undefined} />`}
         ${suggest && html`<datalist id=${"all-" + name}>
           ${suggestions[name].map((text) => html`<option key=${text} value=${text}></option>`)}</datalist>`}
         ${errors[name] && html`<span class="error" id=${name + "-error"}>${errors[name]}</span>`}
@@ -86,16 +113,16 @@ export function Form({ source, onClose, onSaved }) {
           <label for="file">File</label>
           <input id="file" name=${FILE} type="file" aria-invalid=${errors[FILE] ? "true" : "false"}
             aria-describedby=${errors[FILE] ? FILE + "-error" : undefined} />
-          ${source?.[FILE] && html`<label class="tick"><input name="remove" type="checkbox" />
+          ${source?.[FILE] && !isDeleted && html`<label class="tick"><input name="remove" type="checkbox" />
             <span>Remove ${fileName(source[FILE])}</span></label>`}
           ${sent !== null && html`<progress value=${sent} aria-label="Sent"></progress>`}
           ${errors[FILE] && html`<span class="error" id=${FILE + "-error"}>${errors[FILE]}</span>`}
         </div>
       </div>
       <p class="error" role="alert">${errors.all ?? errors.non_field_errors ?? ""}</p>
-      <footer>
+      <footer role="presentation">
         <button type="button" onClick=${onClose}>Cancel</button>
-        <button class="primary" disabled=${busy}>${source ? "Save" : "Add"}</button>
+        <button class="primary" disabled=${busy || !who}>${isDeleted ? "Save as a new source" : source ? "Save" : "Add"}</button>
       </footer>
     </form>
   </${Dialog}>`;

@@ -40,7 +40,7 @@ function Report({ report }) {
   const { troubles, listener, sockets, database, version } = report;
   const beat = listener.heartbeat_age_ms;
   const all = [
-    ["State", html`<span class=${"badge " + (troubles.length ? "delayed" : "received")} id="state">${troubles.length ? "not ready" : "ready"}</span>`],
+    ["State", html`<span class="badge" data-kind=${troubles.length ? "delayed" : "received"} id="state">${troubles.length ? "not ready" : "ready"}</span>`],
     ["Listener", beat === null ? "not listening" : "listening"],
     ["Last heartbeat", beat === null ? "–" : `${(beat / 1000).toFixed(1)} s ago`],
     ["Connected so far", number(listener.connections) + " ×"],

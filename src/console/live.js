@@ -1,7 +1,7 @@
 // Sockets that are opened again when they end, and the truth about them: a page is live only while
 // every socket is open and the server has lately said that it hears of changes itself.
 
-import { check, session } from "./session.js";
+import { check, hear, session } from "./session.js";
 import { state } from "./state.js";
 
 const PING_EVERY = 4_000; // ms
@@ -87,7 +87,8 @@ function alive(follower) {
 }
 
 // The server's answer to a ping.
-function prove({ live, trouble: reason, now }) {
+function prove({ live, trouble: reason, now, role }) {
+  hear(role);
   unanswered = null;
   trouble = live ? null : reason;
   if (live) proof = Date.now();

@@ -1,9 +1,15 @@
 // Who is signed in: undefined until it is known, null for nobody, else { username, email, role }.
 
-import { call } from "./api.js";
+import { ask, refusals } from "./api.js";
 import { state } from "./state.js";
 
 export const session = state(undefined);
+
+// The name of whoever was signed in last.
+export let lastUser = "";
+session.watch((who) => {
+  if (who) lastUser = who.username;
+});
 
 export const mayEdit = (who) => who?.role === "editor" || who?.role === "admin";
 export const isAdmin = (who) => who?.role === "admin";
@@ -23,7 +29,7 @@ export async function check() {
     session.set(null);
     return true;
   }
-  const answer = await call("GET", "/api/me/");
+  const answer = await ask("GET", "/api/me/");
   if (answer.ok) {
     const was = session.get();
     const same = was && was.username === answer.body.username && was.role === answer.body.role;
@@ -38,13 +44,24 @@ export async function check() {
 }
 
 export async function signIn(username, password) {
-  const answer = await call("POST", "/api/login/", { username, password });
+  const answer = await ask("POST", "/api/login/", { username, password });
   if (answer.ok) await check();
   return answer;
 }
 
 export async function signOut() {
-  const answer = await call("GET", "/api/logout/");
+  const answer = await ask("GET", "/api/logout/");
   if (answer.ok) nobody();
   return answer;
 }
+
+// The server has said that the user has this role now.
+export function hear(role) {
+  const who = session.get();
+  if (who && role && role !== who.role) session.set({ ...who, role });
+}
+
+// Whoever is refused may have lost their session or their role, and so may whoever comes back to the page.
+refusals.watch(() => session.get() && check());
+document.addEventListener("visibilitychange", () => !document.hidden && session.get() && check());
+addEventListener("focus", () => session.get() && check());

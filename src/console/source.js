@@ -1,15 +1,13 @@
-// One source, and what can be done with sources: edit, switch on and off, delete.
+// One source: all of its fields, and its pipeline.
 
-import { html, useState } from "./ui.js";
-import { call, why } from "./api.js";
-import { Confirm } from "./dialog.js";
-import { Form } from "./form.js";
+import { html, useEffect } from "./ui.js";
+import { edit, remove, toggle } from "./actions.js";
+import { Boundary } from "./boundary.js";
 import { Pipeline } from "./pipeline.js";
 import { mayEdit, session } from "./session.js";
 import { fresh, loaded, revision, sources } from "./sources.js";
 import { Badge } from "./table.js";
-import { count, fileName, isKept, moment, sourceName } from "./text.js";
-import { toast } from "./toasts.js";
+import { fileName, isKept, moment, sourceName } from "./text.js";
 
 const SHOWN = [
   ["Vendor", "data_vendor"], ["Panel", "panel"], ["Panel group", "panel_group"], ["Data type", "data_type"],
@@ -17,58 +15,17 @@ const SHOWN = [
   ["Current update", "current_update"], ["Next update", "next_status"], ["End of subscription", "end_date"],
   ["File", "data_upload"], ["Created by", "created_by"], ["Created", "created_at"], ["Changed", "updated_at"], ["Id", "id"],
 ];
-
-// The windows of what is being done, and what begins it.
-export function useActions() {
-  const [window, setWindow] = useState(null);
-  const close = () => setWindow(null);
-  return {
-    window,
-    add: () => setWindow(html`<${Form} onClose=${close} onSaved=${(source) => {
-      close();
-      toast(`${sourceName(source)} was added.`);
-    }} />`),
-    edit: (source) => setWindow(html`<${Form} source=${source} onClose=${close} onSaved=${(saved) => {
-      close();
-      toast(`${sourceName(saved)} was saved.`);
-    }} />`),
-    remove: (source, done) => setWindow(html`<${Confirm} title="Delete source" label="Delete" onClose=${close}
-      text=${`${sourceName(source)} will be gone for everybody. This cannot be undone.`}
-      act=${async () => {
-        const answer = await call("DELETE", `/api/delete-source/${source.id}/`);
-        if (!answer.ok && answer.status !== 404) return why(answer);
-        toast(`${sourceName(source)} was deleted.`);
-        done?.();
-        return null;
-      }} />`),
-    toggle,
-    demo,
-  };
-}
-
-async function demo() {
-  const answer = await call("POST", "/api/add-demo/");
-  if (answer.ok) toast(`${count(answer.body.added, "sample source")} added.`);
-  else toast(why(answer), { bad: true });
-}
-
-async function toggle(source, isUndo) {
-  const verb = source.status === "active" ? "deactivate" : "activate";
-  const answer = await call("POST", `/api/${verb}-source/${source.id}/`);
-  if (!answer.ok) return toast(why(answer), { bad: true });
-  const undo = isUndo === true ? {} : {
-    label: "Undo",
-    act: () => toggle({ ...source, status: answer.body.source.status }, true),
-  };
-  return toast(`${sourceName(source)} is ${answer.body.source.status} now.`, undo);
-}
+const NAMED_BY = ["country", "data_vendor", "panel"];
 
 export function Source({ id }) {
   const canEdit = mayEdit(session.use());
   const isLoaded = loaded.use();
   revision.use();
-  const actions = useActions();
   const source = sources.get(id);
+  const name = source ? sourceName(source) : "Source";
+  useEffect(() => {
+    document.title = `${name} · marketplace`;
+  }, [name]);
   if (!source) {
     return html`<main class="page">
       <p class="empty">${isLoaded ? "There is no such source. It may have been deleted." : "Loading…"}</p>
@@ -76,31 +33,36 @@ export function Source({ id }) {
     </main>`;
   }
   const mark = fresh(id);
-  const changed = (key) => (mark?.fields?.has(key) ? `changed flash-${mark.at % 2}` : "");
+  const changed = (...keys) => (keys.some((key) => mark?.fields?.has(key)) ? `changed flash-${mark.at % 2}` : "");
   const isActive = source.status === "active";
+  const gone = () => {
+    if (location.hash.endsWith(id)) location.hash = "#/";
+  };
   return html`<main class="page">
     <p class="crumbs"><a href="#/">Sources</a></p>
     <div class="title">
-      <h1 class=${changed("country")}>${sourceName(source)}</h1>
+      <h1 class=${changed(...NAMED_BY)}>${name}</h1>
       <span class=${changed("datadelivery_status")}><${Badge} kind=${source.datadelivery_status} /></span>
       <span class=${changed("status")}><${Badge} kind=${source.status} /></span>
       ${canEdit && html`<span class="buttons">
-        <button type="button" onClick=${() => actions.edit(source)}>Edit</button>
-        <button type="button" onClick=${() => actions.toggle(source)}>${isActive ? "Deactivate" : "Activate"}</button>
-        <button type="button" class="danger" onClick=${() => actions.remove(source, () => { location.hash = "#/"; })}>Delete</button>
+        <button type="button" aria-label=${`Edit ${name}`} onClick=${() => edit(source)}>Edit</button>
+        <button type="button" aria-label=${`${isActive ? "Deactivate" : "Activate"} ${name}`}
+          onClick=${() => toggle(source)}>${isActive ? "Deactivate" : "Activate"}</button>
+        <button type="button" class="danger" aria-label=${`Delete ${name}`} onClick=${() => remove(source, gone)}>Delete</button>
       </span>`}
     </div>
     <dl class="details">${SHOWN.map(([label, key]) => html`<div key=${key} class=${key === "id" ? "whole" : ""}>
       <dt>${label}</dt>
-      <dd class=${changed(key)}>${shown(key, source[key]) || html`<span class="none">–</span>`}</dd>
+      <dd class=${changed(key)}><${Boundary} of=${source}><${Value} of=${source} name=${key} /></${Boundary}></dd>
     </div>`)}</dl>
-    <${Pipeline} id=${id} />
-    ${actions.window}
+    <${Boundary} of=${source}><${Pipeline} id=${id} /></${Boundary}>
   </main>`;
 }
 
-function shown(key, value) {
-  if (key.endsWith("_at")) return moment(value);
-  if (key !== "data_upload" || !isKept(value)) return value;
+function Value({ of: source, name }) {
+  const value = source[name];
+  if (value === null || value === undefined || value === "") return html`<span class="none">–</span>`;
+  if (name.endsWith("_at")) return moment(value);
+  if (name !== "data_upload" || !isKept(value)) return String(value);
   return html`<a href=${value} download>${fileName(value)}</a>`;
 }

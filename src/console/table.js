@@ -1,8 +1,12 @@
 // The table of sources. Only the rows in sight are in the page, so ten thousand cost what forty do.
+// On paper all of them are, and nothing to press.
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./ui.js";
-import { order } from "./filters.js";
+import { Boundary } from "./boundary.js";
+import { Chosen, order } from "./filters.js";
+import { printing } from "./print.js";
 import { fresh, loaded, sources } from "./sources.js";
+import { isSwitched } from "./status.js";
 import { moment, sourceName } from "./text.js";
 
 const ROW = 34; // px, as in the style
@@ -21,11 +25,13 @@ const COLUMNS = [
   { key: "updated_at", title: "Changed", wide: true },
 ];
 
-export function Table({ rows, canEdit, onEdit, onToggle, onDelete, onDemo }) {
+export function Table({ rows, canEdit: mayEdit, onEdit, onToggle, onDelete, onDemo }) {
   const scroller = useRef();
   const [view, setView] = useState({ top: 0, height: 800 });
   const [active, setActive] = useState(null); // The index that keys have moved to.
   const { key, down } = order.use();
+  const isPrinting = printing.use();
+  const canEdit = mayEdit && !isPrinting;
 
   useLayoutEffect(() => {
     const look = () => setView({ top: scroller.current.scrollTop, height: scroller.current.clientHeight });
@@ -44,8 +50,8 @@ export function Table({ rows, canEdit, onEdit, onToggle, onDelete, onDemo }) {
     if (rows.length) performance.mark("sources-drawn");
   }, [rows.length > 0]);
 
-  const first = Math.max(0, Math.floor(view.top / ROW) - BEYOND);
-  const last = Math.min(rows.length, Math.ceil((view.top + view.height) / ROW) + BEYOND);
+  const first = isPrinting ? 0 : Math.max(0, Math.floor(view.top / ROW) - BEYOND);
+  const last = isPrinting ? rows.length : Math.min(rows.length, Math.ceil((view.top + view.height) / ROW) + BEYOND);
 
   const move = (event) => {
     const at = event.target.closest("tr[aria-rowindex]");
@@ -64,6 +70,7 @@ export function Table({ rows, canEdit, onEdit, onToggle, onDelete, onDemo }) {
   const sort = (next) => order.set({ key: next, down: next === key ? !down : next.endsWith("_at") });
 
   return html`<div class="scroller" ref=${scroller} tabindex="0" role="region" aria-label="Table of sources">
+    ${isPrinting && html`<${Chosen} shown=${rows.length} />`}
     <table class="sources" aria-rowcount=${rows.length + 1} onKeyDown=${move} onFocusOut=${() => setActive(null)}>
       <colgroup>
         ${COLUMNS.map(({ key, wide }) => html`<col key=${key} class=${`c-${key}` + (wide ? " wide" : "")} />`)}
@@ -72,15 +79,17 @@ export function Table({ rows, canEdit, onEdit, onToggle, onDelete, onDemo }) {
       <thead><tr aria-rowindex="1">
         ${COLUMNS.map((column) => html`<th key=${column.key} scope="col" class=${column.wide ? "wide" : ""}
             aria-sort=${column.key === key ? (down ? "descending" : "ascending") : "none"}>
-          <button type="button" onClick=${() => sort(column.key)}>${column.title}
-            <span class="arrow" aria-hidden="true">${column.key === key ? (down ? "↓" : "↑") : ""}</span></button>
+          ${isPrinting ? column.title : html`<button type="button" onClick=${() => sort(column.key)}>${column.title}
+            <span class="arrow" aria-hidden="true">${column.key === key ? (down ? "↓" : "↑") : ""}</span></button>`}
         </th>`)}
         ${canEdit && html`<th scope="col" class="wide"><span class="unseen">Actions</span></th>`}
       </tr></thead>
       <tbody>
         <${Gap} key="above" rows=${first} />
-        ${rows.slice(first, last).map((source, n) => html`<${Row} key=${source.id} source=${source}
-          index=${first + n} canEdit=${canEdit} onEdit=${onEdit} onToggle=${onToggle} onDelete=${onDelete} />`)}
+        ${rows.slice(first, last).map((source, n) => html`<${Boundary} key=${source.id} of=${source}
+          instead=${() => html`<${BrokenRow} source=${source} index=${first + n} columns=${COLUMNS.length + Number(canEdit)} />`}>
+          <${Row} source=${source} index=${first + n} canEdit=${canEdit} onEdit=${onEdit} onToggle=${onToggle} onDelete=${onDelete} />
+        </${Boundary}>`)}
         <${Gap} key="below" rows=${rows.length - last} />
       </tbody>
     </table>
@@ -96,10 +105,10 @@ function Row({ source, index, canEdit, onEdit, onToggle, onDelete }) {
     const value = source[column.key];
     switch (column.key) {
       case "country":
-        return html`<a href=${"#/sources/" + source.id} title=${name}>${name}</a>`;
+        return html`<a href=${"#/sources/" + source.id} title=${name} aria-label=${name}>${value || "(no country)"}</a>`;
       case "status":
-        return canEdit
-          ? html`<button type="button" role="switch" class=${"switch " + value} aria-checked=${String(isActive)}
+        return canEdit && isSwitched(value)
+          ? html`<button type="button" role="switch" class="switch" aria-checked=${String(isActive)}
               aria-label=${`${name}: active`} onClick=${() => onToggle(source)}><span class="knob"></span>${value}</button>`
           : html`<${Badge} kind=${value} />`;
       case "datadelivery_status":
@@ -107,7 +116,7 @@ function Row({ source, index, canEdit, onEdit, onToggle, onDelete }) {
       case "updated_at":
         return html`<time datetime=${value}>${moment(value)}</time>`;
       default:
-        return value || html`<span class="none">–</span>`;
+        return value ? String(value) : html`<span class="none">–</span>`;
     }
   };
   return html`<tr aria-rowindex=${index + 2} data-id=${source.id} class=${mark && !mark.fields ? `new flash-${mark.at % 2}` : ""}>
@@ -121,7 +130,14 @@ function Row({ source, index, canEdit, onEdit, onToggle, onDelete }) {
   </tr>`;
 }
 
-export const Badge = ({ kind }) => html`<span class=${"badge " + kind.replaceAll(/[^a-z]/gi, "-")}>${kind}</span>`;
+const BrokenRow = ({ source, index, columns }) => html`<tr aria-rowindex=${index + 2} data-id=${source.id}>
+  <td colspan=${columns} class="error">This source cannot be shown here. <a href=${"#/sources/" + source.id}>${source.id}</a></td>
+</tr>`;
+
+// The kind is any text. It is no class, so that it gets no style by its name.
+export const Badge = ({ kind }) => kind
+  ? html`<span class="badge" data-kind=${kind} title=${kind}>${kind}</span>`
+  : html`<span class="none">–</span>`;
 
 const Gap = ({ rows }) => rows > 0 && html`<tr aria-hidden="true" class="gap" style=${{ height: `${rows * ROW}px` }}></tr>`;
 

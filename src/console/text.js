@@ -2,20 +2,34 @@
 
 const today = () => new Date().toDateString();
 
-// The time of today, or the day and the time.
+// The time of today, or the day and the time. A text that is no moment stays as it is.
 export function moment(text) {
   const at = new Date(text);
+  if (Number.isNaN(at.getTime())) return String(text ?? "");
   const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   return at.toDateString() === today() ? time : `${at.toLocaleDateString()} ${time.slice(0, 5)}`;
 }
 
-export const number = (n) => n.toLocaleString();
+export const number = (n) => (typeof n === "number" ? n.toLocaleString() : "?");
 
 export const count = (n, one, many = one + "s") => `${number(n)} ${n === 1 ? one : many}`;
 
-export const sourceName = (source) => source.country || "(no country)";
+// Names a source, so that it is not taken for another one of the same country.
+export const sourceName = ({ country, data_vendor, panel }) =>
+  [country || "(no country)", data_vendor, panel].filter(Boolean).join(" · ");
 
-// Files that came with a source are kept at /api/uploads/KEY/NAME; other texts are older than that.
-export const isKept = (upload) => upload?.startsWith("/api/uploads/") ?? false;
+// Files that came with a source are kept at /api/uploads/KEY/NAME. Other texts are older than that,
+// or were written by hand; they are shown and lead nowhere.
+const KEPT = /^\/api\/uploads\/[0-9a-f-]{36}\/[^/?#\\]+$/;
 
-export const fileName = (upload) => isKept(upload) ? decodeURIComponent(upload.slice(upload.lastIndexOf("/") + 1)) : upload;
+export const isKept = (upload) => KEPT.test(upload ?? "");
+
+export function fileName(upload) {
+  if (!isKept(upload)) return upload;
+  const name = upload.slice(upload.lastIndexOf("/") + 1);
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // It has a % that encodes nothing.
+  }
+}

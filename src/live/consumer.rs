@@ -214,8 +214,9 @@ pub fn answer(
     let app = app.clone();
     let answering: Answering = match (consumer, who) {
         (Consumer::FilterSource, _) => Box::pin(std::future::ready(filter::answer(&text))),
-        (Consumer::ReadSourceDeltas { .. }, _) => {
-            Box::pin(std::future::ready(pulse::answer(&app, &text)))
+        (Consumer::ReadSourceDeltas { .. }, who) => {
+            let role = who.map(|who| who.role);
+            Box::pin(std::future::ready(pulse::answer(&app, role, &text)))
         }
         (Consumer::Source, Some(who)) => {
             Box::pin(async move { frame(&source::answer(&app, &who, &text).await) })

@@ -1,6 +1,10 @@
 //! The console, used in Chromium as people use it: with a mouse and keys, in two windows, while
 //! others edit by hand and the server comes and goes. Screenshots go to `target/screenshots/`.
 
+mod kept;
+mod paper;
+mod rows;
+
 use std::{
     fs,
     net::SocketAddr,
@@ -27,11 +31,20 @@ use crate::{
 
 const LIVE: &str = "document.querySelector('#link')?.dataset.state === 'live'";
 const PASSWORD: &str = "Correct-horse-7";
+/// The choice in the list of statuses that asks for a text.
+const ANOTHER: &str = "\0another";
 
 /// A source's row in the table, by its country.
 fn row(country: &str) -> String {
     format!(
         "[...document.querySelectorAll('tbody tr[data-id]')].find((row) => row.cells[0].textContent === '{country}')"
+    )
+}
+
+/// The newest message's button with this text.
+fn button(text: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('.toast button')].findLast((button) => button.textContent === '{text}')"
     )
 }
 
@@ -211,7 +224,8 @@ async fn edit(ann: &mut Browser, bob: &mut Browser, database: &TestDatabase) {
         .await;
     is_accessible(ann, "the form").await;
     ann.fill("dialog [name=country]", "Norway").await;
-    ann.fill("dialog [name=status]", &"x".repeat(51)).await;
+    ann.choose("dialog [name=status]", ANOTHER).await;
+    ann.fill("dialog input[name=status]", &"x".repeat(51)).await;
     ann.press("Enter").await;
     ann.until(
         "document.querySelector('#status-error')?.textContent
@@ -262,8 +276,7 @@ async fn edit(ann: &mut Browser, bob: &mut Browser, database: &TestDatabase) {
     ann.until(&is_active(false)).await;
     bob.until(&format!("{norway}?.cells[8].textContent === 'inactive'"))
         .await;
-    ann.click_on("[...document.querySelectorAll('.toast button')].at(-1)")
-        .await;
+    ann.click_on(&button("Undo")).await;
     ann.until(&is_active(true)).await;
 }
 
@@ -271,12 +284,12 @@ async fn edit(ann: &mut Browser, bob: &mut Browser, database: &TestDatabase) {
 async fn look(ann: &mut Browser, bob: &mut Browser, database: &TestDatabase) {
     let norway = row("Norway");
     ann.click_on(&format!("{norway}.querySelector('a')")).await;
-    ann.until("document.querySelector('main h1')?.textContent === 'Norway'")
+    ann.until("document.querySelector('main h1')?.textContent === 'Norway · Kantar · by hand'")
         .await;
     is_accessible(ann, "a source").await;
     let by_hand = "update sources set country = 'Noreg' where country = 'Norway'";
     assert!(database.psql(by_hand).await.status.success());
-    ann.until("document.querySelector('main h1')?.textContent === 'Noreg'")
+    ann.until("document.querySelector('main h1')?.textContent === 'Noreg · Kantar · by hand'")
         .await;
     // Its steps follow what the cluster makes of them, or whoever writes it.
     let step = |n: usize, says: &str| {
@@ -306,7 +319,7 @@ async fn look(ann: &mut Browser, bob: &mut Browser, database: &TestDatabase) {
     picture(ann, "source").await;
     let address = ann.evaluate("location.href").await;
     bob.go(address.as_str().unwrap()).await;
-    bob.until("document.querySelector('main h1')?.textContent === 'Noreg'")
+    bob.until("document.querySelector('main h1')?.textContent === 'Noreg · Kantar · by hand'")
         .await;
 
     ann.click("nav a[href='#/activity']").await;
@@ -353,7 +366,6 @@ async fn remove(ann: &mut Browser, bob: &mut Browser, source: &str) {
 /// Roles take effect at once, and admins see everybody.
 async fn manage(ann: &mut Browser, bob: &mut Browser, database: &TestDatabase) {
     grant(database, "ann", "admin").await;
-    ann.reload().await;
     ann.until("!!document.querySelector(\"nav a[href='#/users']\")")
         .await;
     ann.click("nav a[href='#/users']").await;
@@ -362,7 +374,6 @@ async fn manage(ann: &mut Browser, bob: &mut Browser, database: &TestDatabase) {
     is_accessible(ann, "users").await;
     ann.choose("[aria-label='Role of bob']", "editor").await;
     bob.evaluate("location.hash = '#/'").await;
-    bob.reload().await;
     bob.until("!!document.querySelector('#add')").await;
     // A socket that is just being opened when he signs out would be refused, and that be logged.
     bob.until(LIVE).await;

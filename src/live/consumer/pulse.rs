@@ -1,5 +1,6 @@
-//! `{"action":"ping"}` on the socket of deltas: whether what was shown last is still the truth. A
-//! browser sees neither the protocol's pings nor whether the server itself hears of changes.
+//! `{"action":"ping"}` on the socket of deltas: whether what was shown last is still the truth, and
+//! which role the client's user has now. A browser sees neither the protocol's pings nor whether the
+//! server itself hears of changes.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,10 +9,11 @@ use super::{
     Answer,
     message::{action, object},
 };
-use crate::{app::App, live::view::json_frame};
+use crate::{app::App, db::users::Role, live::view::json_frame};
 
-/// Answers one message: a ping, and nothing else.
-pub(super) fn answer(app: &App, text: &str) -> Answer {
+/// Answers one message: a ping, and nothing else. `role` is the role that the user has now; somebody
+/// who is not signed in has none.
+pub(super) fn answer(app: &App, role: Option<Role>, text: &str) -> Answer {
     if !object(text).is_ok_and(|message| action(&message) == "ping") {
         return Answer::Nothing;
     }
@@ -20,6 +22,7 @@ pub(super) fn answer(app: &App, text: &str) -> Answer {
         live: trouble.is_none(),
         trouble,
         now: Timestamp::now().as_millisecond(),
+        role: role.map(Role::name),
     }))
 }
 
@@ -30,4 +33,6 @@ struct Pulse {
     trouble: Option<String>,
     /// The server's clock, in milliseconds since 1970.
     now: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
 }

@@ -170,8 +170,11 @@ impl Browser {
             if what == "keyDown" && !text.is_empty() {
                 event["text"] = text.into();
             }
-            if key == "Enter" {
-                event["windowsVirtualKeyCode"] = 13.into();
+            // Chromium does what these keys do only when it is given their code.
+            match key {
+                "Enter" => event["windowsVirtualKeyCode"] = 13.into(),
+                "Tab" => event["windowsVirtualKeyCode"] = 9.into(),
+                _ => {}
             }
             self.call("Input.dispatchKeyEvent", event).await;
         }
@@ -208,12 +211,26 @@ impl Browser {
         .await;
     }
 
+    /// Shows the page as on `screen` or in `print`.
+    pub(crate) async fn show_as(&mut self, medium: &str) {
+        let media = json!({ "media": medium });
+        self.call("Emulation.setEmulatedMedia", media).await;
+    }
+
     /// What is to be seen, as PNG.
     pub(crate) async fn screenshot(&mut self) -> Vec<u8> {
         let picture = self
             .call("Page.captureScreenshot", json!({ "format": "png" }))
             .await;
         let text = picture["data"].as_str().expect("a picture");
+        BASE64_STANDARD.decode(text).expect("in base64")
+    }
+
+    /// The page as it is printed, as PDF on A4.
+    pub(crate) async fn print(&mut self) -> Vec<u8> {
+        let ask = json!({ "preferCSSPageSize": true, "paperWidth": 8.27, "paperHeight": 11.69 });
+        let printed = self.call("Page.printToPDF", ask).await;
+        let text = printed["data"].as_str().expect("a document");
         BASE64_STANDARD.decode(text).expect("in base64")
     }
 
