@@ -12,6 +12,7 @@ RUN apt-get update \
 COPY --from=build /build/target/release/marketplace /usr/local/bin/marketplace
 USER 10001
 WORKDIR /var/lib/marketplace
+# Published on another machine's address: name that in ALLOWED_HOSTS.
 ENV BIND=0.0.0.0:8000
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s CMD ["marketplace", "healthcheck"]

@@ -84,6 +84,29 @@ $$;
 COMMENT ON FUNCTION public.derive_source() IS 'Keeps the derived columns and updated_at right, whoever writes.';
 
 --
+-- Name: forget_name_keys(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.forget_name_keys() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if new.name_key is not distinct from old.name_key then
+        new.name_key := null;
+        new.look_key := null;
+    end if;
+    return new;
+end
+$$;
+
+--
+-- Name: FUNCTION forget_name_keys(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.forget_name_keys() IS 'Takes the keys of its old name from a user who is renamed.';
+
+--
 -- Name: local_time_zone(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -1170,6 +1193,8 @@ CREATE TABLE public.users (
     last_login_at timestamp with time zone,
     role text DEFAULT 'editor'::text NOT NULL,
     is_active boolean DEFAULT true NOT NULL,
+    name_key text,
+    look_key text,
     CONSTRAINT users_in_range CHECK ((((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((last_login_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (last_login_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (octet_length(password_hash) <= 65536))),
     CONSTRAINT users_role_known CHECK ((role = ANY (ARRAY['viewer'::text, 'editor'::text, 'admin'::text]))),
     CONSTRAINT users_username_not_blank CHECK (((username)::text <> ''::text))
@@ -1210,6 +1235,18 @@ COMMENT ON COLUMN public.users.role IS 'What the user may do: a viewer reads, an
 --
 
 COMMENT ON COLUMN public.users.is_active IS 'Whether the user may sign in. Any change ends the user''s sessions and closes the sockets.';
+
+--
+-- Name: COLUMN users.name_key; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.users.name_key IS 'The name''s letters without case, by their look: no two users have the same. Null until the next new name is compared with it, and while another user has the same (both imported, or written by SQL).';
+
+--
+-- Name: COLUMN users.look_key; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.users.look_key IS 'The name''s look as it is written, without case; null as name_key is.';
 
 --
 -- Name: CONSTRAINT users_in_range ON users; Type: COMMENT; Schema: public; Owner: -
@@ -1286,6 +1323,20 @@ ALTER TABLE ONLY public.sources
 
 ALTER TABLE ONLY public.uploads
     ADD CONSTRAINT uploads_pkey PRIMARY KEY (key);
+
+--
+-- Name: users users_look_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_look_key UNIQUE (look_key);
+
+--
+-- Name: users users_name_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_name_key UNIQUE (name_key);
 
 --
 -- Name: users users_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -1408,6 +1459,24 @@ CREATE INDEX users_admins_idx ON public.users USING btree (id) WHERE ((role = 'a
 --
 
 COMMENT ON INDEX public.users_admins_idx IS 'Finds who may manage users, of whom one must remain.';
+
+--
+-- Name: users_imported_hash_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX users_imported_hash_idx ON public.users USING btree (id) WHERE ((password_hash ~~ 'pbkdf2\_sha256$%'::text) OR ((password_hash ~~ '$argon2%'::text) AND (password_hash !~~ '$argon2id$v=19$m=19456,t=2,p=1$%'::text)));
+
+--
+-- Name: INDEX users_imported_hash_idx; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON INDEX public.users_imported_hash_idx IS 'Whether anybody still has a password''s hash that was imported: while somebody has, wrong sign-ins take longer.';
+
+--
+-- Name: users_without_keys_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX users_without_keys_idx ON public.users USING btree (id) WHERE ((name_key IS NULL) AND (look_key IS NULL));
 
 --
 -- Name: pipeline_runs pipeline_runs_activity_deleted; Type: TRIGGER; Schema: public; Owner: -
@@ -1634,6 +1703,14 @@ CREATE TRIGGER users_deleted AFTER DELETE ON public.users REFERENCING OLD TABLE 
 ALTER TABLE public.users ENABLE ALWAYS TRIGGER users_deleted;
 
 --
+-- Name: users users_renamed; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER users_renamed BEFORE UPDATE OF username ON public.users FOR EACH ROW WHEN (((old.username)::text IS DISTINCT FROM (new.username)::text)) EXECUTE FUNCTION public.forget_name_keys();
+
+ALTER TABLE public.users ENABLE ALWAYS TRIGGER users_renamed;
+
+--
 -- Name: users users_truncated; Type: TRIGGER; Schema: public; Owner: -
 --
 
@@ -1673,6 +1750,12 @@ REVOKE ALL ON FUNCTION public.delivery_status(current_update date, today date) F
 --
 
 REVOKE ALL ON FUNCTION public.derive_source() FROM PUBLIC;
+
+--
+-- Name: FUNCTION forget_name_keys(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.forget_name_keys() FROM PUBLIC;
 
 --
 -- Name: FUNCTION note_pipeline_run_state(); Type: ACL; Schema: public; Owner: -

@@ -13,6 +13,7 @@ use crate::{
     config::{Anonymous, CookieSecure, MetricsToken, Registration},
     db::Pool,
     emr::Emr,
+    hosts::Hosts,
     limits::Limits,
     live::{Groups, announced::Announced, listener, tally::Tally},
     metrics::Metrics,
@@ -70,6 +71,8 @@ pub struct Parts {
     pub start: watch::Receiver<Start>,
     /// Cancelled when the server is about to stop.
     pub stopping: CancellationToken,
+    /// The hosts that requests may be sent to.
+    pub hosts: Hosts,
     /// Origins of the frontends.
     pub allowed_origins: Vec<HeaderValue>,
     /// Whether strangers may register.

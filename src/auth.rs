@@ -10,8 +10,9 @@ mod recent;
 pub mod role;
 pub mod sessions;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tokio::time;
 use uuid::Uuid;
 use warp::http::HeaderMap;
 
@@ -23,6 +24,7 @@ use crate::{
         users::{self, User},
     },
     error::Error,
+    hashes::Kind,
     limits::{TooMany, turns::Asker},
     peer::Peer,
 };
@@ -51,8 +53,8 @@ pub struct SessionRef {
     pub id: Uuid,
     /// How much longer it is valid.
     pub remaining: Duration,
-    /// Whether its end was just moved: the browser's cookie should follow.
-    pub extended: bool,
+    /// The token, when the session's end was just moved: the browser's cookie should follow.
+    pub extended: Option<sessions::Token>,
 }
 
 /// Why somebody is not let in.
@@ -112,7 +114,11 @@ impl Arrival {
 /// # Errors
 /// As [`identify`].
 pub async fn arrive(app: &App, from: &Peer, headers: &HeaderMap) -> Result<Arrival, Refused> {
-    if let Some(identity) = sessions::of(app, headers).await? {
+    if let Some(mut identity) = sessions::of(app, headers).await? {
+        // An answer that opens a socket sets no cookie.
+        if let Some(session) = &mut identity.session {
+            session.extended = None;
+        }
         return Ok(Arrival {
             identity,
             user: None,
@@ -138,13 +144,13 @@ pub async fn stay(app: &App, arrival: Arrival) -> Result<Identity, Refused> {
     };
     let session = db::in_time(sessions::open_unseen(app, &user)).await?;
     Ok(Identity {
-        session: Some(session.ok_or(WRONG)?),
+        session: Some(session.ok_or(NOT_THEM)?),
         ..identity
     })
 }
 
 /// What is said whether the name or the password was wrong.
-const WRONG: Refused = Refused::Denied("Invalid username/password.");
+const NOT_THEM: Refused = Refused::Denied("Invalid username/password.");
 
 impl From<User> for Identity {
     fn from(user: User) -> Self {
@@ -164,7 +170,9 @@ async fn by_password(app: &App, from: &Peer, headers: &HeaderMap) -> Result<User
         ));
     };
     let basic::Credentials { username, password } = credentials;
-    prove(app, from, &username, &password).await?.ok_or(WRONG)
+    prove(app, from, &username, &password)
+        .await?
+        .ok_or(NOT_THEM)
 }
 
 /// The user of this name, if the password is theirs. Every password is looked at here and nowhere
@@ -185,29 +193,47 @@ pub async fn prove(
     // Whoever is refused is so before anything is done for them.
     app.limits.sign_ins.attempt(from, username)?.withdraw();
     // Who is disabled is found out about as slowly as who is not there.
-    let user = active(app, username).await?;
+    let (user, has_imported) = active(app, username).await?;
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
     let asker = app.limits.sign_ins.asker(from, username);
     let turn = app.hasher.turn(&asker).await?;
+    let began = Instant::now();
     // Not counted before it is our turn: of a hundred who sign in at once, few count at a time. Nor
     // is what is remembered asked before, or it could be guessed at without end.
     let attempt = app.limits.sign_ins.attempt(from, username)?;
     if !turn.verify(username, password, stored).await? {
+        if has_imported {
+            time::sleep_until(end_of_wrong(began, began.elapsed()).into()).await;
+        }
         return Ok(None);
     }
     attempt.succeeded();
     match user {
-        Some(user) if imported::is_one(&user.password_hash) => {
+        Some(user) if Kind::of(&user.password_hash).is_foreign() => {
             renew(app, &asker, user, password).await
         }
         user => Ok(user),
     }
 }
 
-async fn active(app: &App, username: &str) -> Result<Option<User>, Error> {
-    let user =
-        db::in_time(async { users::by_username(&*app.pool.client().await?, username).await });
-    Ok(user.await?.filter(|user| user.is_active))
+/// How long every wrong password takes while somebody has a hash that was imported: these take longer to
+/// compare than this program's own, so that a shorter time would tell who has which, and who is not there.
+/// The most costly ones that are compared at all take half of it on a small machine.
+const WRONG: Duration = Duration::from_secs(1);
+
+/// When a wrong password is answered whose comparison took `took`: on a machine that is too slow, after
+/// twice or three times as long, and never at a time of its own.
+fn end_of_wrong(began: Instant, took: Duration) -> Instant {
+    let times = took.as_millis() / WRONG.as_millis() + 1;
+    began + WRONG * u32::try_from(times).unwrap_or(u32::MAX)
+}
+
+/// The user of this name who is let in, and whether anybody has a hash that was imported.
+async fn active(app: &App, username: &str) -> Result<(Option<User>, bool), Error> {
+    let found =
+        db::in_time(async { users::to_sign_in(&*app.pool.client().await?, username).await });
+    let (user, has_imported) = found.await?;
+    Ok((user.filter(|user| user.is_active), has_imported))
 }
 
 /// Gives a user whose hash came from elsewhere one of ours, now that the password is known.
@@ -228,7 +254,7 @@ async fn renew(
         })),
         // Most likely they did so themselves, by another request at the same time.
         Ok(false) => {
-            let Some(user) = active(app, &user.username).await? else {
+            let (Some(user), _) = active(app, &user.username).await? else {
                 return Ok(None);
             };
             let turn = app.hasher.turn(asker).await?;
@@ -241,6 +267,28 @@ async fn renew(
             // A database that only reads still knows who is who.
             tracing::warn!(%error, "an imported password's hash could not be replaced");
             Ok(Some(user))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_password_is_answered_at_a_time_that_tells_nothing_of_its_comparison() {
+        let began = Instant::now();
+        for (took, after) in [
+            (0, 1),
+            (1, 1),
+            (40, 1),
+            (640, 1),
+            (999, 1),
+            (1000, 2),
+            (2500, 3),
+        ] {
+            let end = end_of_wrong(began, Duration::from_millis(took));
+            assert_eq!(end - began, Duration::from_secs(after), "{took} ms");
         }
     }
 }

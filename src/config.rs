@@ -2,6 +2,8 @@
 
 pub mod emr;
 pub mod import;
+mod list;
+mod origin;
 pub mod settings;
 mod token;
 mod uploads;
@@ -13,18 +15,20 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
+    time::Duration,
 };
 
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ContextKind,
     error::ErrorKind,
 };
-use jiff::tz::TimeZone;
+use jiff::{SignedDuration, tz::TimeZone};
 use listenfd::ListenFd;
-use warp::http::HeaderValue;
 
 pub use self::{
     emr::Emr,
+    list::List,
+    origin::Origin,
     settings::Setting,
     token::MetricsToken,
     uploads::{Uploads, UploadsUrl},
@@ -32,6 +36,7 @@ pub use self::{
 use crate::{
     db::{dsn::Dsn, users::Role},
     error::{Error, Result},
+    hosts::Host,
     peer::{Network, Peer},
 };
 
@@ -250,16 +255,20 @@ pub struct Config {
     #[arg(skip)]
     pub passed: Option<Arc<TcpListener>>,
 
+    /// Hosts that requests may be sent to: names and addresses by which browsers reach the server.
+    /// Always allowed are localhost, the address that a connection arrives at, and the hosts of
+    /// `ALLOWED_ORIGINS`.
+    #[arg(long, env, value_name = "HOST,...")]
+    pub allowed_hosts: Vec<List<Host>>,
+
     /// Origins of the frontends that may use the API and the sockets from a browser.
     #[arg(
         long,
         env,
-        value_delimiter = ',',
         default_value = "http://localhost:3000",
-        value_name = "ORIGIN,...",
-        value_parser = origin
+        value_name = "ORIGIN,..."
     )]
-    pub allowed_origins: Vec<HeaderValue>,
+    pub allowed_origins: Vec<List<Origin>>,
 
     /// Whether visitors may register.
     #[arg(long, env, default_value = "open")]
@@ -278,8 +287,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
 
     /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses and networks.
-    #[arg(long, env, value_delimiter = ',', value_name = "NETWORK,...")]
-    pub trusted_proxies: Vec<Network>,
+    #[arg(long, env, value_name = "NETWORK,...")]
+    pub trusted_proxies: Vec<List<Network>>,
 
     /// Whether browsers are to keep the cookies off plain http.
     #[arg(long, env, default_value = "auto")]
@@ -293,15 +302,18 @@ pub struct Config {
     #[arg(long, env, default_value_t = 20_000, value_name = "N", value_parser = connections)]
     pub max_connections: usize,
 
+    /// How long a connection of HTTP is kept for the next request; longer than a proxy in front keeps it.
+    #[arg(long, env, default_value = "75s", value_name = "TIME", value_parser = keep_alive)]
+    pub keep_alive: Duration,
+
     /// Addresses and networks that may read /metrics.
     #[arg(
         long,
         env,
-        value_delimiter = ',',
         default_value = "127.0.0.0/8,::1",
         value_name = "NETWORK,..."
     )]
-    pub metrics_allow: Vec<Network>,
+    pub metrics_allow: Vec<List<Network>>,
 
     /// Token by which /metrics may also be read from elsewhere: Authorization: Bearer TOKEN.
     #[arg(long, env, hide_env_values = true, value_name = "TOKEN")]
@@ -509,14 +521,17 @@ fn from_file<T: FromStr<Err = String>>(path: &str) -> Result<T, String> {
     line.parse().map_err(|why| format!("{path}: {why}"))
 }
 
-fn origin(text: &str) -> Result<HeaderValue, String> {
-    let well_formed = text.split_once("://").is_some_and(|(scheme, host)| {
-        !scheme.is_empty() && !host.is_empty() && !host.contains('/')
-    });
-    match HeaderValue::from_str(text) {
-        Ok(value) if well_formed => Ok(value),
-        _ => Err(format!("{text} is not an origin (http://localhost:3000)")),
-    }
+/// A time with its unit (75s, 250ms), or in seconds.
+fn duration(text: &str) -> Option<Duration> {
+    let seconds = text.parse().ok().map(SignedDuration::from_secs);
+    let time = seconds.or_else(|| text.parse().ok())?;
+    Duration::try_from(time).ok()
+}
+
+fn keep_alive(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .filter(|time| (Duration::from_secs(1)..=Duration::from_hours(1)).contains(time))
+        .ok_or_else(|| format!("{text} is not a time from 1s to 1h"))
 }
 
 fn registration_role(text: &str) -> Result<Role, String> {

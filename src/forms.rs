@@ -5,6 +5,7 @@ pub mod json;
 pub mod password;
 pub mod registration;
 pub mod source;
+mod strength;
 mod text;
 pub mod user;
 

@@ -8,6 +8,7 @@ mod documents;
 mod exchange;
 mod headers;
 mod health;
+mod hosts;
 mod metrics;
 mod page;
 pub mod paths;
@@ -41,7 +42,6 @@ use crate::{
     },
     db,
     live::handshake,
-    metrics::Metrics,
     peer::Peer,
 };
 
@@ -61,18 +61,19 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
     headers::around(cors::around(app, routes.boxed()))
 }
 
-/// `routes` as the accept loop serves them, each answer with its id, logged and counted.
+/// All routes as the accept loop serves them, to hosts of this server, each answer with its id, logged
+/// and counted.
 pub fn service(
-    routes: BoxedFilter<(Response,)>,
-    metrics: Metrics,
+    app: App,
 ) -> impl Service<
     hyper::Request<Incoming>,
     Response = Response,
     Error = Infallible,
     Future = impl Future<Output = Result<Response, Infallible>> + Send,
 > + Clone {
-    let routes = TowerToHyperService::new(warp::service(routes));
-    exchange::around(routes, metrics)
+    let routes = TowerToHyperService::new(warp::service(routes(&app)));
+    let metrics = app.metrics.clone();
+    exchange::around(hosts::around(routes, app), metrics)
 }
 
 /// Rejects every path that is not listed.
@@ -356,7 +357,6 @@ async fn admit(
     let mut who = None;
     if !endpoint.is_open() {
         let secure = app.cookie_secure.applies(peer);
-        let token = cookies::value(headers, cookies::SESSION);
         let identity = auth::identify(app, peer, headers).await;
         let session = match &identity {
             Ok(identity) => identity.session.as_ref(),
@@ -365,12 +365,14 @@ async fn admit(
                 return identity.map(Some).map_err(Problem::from);
             }
         };
-        *cookie = match (&token, session) {
-            (Some(_), None) => Some(cookies::clear_session(secure)),
-            (Some(token), Some(session)) if session.extended => {
-                Some(cookies::set_session(token, LIFETIME, secure))
+        *cookie = match session {
+            // Of several, a stale one is left alone while another is good.
+            None if has_session_cookie(headers) => Some(cookies::clear_session(secure)),
+            None => None,
+            Some(session) => {
+                let token = session.extended.as_ref();
+                token.map(|token| cookies::set_session(token.reveal(), LIFETIME, secure))
             }
-            _ => None,
         };
         if session.is_some() && !method.is_safe() {
             accounts::check_origin(app, headers)?;
@@ -389,6 +391,10 @@ async fn admit(
             allowed: endpoint.methods(),
         })
     }
+}
+
+fn has_session_cookie(headers: &HeaderMap) -> bool {
+    cookies::values(headers, cookies::SESSION).next().is_some()
 }
 
 async fn answer(

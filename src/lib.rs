@@ -40,6 +40,7 @@
 //! | upload | a file that came with a source ([`uploads`]) |
 //! | role | what a user may do: viewer, editor or admin ([`auth::role`]) |
 //! | peer | where a request comes from, as the connection or a trusted proxy says ([`peer`]) |
+//! | host | a name or address that requests are sent to ([`hosts`]) |
 //! | request id | what the lines of one request and its socket have in common in the log ([`request`]) |
 //! | part | a view or another task that runs for ever; after a panic it is started again ([`restarts`]) |
 //! | supervisor | who started the process and watches it, such as systemd |
@@ -79,11 +80,14 @@ pub mod db;
 pub mod emr;
 pub mod error;
 pub mod forms;
+pub mod hashes;
+pub mod hosts;
 pub mod http;
 pub mod limits;
 pub mod live;
 pub mod log;
 pub mod metrics;
+pub mod names;
 mod outage;
 pub mod output;
 mod panics;
@@ -109,10 +113,11 @@ use self::{
     app::{App, Parts},
     auth::password::Hasher,
     catalogue::Catalogue,
-    config::{Config, RateLimits},
+    config::{Config, List, RateLimits},
     db::{Pool, dsn::Dsn, primary::Primary},
     emr::Emr,
     error::{Error, Result},
+    hosts::Hosts,
     limits::{Limits, turns::Bounds},
     live::{Live, tally::Tally},
     metrics::Metrics,
@@ -164,6 +169,9 @@ pub async fn run(
     let uploads = Uploads::new(&config.uploads, &config.data_dir, pool.clone())?;
     let (progress, start) = watch::channel(Start::default());
     let stopping = CancellationToken::new();
+    let origins = List::join(config.allowed_origins);
+    let mut allowed_hosts = List::join(config.allowed_hosts);
+    allowed_hosts.extend(origins.iter().map(|origin| origin.host.clone()));
     let app = App::new(Parts {
         pool: pool.clone(),
         catalogue: Catalogue::new(pool.clone(), zone.rules.clone()),
@@ -183,11 +191,12 @@ pub async fn run(
         announced: live.announced.clone(),
         queue_usage: live.queue_usage.clone(),
         metrics,
-        metrics_allow: config.metrics_allow,
+        metrics_allow: List::join(config.metrics_allow),
         metrics_token: config.metrics_token.or(config.metrics_token_file),
         start,
         stopping: stopping.clone(),
-        allowed_origins: config.allowed_origins,
+        hosts: Hosts::new(allowed_hosts, address.ip()),
+        allowed_origins: origins.into_iter().map(|origin| origin.value).collect(),
         registration: config.registration,
         registration_role: config.registration_role,
         anonymous: config.anonymous,
@@ -200,10 +209,13 @@ pub async fn run(
     });
     let mut serving = tokio::spawn(server::serve(
         listener,
-        http::service(http::routes(&app), app.metrics.clone()),
-        config.trusted_proxies,
-        config.max_connections,
-        app.limits.connections.clone(),
+        http::service(app.clone()),
+        server::Settings {
+            proxies: List::join(config.trusted_proxies),
+            max_connections: config.max_connections,
+            limits: app.limits.connections.clone(),
+            keep_alive: config.keep_alive,
+        },
         shortage,
         stopping.clone(),
     ));

@@ -10,7 +10,7 @@
 use std::process::ExitCode;
 
 use marketplace::{
-    auth::newcomer,
+    auth::newcomer::{self, Newcomer},
     cli,
     config::{self, Command, Config, LogFormat, Tail, Target},
     db::{
@@ -130,7 +130,7 @@ async fn serve(config: Config) -> Result<()> {
         .map_err(|e| Error::Start(e.to_string()))?;
     let database: Dsn = cluster.url().parse().map_err(Error::Start)?;
     migrate::run(&database, &config.database.time_zone.name).await?;
-    let password = newcomer::password(&database, cluster.data_dir()).await?;
+    let newcomer = newcomer::welcome(&database, cluster.data_dir()).await?;
     let psql = cluster.psql();
     tell(
         format,
@@ -138,11 +138,22 @@ async fn serve(config: Config) -> Result<()> {
         json!({ "psql": psql }),
     );
     let username = newcomer::USERNAME;
-    tell(
-        format,
-        &format!("sign in as: {username} / {password}"),
-        json!({ "username": username, "password": password }),
-    );
+    match newcomer {
+        Newcomer::Made(password) => tell(
+            format,
+            &format!("sign in as: {username} / {password}"),
+            json!({ "username": username, "password": password }),
+        ),
+        Newcomer::Kept(file) => tell(
+            format,
+            &format!(
+                "sign in as: {username}, with the password in {} unless you changed it",
+                file.display()
+            ),
+            json!({ "username": username, "password_file": file }),
+        ),
+        Newcomer::Gone => {}
+    }
     let result = tokio::select! {
         result = marketplace::run(config, &database, announce, stop) => result,
         never = cluster.keep_running() => match never {},

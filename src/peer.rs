@@ -126,7 +126,8 @@ impl FromStr for Network {
     }
 }
 
-/// The items of a header that is a list, over all its lines.
+/// The items of a header that is a list, over all its lines. One that is no text is empty and takes
+/// no other along: a proxy adds its own to the line that the client sent.
 fn words<'a>(
     headers: &'a HeaderMap,
     name: &str,
@@ -134,8 +135,8 @@ fn words<'a>(
     headers
         .get_all(name)
         .iter()
-        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-        .map(str::trim)
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(|word| str::from_utf8(word).unwrap_or_default().trim())
 }
 
 /// The address in an entry, which some proxies write with the port.
@@ -173,7 +174,10 @@ mod tests {
     fn address(connection: &str, forwarded: &[&'static str]) -> String {
         let mut headers = HeaderMap::new();
         for line in forwarded {
-            headers.append(FORWARDED_FOR, HeaderValue::from_static(line));
+            headers.append(
+                FORWARDED_FOR,
+                HeaderValue::from_bytes(line.as_bytes()).unwrap(),
+            );
         }
         let peer = Peer::of(connection.parse().unwrap(), &headers, &proxies());
         peer.address.to_string()
@@ -205,6 +209,7 @@ mod tests {
             ("127.0.0.1", &["1.1.1.1, unknown"], "127.0.0.1"),
             ("127.0.0.1", &["1.1.1.1, unknown, 10.0.0.1"], "10.0.0.1"),
             ("127.0.0.1", &[""], "127.0.0.1"),
+            ("127.0.0.1", &["h\u{e9}, 198.51.100.7"], "198.51.100.7"),
         ] {
             assert_eq!(
                 address(connection, forwarded),

@@ -3,6 +3,7 @@
 
 mod connections;
 mod descriptors;
+mod timer;
 
 use std::{
     io,
@@ -13,7 +14,7 @@ use std::{
 };
 
 use hyper::{Request, body::Incoming, server::conn::http1, service::Service};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     io::AsyncWriteExt,
@@ -27,19 +28,19 @@ use warp::{
     reply::Response,
 };
 
-pub use self::descriptors::Shortage;
 use self::{
     connections::{Connections, Entered, Keeping, Refused},
     descriptors::Reserve,
+    timer::{Expired, Timer},
 };
+pub use self::{descriptors::Shortage, timer::Stream};
 use crate::{
     error::{Error, Result},
+    hosts::LocalAddress,
     limits::{self, Place},
     peer::{self, Network, Peer},
 };
 
-/// A client has this long for a request's headers, and between requests.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest request head, in bytes; a longer one is answered with 431.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// A client that takes nothing of what it was sent for this long is hung up on. Sockets do so
@@ -109,14 +110,24 @@ fn prepare(socket: SockRef<'_>) -> io::Result<()> {
     socket.set_nonblocking(true)
 }
 
-/// Serves by `service` until `stopping`, then finishes what is being answered. What `proxies` say of
-/// their clients is believed. Of one address so many connections are served as `limits` allow.
+/// How connections are served.
+#[derive(Debug)]
+pub struct Settings {
+    /// What these say of their clients is believed.
+    pub proxies: Vec<Network>,
+    /// So many are served at once.
+    pub max_connections: usize,
+    /// So many of one address.
+    pub limits: limits::Connections,
+    /// How long one is kept for the next request.
+    pub keep_alive: Duration,
+}
+
+/// Serves by `service` until `stopping`, then finishes what is being answered.
 pub async fn serve<S>(
     listener: TcpListener,
     service: S,
-    proxies: Vec<Network>,
-    max_connections: usize,
-    limits: limits::Connections,
+    settings: Settings,
     shortage: Shortage,
     stopping: CancellationToken,
 ) where
@@ -125,6 +136,12 @@ pub async fn serve<S>(
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Response: Into<Response>,
 {
+    let Settings {
+        proxies,
+        max_connections,
+        limits,
+        keep_alive,
+    } = settings;
     shortage.compare_with(max_connections);
     let mut reserve = Reserve::new();
     let proxies: Arc<[Network]> = proxies.into();
@@ -159,6 +176,7 @@ pub async fn serve<S>(
             address,
             proxies: Arc::clone(&proxies),
             connections: Arc::clone(&connections),
+            keep_alive,
             stopping: stopping.clone(),
         };
         let refused = match connections.count(address, client.is_proxy()) {
@@ -203,6 +221,7 @@ struct Client {
     address: IpAddr,
     proxies: Arc<[Network]>,
     connections: Arc<Connections>,
+    keep_alive: Duration,
     stopping: CancellationToken,
 }
 
@@ -223,6 +242,10 @@ impl Client {
         let is_proxy = self.is_proxy();
         let must_go = entered.must_go.clone();
         let is_stopping = self.stopping.clone();
+        let local = self.stream.local_addr().map(|at| LocalAddress(at.ip()));
+        let timer = Timer::new();
+        let stream = Stream::new(self.stream, timer.clone());
+        let of_requests = timer.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let peer = Peer::of(self.address, request.headers(), &self.proxies);
             let counted = if is_proxy {
@@ -231,42 +254,56 @@ impl Client {
                 Ok(None)
             };
             request.extensions_mut().insert(peer);
+            if let Ok(local) = local {
+                request.extensions_mut().insert(local);
+            }
             request.extensions_mut().insert(Arc::clone(&entered.place));
             let answer = counted.map(|counted| {
                 let answering = entered.answering(counted);
                 (answering, service.call(request))
             });
             let stopping = is_stopping.clone();
+            let waiting = of_requests.requested();
             async move {
                 let (answer, answering) = match answer {
                     Ok((answering, answer)) => (answer.await?.into(), Some(answering)),
                     Err(refused) => (refused.answer(), None),
                 };
                 let answer = answered(answer, stopping.is_cancelled());
-                Ok::<_, S::Error>(answer.map(|body| Keeping::new(body, answering)))
+                Ok::<_, S::Error>(answer.map(|body| Keeping::new(body, (answering, waiting))))
             }
         });
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            // The timer here tells a head that is slow from a client that has nothing to ask.
+            .header_read_timeout(None)
+            // Who has sent a request and closes that direction still reads the answer.
+            .half_close(true)
             .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(self.stream), service)
+            .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         let mut connection = pin!(connection);
         let last = async {
             self.stopping.cancelled().await;
             time::sleep(LAST_REQUEST).await;
         };
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
+        let ended = tokio::select! {
+            result = connection.as_mut() => Some(result),
             () = must_go.cancelled() => {
                 tracing::debug!("a silent connection made room for another");
-                Ok(())
+                Some(Ok(()))
             }
-            () = last => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            () = last => None,
+            expired = timer.expired(self.keep_alive) => match expired {
+                Expired::Head => Some(Ok(())),
+                Expired::Idle => None,
+            },
+        };
+        let result = if let Some(result) = ended {
+            result
+        } else {
+            // What is left of an answer is sent, and that is the end.
+            connection.as_mut().graceful_shutdown();
+            connection.await
         };
         drop(counted);
         if let Err(error) = result {

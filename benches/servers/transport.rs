@@ -15,6 +15,7 @@ use marketplace::{
     config::{self, Anonymous, CookieSecure, Registration, UploadsUrl},
     db::Pool,
     emr::Emr,
+    hosts::Hosts,
     http,
     limits::{Limits, turns::Bounds},
     live::{Live, tally::Tally, view::Snapshot},
@@ -76,6 +77,7 @@ pub(crate) fn main() -> Result<()> {
             metrics_token: None,
             start: watch::channel(Start::done()).1,
             stopping: stopping.clone(),
+            hosts: Hosts::new(Vec::new(), Ipv4Addr::LOCALHOST.into()),
             allowed_origins: Vec::new(),
             registration: Registration::Closed,
             registration_role: Role::Editor,
@@ -97,10 +99,13 @@ pub(crate) fn main() -> Result<()> {
         let limits = app.limits.connections.clone();
         server::serve(
             listener,
-            http::service(http::routes(&app), app.metrics.clone()),
-            Vec::new(),
-            MAX_CONNECTIONS,
-            limits,
+            http::service(app),
+            server::Settings {
+                proxies: Vec::new(),
+                max_connections: MAX_CONNECTIONS,
+                limits,
+                keep_alive: Duration::from_secs(75),
+            },
             shortage,
             stopping,
         )

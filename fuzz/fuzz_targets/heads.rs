@@ -32,7 +32,7 @@ fuzz_target!(|lines: Vec<(u8, &[u8])>| {
         }
     }
     let _ = basic::credentials(&headers);
-    cookies::value(&headers, cookies::SESSION);
+    cookies::values(&headers, cookies::SESSION).for_each(drop);
     if let Ok(accept) = handshake::accept(&Method::GET, &headers) {
         accept.headers();
     }

@@ -13,16 +13,28 @@ pub const CSRF: &str = "csrftoken";
 /// How long a browser keeps that one: 52 weeks.
 const CSRF_LIFETIME: Duration = Duration::from_hours(52 * 7 * 24);
 
-/// The value of a cookie; of several with one name the last counts.
-pub fn value(headers: &HeaderMap, name: &str) -> Option<String> {
+/// The values of all cookies of this name, as they were sent: a browser sends several when they were
+/// set for different paths or domains. Other cookies may hold any bytes.
+pub fn values<'a>(
+    headers: &'a HeaderMap,
+    name: &'a str,
+) -> impl DoubleEndedIterator<Item = &'a [u8]> {
     headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|header| header.to_str().ok())
-        .flat_map(|header| header.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .rfind(|(found, _)| *found == name)
-        .map(|(_, value)| value.trim_matches('"').to_owned())
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(move |pair| {
+            let end = pair.iter().position(|byte| *byte == b'=')?;
+            let (found, value) = pair.split_at(end);
+            (found.trim_ascii() == name.as_bytes()).then(|| unquoted(value[1..].trim_ascii()))
+        })
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    let inner = value.strip_prefix(b"\"");
+    inner
+        .and_then(|inner| inner.strip_suffix(b"\""))
+        .unwrap_or(value)
 }
 
 /// `Set-Cookie` for the session's token: out of reach of scripts; `secure` keeps it off plain http.
@@ -61,31 +73,61 @@ fn set(name: &str, token: &str, flag: &str, lifetime: Duration, secure: bool) ->
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn headers(lines: &[&'static str]) -> HeaderMap {
+    fn headers(lines: &[&[u8]]) -> HeaderMap {
         lines
             .iter()
-            .map(|line| (COOKIE, HeaderValue::from_static(line)))
+            .map(|line| (COOKIE, HeaderValue::from_bytes(line).unwrap()))
             .collect()
     }
 
     #[test]
     fn values_are_found_among_others() {
+        let of = |lines: &[&[u8]]| {
+            let headers = headers(lines);
+            let found = values(&headers, SESSION).map(|value| String::from_utf8_lossy(value));
+            found.map(std::borrow::Cow::into_owned).collect::<Vec<_>>()
+        };
         for (lines, found) in [
-            (&["sessionid=abc"][..], Some("abc")),
-            (&["a=b; sessionid=\"abc\";c"], Some("abc")),
-            (&["sessionid=old; sessionid=abc"], Some("abc")),
-            (&["a=b", "sessionid=abc"], Some("abc")),
-            (&["sessionid="], Some("")),
-            (&["xsessionid=abc", "session=1"], None),
-            (&[], None),
+            (&[&b"sessionid=abc"[..]][..], &["abc"][..]),
+            (&[b"a=b; sessionid=\"abc\";c"], &["abc"]),
+            (&[b"sessionid=old; sessionid=abc"], &["old", "abc"]),
+            (&[b"sessionid=old", b"sessionid=abc"], &["old", "abc"]),
+            (&[b"a=b", b"sessionid=abc"], &["abc"]),
+            (&[b" sessionid = abc ;sessionid\t=\td"], &["abc", "d"]),
+            (&["greeting=h\u{e9}llo; sessionid=abc".as_bytes()], &["abc"]),
+            (&[b"greeting=h\xe9llo; sessionid=abc"], &["abc"]),
+            (&[b"sessionid=abc; greeting=\xff\xfe"], &["abc"]),
+            (&[b"\xff; =; ;;sessionid=abc; ="], &["abc"]),
+            (&[b"sessionid=a=b"], &["a=b"]),
+            (&[b"sessionid="], &[""]),
+            (&[b"sessionid=\""], &["\""]),
+            (&[b"xsessionid=abc", b"session=1; SESSIONID=abc"], &[]),
+            (&[b"sessionid"], &[]),
+            (&[], &[]),
         ] {
-            assert_eq!(
-                value(&headers(lines), SESSION).as_deref(),
-                found,
-                "{lines:?}"
-            );
+            assert_eq!(of(lines), found, "{lines:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_of_other_cookies_never_matter(
+            before in prop::collection::vec(any::<u8>(), 0..40),
+            after in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let plain = |bytes: Vec<u8>| -> Vec<u8> {
+                bytes.into_iter().filter(|byte| (32..).contains(byte) && ![127, b';'].contains(byte)).collect()
+            };
+            let (before, after) = (plain(before), plain(after));
+            prop_assume!(!before.starts_with(b"sessionid") && !after.starts_with(b"sessionid"));
+            let line = [b"a", &before[..], b"; sessionid=abc; b", &after].concat();
+            let headers = headers(&[&line]);
+            let found: Vec<_> = values(&headers, SESSION).collect();
+            prop_assert_eq!(found, vec![&b"abc"[..]]);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The account that is ready when an embedded cluster is used, so that a newcomer is in within a
-//! minute, and may manage users. Its password is random and kept in a file that only the cluster's owner can read.
+//! minute, and may manage users. It is made once: who deletes it has deleted it. Its password is random and
+//! kept in a file that only the cluster's owner can read; that the file is there says that the account was made.
 
 use std::{
     fs,
@@ -18,23 +19,54 @@ use crate::{
 
 /// The name it signs in with.
 pub const USERNAME: &str = "newcomer";
+/// The file in the cluster's directory that its password is in.
+const FILE: &str = "newcomer";
 
-/// Makes the account if it is missing and gives its password; the same in every run.
+/// What there is to say of the account at a start.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Newcomer {
+    /// It was made with this password, which is said now and never again.
+    Made(String),
+    /// It was made before; its password is in this file, unless somebody has changed it.
+    Kept(PathBuf),
+    /// It was deleted or disabled, or its file was.
+    Gone,
+}
+
+/// Makes the account, at the first start.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the database cannot be reached, [`Error::Start`] when the file cannot
 /// be read or written.
-pub async fn password(database: &Dsn, data_dir: &Path) -> Result<String> {
-    let password = kept(&data_dir.join("newcomer"))?;
+pub async fn welcome(database: &Dsn, data_dir: &Path) -> Result<Newcomer> {
+    let file = data_dir.join(FILE);
+    let was_made = fs::symlink_metadata(&file).is_ok();
     let client = Pool::new(database, 1)?.client().await?;
-    if let Some(user) = users::by_username(&client, USERNAME).await? {
+    let user = users::by_username(&client, USERNAME).await?;
+    if let Some(user) = &user {
         // It may be from before there were roles.
         users::appoint_first_admin(&client, user.id).await?;
-    } else {
-        let hash = password::hash(&password);
-        users::insert(&client, USERNAME, "", &hash, Role::Admin).await?;
     }
-    Ok(password)
+    match user {
+        Some(user) if user.is_active && was_made => Ok(Newcomer::Kept(file)),
+        Some(_) => Ok(Newcomer::Gone),
+        None if was_made => Ok(Newcomer::Gone),
+        None => {
+            let password = kept(&file)?;
+            let hash = password::hash(&password);
+            let made = users::insert(&client, USERNAME, "", &hash, Role::Admin).await;
+            match made {
+                Ok(Some(_)) => Ok(Newcomer::Made(password)),
+                // Somebody else's name looks like it.
+                Ok(None) => Ok(Newcomer::Gone),
+                Err(error) => {
+                    // So that the next start tries again.
+                    let _ = fs::remove_file(&file);
+                    Err(error)
+                }
+            }
+        }
+    }
 }
 
 /// The password in the file, which is made if it is missing.

@@ -7,26 +7,29 @@ use warp::http::{
 
 use crate::app::App;
 
+/// What a browser says of where a request comes from (Fetch Metadata), also when it sends no origin, as
+/// for a link or an image.
+const FETCH_SITE: &str = "sec-fetch-site";
+
 /// Whether a request with these headers may use the visitor's cookies: it comes from one of the
 /// frontends, from a page of this server's own, or from no page at all.
 pub fn allowed(app: &App, headers: &HeaderMap) -> bool {
-    foreign(&app.allowed_origins, headers).is_none()
+    may_act(&app.allowed_origins, headers)
 }
 
-/// The origin that may not act, if there is one.
-pub(crate) fn foreign<'a>(
-    allowed: &[HeaderValue],
-    headers: &'a HeaderMap,
-) -> Option<&'a HeaderValue> {
-    // A browser sends one; of several each would have to be allowed.
-    headers
-        .get_all(ORIGIN)
-        .iter()
-        .find(|origin| !allowed.contains(origin) && !is_own(origin, headers))
+fn may_act(allowed: &[HeaderValue], headers: &HeaderMap) -> bool {
+    let mut origins = headers.get_all(ORIGIN).iter().peekable();
+    if origins.peek().is_none() {
+        // A page of the same site may be of another subdomain or port; a frontend sends its origin.
+        let mut sites = headers.get_all(FETCH_SITE).iter();
+        return sites.all(|site| site == "same-origin" || site == "none");
+    }
+    // A browser sends one; of several each has to be allowed.
+    origins.all(|origin| allowed.contains(origin) || is_own(origin, headers))
 }
 
-/// A page's origin is this server's when it names the host that the request was sent to. TLS may
-/// end in front of the server, so either scheme will do.
+/// A page's origin is this server's when it names the host that the request was sent to, which is one
+/// of [`hosts`](crate::hosts). TLS may end in front of the server, so either scheme will do.
 fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let origin = origin.as_bytes();
     let host = origin
@@ -65,9 +68,33 @@ mod tests {
             if let Some(origin) = origin {
                 headers.append(ORIGIN, HeaderValue::from_static(origin));
             }
-            assert_eq!(foreign(&allowed, &headers).is_none(), may, "{origin:?}");
+            assert_eq!(may_act(&allowed, &headers), may, "{origin:?}");
             headers.append(ORIGIN, HeaderValue::from_static("http://evil.example"));
-            assert!(foreign(&allowed, &headers).is_some());
+            assert!(!may_act(&allowed, &headers));
+        }
+    }
+
+    #[test]
+    fn without_an_origin_a_browser_says_from_which_site_it_comes() {
+        let allowed = [HeaderValue::from_static("http://localhost:3000")];
+        for (site, alone, on_frontend) in [
+            (None, true, true),
+            (Some("none"), true, true),
+            (Some("same-origin"), true, true),
+            (Some("same-site"), false, true),
+            (Some("cross-site"), false, true),
+            (Some("Cross-Site"), false, true),
+            (Some(""), false, true),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(site) = site {
+                headers.insert(FETCH_SITE, HeaderValue::from_static(site));
+            }
+            assert_eq!(may_act(&allowed, &headers), alone, "{site:?}");
+            headers.insert(ORIGIN, allowed[0].clone());
+            assert_eq!(may_act(&allowed, &headers), on_frontend, "{site:?}");
+            headers.insert(ORIGIN, HeaderValue::from_static("null"));
+            assert!(!may_act(&allowed, &headers), "{site:?}");
         }
     }
 }

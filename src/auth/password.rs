@@ -19,6 +19,7 @@ use self::memory::Memory;
 use super::{Refused, imported, recent::Recent};
 use crate::{
     error::{Error, Result},
+    hashes::Kind,
     limits::{
         TooMany,
         turns::{self, Asker, Bounds, Full, Turns},
@@ -28,8 +29,6 @@ use crate::{
 /// Passwords worked on at once, at most: each takes 19 MiB, which stays with the process, and a
 /// core's whole attention.
 const AT_ONCE: usize = 2;
-/// Most memory that a stored hash may ask for, in KiB; Django's hashes ask for 100 MiB.
-const MAX_KIB: usize = 128 * 1024;
 /// When those may have had their turns who wait for one.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -90,9 +89,9 @@ pub struct Turn<'a> {
 
 impl Turn<'_> {
     /// Whether `stored` is a hash of this user's `password`. With nothing stored, as for an unknown
-    /// user, it is not, but finding that out takes as long. What was right a moment ago is believed
-    /// without hashing, while the same hash is stored: some clients send their password with every
-    /// request.
+    /// user, or nothing that may be computed, it is not, but finding that out takes as long. What was
+    /// right a moment ago is believed without hashing, while the same hash is stored: some clients
+    /// send their password with every request.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the process is ending.
@@ -118,11 +117,16 @@ impl Turn<'_> {
         let password = password.to_owned();
         let stored = stored.map(ToOwned::to_owned);
         self.work(move |memory| {
-            let hash = stored.as_deref().unwrap_or_else(|| nobodys());
-            if imported::is_one(hash) {
-                return imported::verify(password.as_bytes(), hash);
-            }
-            verify_in(memory, password.as_bytes(), hash) && stored.is_some()
+            let password = password.as_bytes();
+            let verdict = stored.and_then(|stored| match Kind::of(&stored) {
+                Kind::Pbkdf2 => imported::verify(password, &stored),
+                Kind::Own | Kind::Argon2 => verify_in(memory, password, &stored),
+                Kind::TooCostly | Kind::Unusable => None,
+            });
+            verdict.unwrap_or_else(|| {
+                verify_in(memory, password, nobodys());
+                false
+            })
         })
         .await
     }
@@ -144,8 +148,7 @@ pub fn hash(password: &str) -> String {
     hash_in(&mut Memory::default(), password)
 }
 
-/// The parameters are the crate's defaults, which are OWASP's: 19 MiB, 2 passes, 1 lane
-/// (<https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>).
+/// One of [`Kind::Own`], by the crate's defaults.
 fn hash_in(memory: &mut Memory, password: &str) -> String {
     let argon2 = Argon2::default();
     let salt = Salt::generate();
@@ -167,12 +170,10 @@ fn hash_in(memory: &mut Memory, password: &str) -> String {
     parts.to_string()
 }
 
-/// Whether `stored` is an argon2 hash of `password`, with the parameters that it names; what cannot
-/// be read is of none.
-fn verify_in(memory: &mut Memory, password: &[u8], stored: &str) -> bool {
-    let Ok(parts) = PasswordHash::new(stored) else {
-        return false;
-    };
+/// Whether `stored` is an argon2 hash of `password`, with the parameters that it names; `None` when it
+/// cannot be read.
+fn verify_in(memory: &mut Memory, password: &[u8], stored: &str) -> Option<bool> {
+    let parts = PasswordHash::new(stored).ok()?;
     let version = parts
         .version
         .map_or(Ok(Version::default()), Version::try_from);
@@ -181,15 +182,10 @@ fn verify_in(memory: &mut Memory, password: &[u8], stored: &str) -> bool {
         version,
         Params::try_from(&parts),
     ) else {
-        return false;
+        return None;
     };
-    let (Some(salt), Some(expected)) = (parts.salt, parts.hash) else {
-        return false;
-    };
+    let (salt, expected) = (parts.salt?, parts.hash?);
     let kib = params.block_count();
-    if kib > MAX_KIB {
-        return false;
-    }
     let argon2 = Argon2::new(algorithm, version, params);
     let found = Output::init_with(expected.len(), |out| {
         let work = |blocks: &mut [Block]| {
@@ -198,7 +194,7 @@ fn verify_in(memory: &mut Memory, password: &[u8], stored: &str) -> bool {
         memory.lend(kib, work).map_err(|_| phc::Error::SaltTooShort)
     });
     // Compares all bytes, however early two differ.
-    found.is_ok_and(|found| found == expected)
+    found.ok().map(|found| found == expected)
 }
 
 /// A hash that nobody has the password of.
@@ -227,10 +223,7 @@ mod tests {
     async fn only_the_right_password_is_right() {
         let hasher = Hasher::new(Bounds::ON);
         let stored = hash("secret");
-        assert!(
-            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-            "{stored}"
-        );
+        assert!(stored.starts_with(crate::hashes::OWN), "{stored}");
         assert_ne!(stored, hash("secret"));
         for (password, stored, is_right) in [
             ("secret", Some(stored.as_str()), true),
@@ -263,18 +256,30 @@ mod tests {
     async fn an_unknown_user_takes_as_long() {
         let hasher = Hasher::new(Bounds::ON);
         let stored = hash("secret");
-        let mut fastest = [Duration::MAX; 2];
+        let costly = "pbkdf2_sha256$9999999999$salt$qYA1X4WIB2oX59pFrsdIC83YgHqMSQj8aYzRpWI5mlU=";
+        let kinds = [
+            Some(stored.as_str()),
+            None,
+            Some("!"),
+            Some("$argon2id$"),
+            Some("$argon2id$v=19$m=8,t=1,p=1$"),
+            Some("pbkdf2_sha256$1000$salt$"),
+            Some(costly),
+        ];
+        let mut fastest = [Duration::MAX; 7];
         for _ in 0..3 {
-            for (fastest, stored) in fastest.iter_mut().zip([Some(stored.as_str()), None]) {
+            for (fastest, stored) in fastest.iter_mut().zip(kinds) {
                 let start = Instant::now();
                 let turn = turn(&hasher).await;
                 turn.verify("ann", "wrong", stored).await.unwrap();
                 *fastest = start.elapsed().min(*fastest);
             }
         }
-        let [known, unknown] = fastest;
-        // Without the work it would be a thousandth.
-        assert!(unknown > known / 4, "{unknown:?} against {known:?}");
+        let [known, others @ ..] = fastest;
+        for (stored, other) in kinds[1..].iter().zip(others) {
+            // Without the work it would be a thousandth.
+            assert!(other > known / 4, "{stored:?}: {other:?} against {known:?}");
+        }
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! Signed-in browsers: 256 random bits in a cookie, their SHA-256 in the table. A session that is
 //! used stays; its end moves at most once an hour, because each move is a write.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{fmt, sync::LazyLock, time::Duration};
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -21,6 +21,8 @@ use crate::{
 pub const LIFETIME: Duration = Duration::from_hours(14 * 24);
 /// How long one lasts that has no cookie and so cannot be used again.
 const STAY: Duration = Duration::from_hours(24);
+/// So many cookies of a session are looked at.
+const MAX_TOKENS: usize = 32;
 /// How stale the stored end may get before it is moved.
 const SLIDE: Duration = Duration::from_hours(1);
 
@@ -50,7 +52,7 @@ pub(super) async fn open_unseen(app: &App, user: &User) -> Result<Option<Session
     Ok(stay.map(|(id, remaining)| SessionRef {
         id,
         remaining,
-        extended: false,
+        extended: None,
     }))
 }
 
@@ -64,19 +66,51 @@ fn unseen(user: &User) -> sessions::TokenHash {
         .into()
 }
 
-/// Who sent these headers, as the session's cookie tells.
-pub(super) async fn of(app: &App, headers: &HeaderMap) -> Result<Option<Identity>> {
-    match cookies::value(headers, cookies::SESSION) {
-        Some(token) => resume(app, &token).await,
-        None => Ok(None),
+/// A session's token as a cookie brought it. It is never formatted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// For the cookie.
+    pub fn reveal(&self) -> &str {
+        &self.0
     }
 }
 
-/// Whose session this is, if it is still valid; using it moves its end.
-async fn resume(app: &App, token: &str) -> Result<Option<Identity>> {
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").finish_non_exhaustive()
+    }
+}
+
+/// What the session's cookies bring that can be tokens, the last `MAX_TOKENS` of them. A browser may
+/// send several: an old one of another path, or one that a page of another subdomain has set.
+fn tokens(headers: &HeaderMap) -> Vec<Token> {
+    let mut tokens: Vec<_> = cookies::values(headers, cookies::SESSION)
+        .rev()
+        .filter(|value| is_token(value))
+        .map(|value| Token(String::from_utf8_lossy(value).into_owned()))
+        .take(MAX_TOKENS)
+        .collect();
+    tokens.reverse();
+    tokens
+}
+
+fn digests(tokens: &[Token]) -> Vec<sessions::TokenHash> {
+    tokens.iter().map(|token| digest(token.reveal())).collect()
+}
+
+/// Who sent these headers, as the session's cookie tells: of several cookies any that is good, and the
+/// last of those. Using a session moves its end.
+pub(super) async fn of(app: &App, headers: &HeaderMap) -> Result<Option<Identity>> {
+    let mut tokens = tokens(headers);
+    if tokens.is_empty() {
+        return Ok(None);
+    }
     db::in_time(async {
         let client = app.pool.client().await?;
-        let Some(session) = sessions::by_token(&client, &digest(token)).await? else {
+        let found = sessions::by_tokens(&client, &digests(&tokens)).await?;
+        let Some((place, session)) = found else {
             return Ok(None);
         };
         let remaining = session.remaining();
@@ -93,16 +127,20 @@ async fn resume(app: &App, token: &str) -> Result<Option<Identity>> {
             session: Some(SessionRef {
                 id: session.id,
                 remaining: if extended { LIFETIME } else { remaining },
-                extended,
+                extended: extended.then(|| tokens.swap_remove(place)),
             }),
         }))
     })
     .await
 }
 
-/// Ends the session of this token; true when there was one.
-pub async fn close(app: &App, token: &str) -> Result<bool> {
-    sessions::delete(&*app.pool.client().await?, &digest(token)).await
+/// Ends the sessions whose cookies these headers bring.
+pub async fn close(app: &App, headers: &HeaderMap) -> Result<()> {
+    let tokens = tokens(headers);
+    if tokens.is_empty() {
+        return Ok(());
+    }
+    sessions::delete(&*app.pool.client().await?, &digests(&tokens)).await
 }
 
 /// Ends all sessions of a user, and with them their sockets on every node.
@@ -120,20 +158,41 @@ pub(crate) fn new_token() -> String {
         .collect()
 }
 
+/// Whether it is of the form of [`new_token`].
+fn is_token(value: &[u8]) -> bool {
+    value.len() == 64 && value.iter().all(|byte| (b'a'..=b'p').contains(byte))
+}
+
 fn digest(token: &str) -> sessions::TokenHash {
     Sha256::digest(token).into()
 }
 
 #[cfg(test)]
 mod tests {
+    use warp::http::{HeaderValue, header::COOKIE};
+
     use super::*;
 
     #[test]
     fn tokens_are_256_bits_in_letters_and_different() {
         let token = new_token();
         assert_eq!(token.len(), 64);
-        assert!(token.chars().all(|c| ('a'..='p').contains(&c)));
+        assert!(is_token(token.as_bytes()));
         assert_ne!(token, new_token());
         assert_ne!(digest(&token), digest(&new_token()));
+    }
+
+    #[test]
+    fn only_so_many_cookies_are_looked_at_and_only_tokens() {
+        let all: Vec<String> = (0..MAX_TOKENS + 5).map(|_| new_token()).collect();
+        let cookies: Vec<String> = all
+            .iter()
+            .map(|token| format!("sessionid={token}; sessionid=made-up"))
+            .collect();
+        let cookies = HeaderValue::from_str(&cookies.join("; ")).unwrap();
+        let headers = HeaderMap::from_iter([(COOKIE, cookies)]);
+        let found: Vec<_> = tokens(&headers).iter().map(|t| t.0.clone()).collect();
+        assert_eq!(found, all[5..]);
+        assert!(!format!("{:?}", tokens(&headers)).contains(&all[5]));
     }
 }

@@ -66,9 +66,9 @@ async fn add(
     role: Role,
     password: &PasswordFrom,
 ) -> Result<()> {
-    let is_taken = users::by_username(client, name).await?.is_some();
+    let is_taken = users::is_taken(client, name).await?;
     // A name that cannot be had is said before a password is asked for.
-    registration::new(name, email, "-", is_taken).map_err(|errors| refused(&errors))?;
+    registration::check_name(name, email, is_taken).map_err(|errors| refused(&errors))?;
     let password = secret::read(password.password_file.as_deref()).await?;
     let form =
         registration::new(name, email, &password, false).map_err(|errors| refused(&errors))?;
@@ -82,8 +82,9 @@ async fn add(
 async fn set_password(client: &Client, name: &str, password: &PasswordFrom) -> Result<()> {
     let user = named(client, name).await?;
     let password = secret::read(password.password_file.as_deref()).await?;
-    let form = registration::new(name, "", &password, false).map_err(|errors| refused(&errors))?;
-    let hash = password::hash(&form.password);
+    let password =
+        registration::new_password(name, &password).map_err(|errors| refused(&errors))?;
+    let hash = password::hash(&password);
     users::set_password_hash(client, user.id, &hash).await?;
     // Afterwards, or somebody could still open one with the old password in between.
     sessions::delete_of_user(client, user.id).await?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use jiff::SignedDuration;
 use uuid::Uuid;
 
 use super::Database;
@@ -206,10 +205,7 @@ fn s3_path(text: &str) -> Result<String, String> {
 }
 
 fn poll(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().map(SignedDuration::from_secs);
-    seconds
-        .or_else(|| text.parse().ok())
-        .and_then(|time| Duration::try_from(time).ok())
+    super::duration(text)
         .filter(|time| (Duration::from_millis(100)..=Duration::from_hours(24)).contains(time))
         .ok_or_else(|| format!("{text} is not a time from 100ms to 24h"))
 }

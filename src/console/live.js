@@ -90,7 +90,8 @@ function alive(follower) {
 function prove({ live, trouble: reason, now, role }) {
   hear(role);
   unanswered = null;
-  trouble = live ? null : reason;
+  // Strangers are not told the reason.
+  trouble = live ? null : reason ?? "The server does not hear of changes.";
   if (live) proof = Date.now();
   clockAhead = now - (Date.now() + pinged) / 2;
 }

@@ -14,7 +14,10 @@ use super::{
     primary::Primary,
     row::{self, row},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    hashes::Kind,
+};
 
 /// Makes the temporary tables that the rows are put into.
 const STAGE: &str = include_str!("../../sql/django/stage.sql");
@@ -78,7 +81,8 @@ pub async fn import(from: &Dsn, to: &Dsn, zone: &str, dry_run: bool) -> Result<R
                 .into(),
         ));
     }
-    let report = report(&work, &backend, dry_run).await?;
+    let mut report = report(&work, &backend, dry_run).await?;
+    report.left_out.extend(passwords_left_out(&work).await?);
     if dry_run {
         work.rollback().await?;
     } else {
@@ -114,6 +118,26 @@ async fn refuse_another_backend(work: &Transaction<'_>) -> Result<()> {
             row.try_get::<_, &str>("kind")?
         ))),
     }
+}
+
+/// What is told of passwords whose hash is of a known kind and cannot be computed all the same.
+async fn passwords_left_out(work: &Transaction<'_>) -> Result<Vec<String>> {
+    let sql = "select u.username, u.password_hash from users u join django_touched using (id)
+                where u.password_hash like 'pbkdf2\\_sha256$%' or u.password_hash like '$argon2%'
+                order by u.username";
+    let mut notes = Vec::new();
+    for row in work.query_typed(sql, &[]).await? {
+        let why = match Kind::of(row.try_get("password_hash")?) {
+            Kind::Own | Kind::Argon2 | Kind::Pbkdf2 => continue,
+            Kind::TooCostly => "whose hash costs more than any may here",
+            Kind::Unusable => "whose hash cannot be read",
+        };
+        let name: &str = row.try_get("username")?;
+        notes.push(format!(
+            "the password of user {name}, {why}: set one with marketplace users password"
+        ));
+    }
+    Ok(notes)
 }
 
 async fn has_admin(work: &Transaction<'_>) -> Result<bool> {

@@ -155,13 +155,27 @@ pub async fn count(client: &Client) -> Result<i64> {
     Ok(row::value(&rows, "valid")?.unwrap_or_default())
 }
 
-/// The valid session of this token.
-pub async fn by_token(client: &Client, token: &TokenHash) -> Result<Option<Session>> {
-    let sql = format!("select {} {FROM} and s.token_hash = $1", Session::COLUMNS);
+/// The valid session of one of these tokens, of several the one whose token comes last, and which of
+/// them that is.
+pub async fn by_tokens(client: &Client, tokens: &[TokenHash]) -> Result<Option<(usize, Session)>> {
+    let sql = format!(
+        "select {}, s.token_hash {FROM} and s.token_hash = any($1)",
+        Session::COLUMNS
+    );
+    let asked: Vec<&[u8]> = tokens.iter().map(TokenHash::as_slice).collect();
     let rows = client
-        .query_typed(&sql, &[(&token.as_slice(), Type::BYTEA)])
+        .query_typed(&sql, &[(&asked, Type::BYTEA_ARRAY)])
         .await?;
-    row::first(&rows)
+    let mut last = None;
+    for row in &rows {
+        let hash: &[u8] = row.try_get("token_hash")?;
+        let place = asked.iter().rposition(|token| *token == hash);
+        if place >= last.map(|(place, _)| place) {
+            last = place.map(|place| (place, row));
+        }
+    }
+    let session = |(place, row)| Ok((place, Session::from_row(row)?));
+    last.map(session).transpose()
 }
 
 /// Those of `ids` that are still valid.
@@ -186,13 +200,14 @@ pub async fn extend(client: &Client, id: Uuid, lifetime: Duration) -> Result<()>
     Ok(())
 }
 
-/// Ends the session of this token; true when there was one.
-pub async fn delete(client: &Client, token: &TokenHash) -> Result<bool> {
-    let sql = "delete from sessions where token_hash = $1 returning id";
-    Ok(!client
-        .query_typed(sql, &[(&token.as_slice(), Type::BYTEA)])
-        .await?
-        .is_empty())
+/// Ends the sessions of these tokens.
+pub async fn delete(client: &Client, tokens: &[TokenHash]) -> Result<()> {
+    let sql = "delete from sessions where token_hash = any($1)";
+    let tokens: Vec<&[u8]> = tokens.iter().map(TokenHash::as_slice).collect();
+    client
+        .execute_typed(sql, &[(&tokens, Type::BYTEA_ARRAY)])
+        .await?;
+    Ok(())
 }
 
 /// Ends all sessions of a user.

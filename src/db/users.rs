@@ -12,7 +12,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::row::{self, FromRow, row};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    names::Keys,
+};
 
 row! {
     /// Somebody who may sign in.
@@ -134,7 +137,78 @@ pub async fn by_username(client: &Client, username: &str) -> Result<Option<User>
     row::first(&client.query_typed(&sql, &[(&username, Type::TEXT)]).await?)
 }
 
-/// Adds a user; `None` when the name is taken.
+/// The user of exactly this name, and whether anybody still has a password's hash that was imported.
+pub async fn to_sign_in(client: &Client, username: &str) -> Result<(Option<User>, bool)> {
+    let sql = format!(
+        "select {}, exists (select from users
+                             where password_hash like 'pbkdf2\\_sha256$%'
+                                or password_hash like '$argon2%'
+                                   and password_hash not like '$argon2id$v=19$m=19456,t=2,p=1$%'
+                           ) as has_imported
+           from (values (1)) one left join users on username = $1",
+        User::COLUMNS
+    );
+    // PostgreSQL holds no NUL, so nobody can be called so; nor is anybody called nothing.
+    let username = if username.contains('\0') {
+        ""
+    } else {
+        username
+    };
+    let rows = client.query_typed(&sql, &[(&username, Type::TEXT)]).await?;
+    let has_imported = row::value(&rows, "has_imported")?.unwrap_or_default();
+    let is_there = row::value::<Option<Uuid>>(&rows, "id")?.flatten().is_some();
+    let found = if is_there { row::first(&rows)? } else { None };
+    Ok((found, has_imported))
+}
+
+/// Whether somebody has this name, or one that looks like it.
+pub async fn is_taken(client: &Client, username: &str) -> Result<bool> {
+    note_keys(client).await?;
+    let keys = Keys::of(username);
+    let sql = "select from users where username = $1 or name_key = $2 or look_key = $3 limit 1";
+    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
+        (&username, Type::TEXT),
+        (&keys.letters, Type::TEXT),
+        (&keys.look, Type::TEXT),
+    ];
+    Ok(!client.query_typed(sql, &values).await?.is_empty())
+}
+
+/// Gives keys to those who came without: by an import, by SQL, or before there were keys. Who has the same
+/// key as somebody else stays without it.
+async fn note_keys(client: &Client) -> Result<()> {
+    let sql = "select id, username from users where name_key is null and look_key is null";
+    for row in client.query_typed(sql, &[]).await? {
+        let (id, username): (Uuid, &str) = (row.try_get("id")?, row.try_get("username")?);
+        let keys = Keys::of(username);
+        let sql = "update users
+                      set name_key = (select $3 where not exists (select from users where name_key = $3)),
+                          look_key = (select $4 where not exists (select from users where look_key = $4))
+                    where id = $1 and username = $2 and name_key is null and look_key is null";
+        let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
+            (&id, Type::UUID),
+            (&username, Type::TEXT),
+            (&keys.letters, Type::TEXT),
+            (&keys.look, Type::TEXT),
+        ];
+        match client
+            .execute_typed(sql, &values)
+            .await
+            .map_err(Error::from)
+        {
+            Ok(_) => {}
+            // Another one who looks alike got it at the same time.
+            Err(Error::Constraint(name)) if NAME_KEYS.contains(&name.as_str()) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The constraints by which no two names look alike.
+const NAME_KEYS: [&str; 2] = ["users_name_key", "users_look_key"];
+
+/// Adds a user; `None` when the name is taken, or looks like one that is.
 pub async fn insert(
     client: &Client,
     username: &str,
@@ -142,20 +216,29 @@ pub async fn insert(
     password_hash: &str,
     role: Role,
 ) -> Result<Option<User>> {
+    note_keys(client).await?;
+    let keys = Keys::of(username);
     let sql = format!(
-        "insert into users (username, email, password_hash, role) values ($1, $2, $3, $4)
+        "insert into users (username, email, password_hash, role, name_key, look_key)
+         values ($1, $2, $3, $4, $5, $6)
          returning {}",
         User::COLUMNS
     );
-    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
+    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 6] = [
         (&username, Type::TEXT),
         (&email, Type::TEXT),
         (&password_hash, Type::TEXT),
         (&role.name(), Type::TEXT),
+        (&keys.letters, Type::TEXT),
+        (&keys.look, Type::TEXT),
     ];
     match client.query_typed(&sql, &values).await.map_err(Error::from) {
         Ok(rows) => row::first(&rows),
-        Err(Error::Constraint(name)) if name == "users_username_key" => Ok(None),
+        Err(Error::Constraint(name))
+            if name == "users_username_key" || NAME_KEYS.contains(&name.as_str()) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -14,15 +14,15 @@ pub struct PasswordChange {
     pub new: String,
 }
 
-/// Checks `input`.
+/// Checks `input` of the user of this name.
 ///
 /// # Errors
 /// The messages of every field that is wrong.
-pub fn parse(input: &Input) -> Result<PasswordChange, Errors> {
+pub fn parse(input: &Input, username: &str) -> Result<PasswordChange, Errors> {
     let fields = input.fields()?;
     let mut errors = Errors::default();
     let old = required(&fields, OLD, &mut errors);
-    let new = registration::password(&fields, "new_password", &mut errors);
+    let new = registration::password(&fields, "new_password", &[username], &mut errors);
     match (old, new) {
         (Some(old), Some(new)) => Ok(PasswordChange { old, new }),
         _ => Err(errors),
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     fn check(body: Value) -> Result<(String, String), Value> {
-        parse(&Input::json(body))
+        parse(&Input::json(body), "long-name")
             .map(|change| (change.old, change.new))
             .map_err(|errors| serde_json::to_value(errors).unwrap())
     }
@@ -51,8 +51,8 @@ mod tests {
     #[test]
     fn both_are_needed_and_the_new_one_follows_the_rules_of_new_accounts() {
         assert_eq!(
-            check(json!({"old_password": " a ", "new_password": " b "})),
-            Ok((" a ".into(), " b ".into()))
+            check(json!({"old_password": " a ", "new_password": " Staple 8 "})),
+            Ok((" a ".into(), " Staple 8 ".into()))
         );
         let required = ["This field is required."];
         assert_eq!(
@@ -63,6 +63,10 @@ mod tests {
         for password in ["", "  "] {
             let body = json!({"old_password": "a", "new_password": password});
             assert_eq!(check(body), Err(json!({"new_password": blank})));
+        }
+        for password in ["short", "password", "Long-Name"] {
+            let body = json!({"old_password": "a", "new_password": password});
+            assert!(check(body).is_err(), "{password}");
         }
         let long = json!({"old_password": "a", "new_password": "x".repeat(4097)});
         assert!(check(long).is_err());

@@ -1,6 +1,7 @@
 //! An account as people ask for it. Whether the name is free is for the table to say.
 
-use super::{Emptiness, Errors, Fields, Input, REQUIRED, text};
+use super::{Emptiness, Errors, Fields, Input, REQUIRED, strength, text};
+use crate::names;
 
 /// A request for an account in which nothing is wrong.
 #[derive(Clone, PartialEq, Eq)]
@@ -40,6 +41,38 @@ pub fn new(
     parse(&Input::json(body))?.finish(taken)
 }
 
+/// What is wrong with such an account before its password is known.
+///
+/// # Errors
+/// The messages of every field that is wrong.
+pub fn check_name(username: &str, email: &str, taken: bool) -> Result<(), Errors> {
+    let body = serde_json::json!({ "username": username, "email": email });
+    let body = Input::json(body);
+    let fields = body.fields()?;
+    let mut errors = Errors::default();
+    let _ = self::username(&fields, &mut errors);
+    let _ = self::email(&fields, &mut errors);
+    if taken {
+        errors.add("username", vec![TAKEN.into()]);
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
+    }
+}
+
+/// A password that an operator gives to somebody of that name.
+///
+/// # Errors
+/// The messages of what is wrong with it.
+pub fn new_password(username: &str, password: &str) -> Result<String, Errors> {
+    let body = Input::json(serde_json::json!({ "password": password }));
+    let mut errors = Errors::default();
+    let password = self::password(&body.fields()?, "password", &[username], &mut errors);
+    password.ok_or(errors)
+}
+
 /// Checks `input`.
 ///
 /// # Errors
@@ -49,7 +82,9 @@ pub fn parse(input: &Input) -> Result<Draft, Errors> {
     let mut errors = Errors::default();
     let username = username(&fields, &mut errors);
     let email = email(&fields, &mut errors);
-    let password = password(&fields, "password", &mut errors);
+    let [address, local] = strength::names_of(&email);
+    let names = [username.as_deref().unwrap_or_default(), address, local];
+    let password = password(&fields, "password", &names, &mut errors);
     let confirmation = password_again(&fields, &mut errors);
     Ok(Draft {
         username,
@@ -112,10 +147,8 @@ fn username(fields: &Fields<'_>, errors: &mut Errors) -> Option<String> {
         return None;
     }
     let mut messages = Vec::new();
-    if !name
-        .chars()
-        .all(|c| c.is_alphanumeric() || "@.+-_".contains(c))
-    {
+    let may_stand = |c: char| c.is_alphanumeric() && !names::is_invisible(c) || "@.+-_".contains(c);
+    if !name.chars().all(may_stand) {
         messages.push(
             "Enter a valid username. This value may contain only letters, numbers, and \
              @/./+/-/_ characters."
@@ -155,12 +188,29 @@ fn email(fields: &Fields<'_>, errors: &mut Errors) -> String {
     String::new()
 }
 
-/// A password is taken as typed, but one of spaces alone is none.
+/// A new password of somebody with these names. It is taken as typed.
 pub(super) fn password(
     fields: &Fields<'_>,
     name: &'static str,
+    names: &[&str],
     errors: &mut Errors,
 ) -> Option<String> {
+    let password = typed(fields, name, errors)?;
+    let messages = strength::refusals(&password, names);
+    if messages.is_empty() {
+        return Some(password);
+    }
+    errors.add(name, messages);
+    None
+}
+
+/// Only compared with the password.
+fn password_again(fields: &Fields<'_>, errors: &mut Errors) -> Option<String> {
+    typed(fields, "confirm_password", errors)
+}
+
+/// A password as typed; one of spaces alone is none.
+fn typed(fields: &Fields<'_>, name: &'static str, errors: &mut Errors) -> Option<String> {
     let password = required(fields, name, errors)?;
     if text::strip(&password).is_empty() {
         errors.add(name, vec![text::BLANK.into()]);
@@ -172,10 +222,6 @@ pub(super) fn password(
     }
     errors.add(name, messages);
     None
-}
-
-fn password_again(fields: &Fields<'_>, errors: &mut Errors) -> Option<String> {
-    password(fields, "confirm_password", errors)
 }
 
 /// In characters; longer ones only cost time to hash.
@@ -239,7 +285,7 @@ mod tests {
 
     fn with(name: &str, value: Value) -> Value {
         let mut body =
-            json!({"username": "ann", "password": "secret", "confirm_password": "secret"});
+            json!({"username": "ann", "password": "Staple-8", "confirm_password": "Staple-8"});
         body[name] = value;
         body
     }
@@ -247,13 +293,13 @@ mod tests {
     #[test]
     fn a_good_one_is_taken_as_it_is() {
         let body = json!({"username": " a.b@c+d-zoé_ ", "email": "a@b.co",
-            "password": " s ", "confirm_password": " s "});
+            "password": " Staple 8 ", "confirm_password": " Staple 8 "});
         let Ok(registration) = check(body, false) else {
             panic!("must be accepted");
         };
         assert_eq!(registration.username, "a.b@c+d-zoé_");
         assert_eq!(registration.email, "a@b.co");
-        assert_eq!(registration.password, " s ");
+        assert_eq!(registration.password, " Staple 8 ");
         for body in [with("email", json!("")), with("username", json!(42))] {
             assert!(check(body, false).is_ok());
         }
@@ -279,6 +325,9 @@ mod tests {
             ("username", json!("  "), vec![blank]),
             ("username", json!([]), vec!["Not a valid string."]),
             ("username", json!("has space"), vec![characters]),
+            ("username", json!("ann\u{3164}"), vec![characters]),
+            ("username", json!("ann\u{200b}"), vec![characters]),
+            ("username", json!("\u{202e}nna"), vec![characters]),
             (
                 "username",
                 json!("x".repeat(151)),
@@ -291,6 +340,16 @@ mod tests {
             ),
             ("password", json!(null), vec![null]),
             ("password", json!("  "), vec![blank]),
+            (
+                "password",
+                json!("short-7"),
+                vec!["Use at least 8 characters."],
+            ),
+            (
+                "password",
+                json!("Password1"),
+                vec!["Many people use this password. Choose another one."],
+            ),
             ("confirm_password", json!(""), vec![blank]),
             ("email", json!(null), vec![null]),
             (
@@ -320,6 +379,17 @@ mod tests {
             check(with("confirm_password", json!("other")), false).err(),
             Some(json!({"non_field_errors": ["Passwords do not match."]}))
         );
+    }
+
+    #[test]
+    fn an_operator_may_give_a_password_to_somebody_whose_name_nobody_could_have_now() {
+        assert!(new_password("has space", "Staple-8").is_ok());
+        for password in ["", "short", "password", "Has Space"] {
+            assert!(new_password("has space", password).is_err(), "{password}");
+        }
+        assert!(check_name("ann", "", false).is_ok());
+        assert!(check_name("ann", "", true).is_err());
+        assert!(check_name("has space", "", false).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use warp::{
     http::{
-        HeaderMap, Method, StatusCode,
+        HeaderMap, HeaderValue, Method, StatusCode,
         header::{ORIGIN, SET_COOKIE},
     },
     reply::Response,
@@ -37,9 +37,7 @@ pub(super) async fn register(app: &App, request: Request) -> Result<Response, Pr
         None => false,
         Some(name) => {
             app.limits.registrations.count(&request.peer, name)?;
-            db::in_time(async { users::by_username(&*app.pool.client().await?, name).await })
-                .await?
-                .is_some()
+            db::in_time(async { users::is_taken(&*app.pool.client().await?, name).await }).await?
         }
     };
     let form = draft.finish(taken).map_err(Problem::Form)?;
@@ -105,21 +103,18 @@ pub(super) async fn login(app: &App, request: Request) -> Result<Response, Probl
     Ok(response)
 }
 
-/// Ends the session that the request came with, if it did.
+/// Ends the sessions that the request came with, if any.
 pub(super) async fn logout(app: &App, request: Request) -> Result<Response, Problem> {
     check_origin(app, &request.headers)?;
     if request.method != Method::GET {
         check_token(&request.headers)?;
     }
-    let token = cookies::value(&request.headers, cookies::SESSION);
-    if let Some(token) = &token {
-        db::in_time(sessions::close(app, token)).await?;
-    }
+    db::in_time(sessions::close(app, &request.headers)).await?;
     let mut response = reply::json(
         StatusCode::OK,
         &json!({"message": "Logged out successfully"}),
     );
-    if token.is_some() {
+    if super::has_session_cookie(&request.headers) {
         clear_session(app, &request.peer, &mut response);
     }
     Ok(response)
@@ -147,7 +142,7 @@ pub(super) async fn change_password(
 ) -> Result<Response, Problem> {
     let who = who.expect("the endpoint is not open");
     let input = request.body.input(&request.headers).await?;
-    let change = password::parse(&input).map_err(Problem::Form)?;
+    let change = password::parse(&input, &who.username).map_err(Problem::Form)?;
     drop(input);
     let counted = app.limits.password_changes.take(who.user_id)?;
     // A session alone is not enough: it may be somebody else who found the browser open.
@@ -184,10 +179,10 @@ pub(super) fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Problem
     if origin::allowed(app, headers) {
         return Ok(());
     }
-    let origin = headers
-        .get(ORIGIN)
-        .map(|origin| String::from_utf8_lossy(origin.as_bytes()))
-        .unwrap_or_default();
+    let Some(origin) = headers.get(ORIGIN) else {
+        return Err(refused("The request comes from a page of another site."));
+    };
+    let origin = String::from_utf8_lossy(origin.as_bytes());
     Err(refused(&format!(
         "Origin checking failed - {origin} does not match any trusted origins."
     )))
@@ -196,19 +191,19 @@ pub(super) fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Problem
 /// Refuses a request that does not repeat the cookie's token in a header, which only a script that
 /// can read the cookie does.
 fn check_token(headers: &HeaderMap) -> Result<(), Problem> {
-    let sent = headers
-        .get("x-csrftoken")
-        .map(|token| String::from_utf8_lossy(token.as_bytes()))
-        .unwrap_or_default();
-    let Some(expected) = cookies::value(headers, cookies::CSRF).filter(|token| !token.is_empty())
-    else {
+    let sent = headers.get("x-csrftoken");
+    let sent = sent.map(HeaderValue::as_bytes).unwrap_or_default();
+    // A browser may send several, as with the session's.
+    let cookies = cookies::values(headers, cookies::CSRF);
+    let cookies: Vec<_> = cookies.filter(|token| !token.is_empty()).collect();
+    let Some(last) = cookies.last() else {
         return Err(refused("CSRF cookie not set."));
     };
-    match sent.as_ref() {
-        "" => Err(refused("CSRF token missing.")),
-        // Both come from the request, so there is no secret that timing could give away.
-        sent if sent == expected => Ok(()),
-        sent if sent.len() != expected.len() => Err(refused(
+    match sent {
+        b"" => Err(refused("CSRF token missing.")),
+        // All come from the request, so there is no secret that timing could give away.
+        sent if cookies.contains(&sent) => Ok(()),
+        sent if sent.len() != last.len() => Err(refused(
             "CSRF token from the 'X-Csrftoken' HTTP header has incorrect length.",
         )),
         _ => Err(refused(
@@ -230,7 +225,7 @@ fn text(body: &Value, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use warp::http::{HeaderValue, header::COOKIE};
+    use warp::http::header::COOKIE;
 
     use super::*;
 
@@ -238,6 +233,7 @@ mod tests {
     fn the_token_must_be_the_cookies() {
         for (cookie, header, is_right) in [
             (Some("csrftoken=abc"), Some("abc"), true),
+            (Some("csrftoken=abc; csrftoken=abcd"), Some("abc"), true),
             (Some("csrftoken=abc"), Some("abd"), false),
             (Some("csrftoken=abc"), Some("ab"), false),
             (Some("csrftoken=abc"), None, false),

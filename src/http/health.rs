@@ -1,17 +1,26 @@
-//! `/healthz`: the process answers. `/readyz`: it can do its work, or a sentence why not.
-//! `/api/health/`: the same in numbers, for people who have signed in.
+//! `/healthz`: the process answers. `/readyz`: it can do its work or not; operators, who may read
+//! `/metrics`, are told why not. `/api/health/`: the same in numbers, for people who have signed in.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::json;
-use warp::{Filter, filters::BoxedFilter, http::StatusCode};
+use warp::{
+    Filter,
+    filters::BoxedFilter,
+    http::{HeaderMap, StatusCode},
+};
 
-use super::reply::{self, Problem, Response};
+use super::{
+    hosts::Misdirected,
+    metrics,
+    reply::{self, Problem, Response},
+};
 use crate::{
     app::App,
     db::{self, Pool, vitals},
     error::Result,
+    peer::Peer,
     ws::Reason,
 };
 
@@ -23,18 +32,30 @@ pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let app = app.clone();
     let alive =
         warp::path!("healthz").map(|| reply::json(StatusCode::OK, &Health::new(Vec::new())));
-    let ready = warp::path!("readyz").then(move || ready(app.clone()));
+    let ready = warp::path!("readyz")
+        .and(warp::ext::optional::<Peer>())
+        .and(warp::ext::optional::<Misdirected>())
+        .and(warp::header::headers_cloned())
+        .then(move |peer, misdirected: Option<Misdirected>, headers| {
+            // A page whose own name leads here may have an operator's address.
+            let peer = if misdirected.is_some() { None } else { peer };
+            ready(app.clone(), peer, headers)
+        });
     super::reads().and(alive.or(ready).unify()).boxed()
 }
 
-async fn ready(app: App) -> Response {
+async fn ready(app: App, peer: Option<Peer>, headers: HeaderMap) -> Response {
     let troubles = troubles(&app).await;
     let status = if troubles.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    reply::json(status, &Health::new(troubles))
+    let mut health = Health::new(troubles);
+    if !metrics::may_read(&app, peer, &headers) {
+        health.troubles.clear();
+    }
+    reply::json(status, &health)
 }
 
 /// The numbers behind. What cannot be asked of the database is null.

@@ -38,7 +38,7 @@ pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
 }
 
 async fn answer(app: App, peer: Option<Peer>, headers: HeaderMap) -> Response {
-    if !has_token(&app, &headers) && !is_near(&app, peer, &headers) {
+    if !may_read(&app, peer, &headers) {
         return reply::detail(
             StatusCode::FORBIDDEN,
             "The metrics are for addresses of METRICS_ALLOW and for who has METRICS_TOKEN.",
@@ -52,6 +52,11 @@ async fn answer(app: App, peer: Option<Peer>, headers: HeaderMap) -> Response {
     response
 }
 
+/// Whether a request from there is an operator's.
+pub(super) fn may_read(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> bool {
+    has_token(app, headers) || is_near(app, peer, headers)
+}
+
 /// Whether it comes from an address that may read, and on behalf of nobody else.
 fn is_near(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> bool {
     let may_read = |peer: Peer| app.metrics_allow.iter().any(|n| n.contains(peer.address));
@@ -59,7 +64,8 @@ fn is_near(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> bool {
     !was_forwarded && peer.is_some_and(may_read)
 }
 
-fn has_token(app: &App, headers: &HeaderMap) -> bool {
+/// Whether the request has the token.
+pub(super) fn has_token(app: &App, headers: &HeaderMap) -> bool {
     let sent = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());

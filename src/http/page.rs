@@ -1,6 +1,8 @@
-//! Pages for browsers: the console at `/`, what is written about the API at `/api/docs`, and their
+//! Pages for browsers: the console at `/`, where other clients are told what is here, what is written about the API at `/api/docs`, and their
 //! files below `/console/<build>/`. They hold nothing that is not for everybody: what they show they
 //! ask of the API, with their visitor's session.
+
+use std::sync::LazyLock;
 
 use warp::{
     Filter, Reply,
@@ -20,20 +22,21 @@ const POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'self'; 
     script-src 'self'; img-src 'self'; require-trusted-types-for 'script'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `/` for browsers. Other clients find nothing there, as they always have.
+/// `/`: the page, for those that ask for one; others are told in JSON where to look. A bare request, which
+/// says neither what it takes nor who sends it, finds nothing there, as it always has.
 pub(super) fn routes() -> BoxedFilter<(Response,)> {
     let page = warp::path::end()
         .and(reads())
         .and(warp::header::headers_cloned())
         .and_then(async |headers: HeaderMap| {
-            let accept = headers
-                .get(header::ACCEPT)
-                .and_then(|value| value.to_str().ok());
-            if accept.is_some_and(|accept| accept.contains("text/html")) {
-                Ok(send(&PAGE, &headers))
-            } else {
-                Err(warp::reject::not_found())
-            }
+            let mut response = match taken(&headers) {
+                Some(Taken::Page) => send(&PAGE, &headers),
+                Some(Taken::Other) => reply::json(StatusCode::OK, &*WHERE),
+                None => return Err(warp::reject::not_found()),
+            };
+            let by = HeaderValue::from_static("accept");
+            response.headers_mut().append(header::VARY, by);
+            Ok(response)
         });
     let docs = warp::path!("api" / "docs")
         .and(reads())
@@ -50,6 +53,46 @@ pub(super) fn routes() -> BoxedFilter<(Response,)> {
         });
     page.or(docs).unify().or(files).unify().boxed()
 }
+
+/// What a client takes at `/`.
+#[derive(Debug, PartialEq, Eq)]
+enum Taken {
+    Page,
+    Other,
+}
+
+fn taken(headers: &HeaderMap) -> Option<Taken> {
+    let ranges = || {
+        let accepted = headers.get_all(header::ACCEPT).iter();
+        accepted.flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+    };
+    let is_page = |range: &[u8]| {
+        let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let kind = parts.next().unwrap_or_default();
+        let refuses = |part: &[u8]| {
+            let part = part.to_ascii_lowercase();
+            let weight = part.strip_prefix(b"q=");
+            weight.is_some_and(|weight| weight.iter().all(|byte| b"0.".contains(byte)))
+        };
+        kind.eq_ignore_ascii_case(b"text/html") && !parts.any(refuses)
+    };
+    if ranges().any(is_page) {
+        return Some(Taken::Page);
+    }
+    let says_what = ranges().any(|range| ![&b""[..], b"*/*"].contains(&range.trim_ascii()));
+    let says_who = headers.contains_key(header::USER_AGENT);
+    (says_what || says_who).then_some(Taken::Other)
+}
+
+/// What is said at `/` to a client that asks for no page.
+static WHERE: LazyLock<serde_json::Value> = LazyLock::new(|| {
+    serde_json::json!({
+        "name": "marketplace",
+        "detail": "Open this address in a browser for the page.",
+        "documentation": "/api/docs",
+        "health": "/readyz",
+    })
+});
 
 /// Says what may be done with a page, and with what operators ask, to whoever wants to do something
 /// else with it.
@@ -109,4 +152,39 @@ fn file(file: &'static File) -> Response {
     let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
     headers.insert(header::CACHE_CONTROL, forever);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_for_html_gets_the_page_and_a_bare_request_finds_nothing() {
+        for (accept, expected) in [
+            (&[][..], None),
+            (&["*/*"], None),
+            (&[""], None),
+            (&["application/json"], Some(Taken::Other)),
+            (&["image/avif,*/*;q=0.8"], Some(Taken::Other)),
+            (&["text/html"], Some(Taken::Page)),
+            (&["TEXT/HTML;q=0.1, */*"], Some(Taken::Page)),
+            (&["application/json, text/html; level=1"], Some(Taken::Page)),
+            (&["application/json", "text/html"], Some(Taken::Page)),
+            (&["h\u{e9}, text/html"], Some(Taken::Page)),
+            (&["text/html;q=0, application/json"], Some(Taken::Other)),
+            (&["text/html; q=0.000"], Some(Taken::Other)),
+            (&["text/html5"], Some(Taken::Other)),
+        ] {
+            let lines = accept.iter().map(|line| {
+                let line = HeaderValue::from_bytes(line.as_bytes()).unwrap();
+                (header::ACCEPT, line)
+            });
+            let mut headers: HeaderMap = lines.collect();
+            assert_eq!(taken(&headers), expected, "{accept:?}");
+            // As curl does.
+            headers.insert(header::USER_AGENT, HeaderValue::from_static("curl/8"));
+            let expected = expected.unwrap_or(Taken::Other);
+            assert_eq!(taken(&headers), Some(expected), "{accept:?}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 use warp::{
     Filter, Reply,
     filters::BoxedFilter,
@@ -24,7 +24,7 @@ use crate::{
     http::reply,
     limits::TooMany,
     peer::Peer,
-    request,
+    request, server,
     ws::handshake,
 };
 
@@ -141,14 +141,14 @@ async fn open(
     let opened = request.clone().around(async move {
         let parts = match upgrade
             .await
-            .map(hyper::upgrade::Upgraded::downcast::<TokioIo<TcpStream>>)
+            .map(hyper::upgrade::Upgraded::downcast::<TokioIo<server::Stream>>)
         {
             Ok(Ok(parts)) => parts,
             Ok(Err(_)) => return tracing::error!("an upgraded connection is not TCP"),
             Err(error) => return tracing::debug!(%error, "the client left before the upgrade"),
         };
         let client = Client {
-            stream: parts.io.into_inner(),
+            stream: parts.io.into_inner().into_tcp(),
             unread: parts.read_buf,
             deflate,
             consumer,

@@ -88,7 +88,7 @@ impl Target {
         let mut stream = self.connect().await;
         let cookie = cookie.map_or(String::new(), |c| format!("Cookie: sessionid={c}\r\n"));
         let head = format!(
-            "GET {path} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n{cookie}\
              Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
         );
@@ -143,14 +143,14 @@ async fn slow_clients_are_hung_up_on_and_hold_little() {
     target.serves().await;
     let part = vec![b' '; 200 * 1024];
     let body = [
-        b"POST /api/register/ HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+        b"POST /api/register/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
         Content-Length: 250000\r\n\r\n"
             .as_slice(),
         &part,
     ]
     .concat();
     let form = [
-        b"POST /api/register/ HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\
+        b"POST /api/register/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\
         Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\nContent-Disposition: "
             .as_slice(),
         &part[..100 * 1024],
@@ -164,7 +164,7 @@ async fn slow_clients_are_hung_up_on_and_hold_little() {
         ("nothing", Vec::new(), b""),
         (
             "head",
-            b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ".to_vec(),
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ".to_vec(),
             b"a",
         ),
         ("body", body, b" "),
@@ -230,7 +230,7 @@ async fn trickle(mut stream: TcpStream, more: &[u8]) -> Duration {
 async fn endless_heads_and_bodies_are_refused() {
     let target = Target::start().await;
     target.serves().await;
-    let post = "POST /api/register/ HTTP/1.1\r\nHost: a\r\n";
+    let post = "POST /api/register/ HTTP/1.1\r\nHost: localhost\r\n";
     let headers = "X-Many: a\r\n".repeat(300);
     let form = "Content-Length: 60000000\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n";
     let chunked = "Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n";
@@ -590,7 +590,7 @@ async fn lists_that_nobody_reads_share_their_memory_and_others_are_served() {
         dba.execute(sql, &[&n.to_string(), &at]).await.unwrap();
         let mut stream = target.connect().await;
         let request = format!(
-            "GET /api/read-source/ HTTP/1.1\r\nHost: a\r\nCookie: sessionid={cookie}\r\n\r\n"
+            "GET /api/read-source/ HTTP/1.1\r\nHost: localhost\r\nCookie: sessionid={cookie}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut head = [0; 12];

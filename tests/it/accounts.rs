@@ -1,5 +1,7 @@
 //! Sessions and passwords: what a sign-in gives, what ends it, and what the cookies say.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use tokio_postgres::Client;
 
@@ -274,7 +276,7 @@ async fn open_with_password(server: &TestServer, name: &str, password: &str) -> 
 }
 
 /// Waits until a statement of the server's waits for a lock.
-async fn blocked(dba: &Client) {
+pub async fn blocked(dba: &Client) {
     let sql = "select 1 from pg_stat_activity
                 where application_name = 'marketplace' and datname = current_database()
                   and wait_event_type = 'Lock'";
@@ -331,4 +333,174 @@ async fn no_session_of_the_old_password_survives_a_change_that_is_under_way() {
     assert_eq!(left.len(), 1, "only the one that changed it");
     assert!(!left[0].get::<_, bool>(0));
     assert_eq!(read(&mut visitor).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_cookies_never_matter_and_any_good_session_is_taken() {
+    let (server, _database) = TestServer::start().await;
+    let visitor = server.visitor("ann").await;
+    let good = visitor.cookie("sessionid").unwrap().to_owned();
+    let stale = "p".repeat(64);
+    let many = format!("sessionid={stale}; ").repeat(20);
+    for cookies in [
+        format!("greeting=h\u{e9}llo; sessionid={good}"),
+        format!("sessionid={good}; greeting=\u{1f600}"),
+        format!("sessionid=\"{good}\""),
+        format!("sessionid={stale}; sessionid={good}"),
+        format!("sessionid={good}; sessionid={stale}"),
+        format!("sessionid={good}; sessionid=h\u{e9}llo; sessionid="),
+        format!("{many}sessionid={good}; {many}"),
+    ] {
+        let mut browser = Http::new(&server.base).on_page(ORIGIN);
+        let call = browser.get("/api/read-source/").header("Cookie", &cookies);
+        let answer = call.send().await;
+        assert_eq!(answer.status, 200, "{cookies}: {}", answer.text());
+        assert_eq!(
+            answer.header("set-cookie"),
+            None,
+            "the good one is kept: {cookies}"
+        );
+        if cookies.is_ascii() {
+            let headers = [("Cookie", cookies.as_str()), ("Origin", ORIGIN)];
+            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let socket =
+                Socket::connect(browser.address(), "/ws/read_source/", headers.into()).await;
+            assert!(socket.is_ok(), "{cookies}: {socket:?}");
+        }
+    }
+    let mut browser = Http::new(&server.base);
+    let call = browser.get("/api/read-source/");
+    let answer = call
+        .header("Cookie", &format!("sessionid={stale}"))
+        .send()
+        .await;
+    assert_eq!(answer.status, 403);
+    let cleared = answer.header("set-cookie").expect("nothing good was sent");
+    assert!(cleared.contains("Max-Age=0"), "{cleared}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logging_out_ends_every_session_that_was_sent() {
+    let (server, database) = TestServer::start().await;
+    let mut first = server.visitor("ann").await;
+    let mut second = server.visitor("bob").await;
+    let mut third = server.visitor("cid").await;
+    let cookies =
+        [&first, &second].map(|it| format!("sessionid={}", it.cookie("sessionid").unwrap()));
+    let mut browser = Http::new(&server.base).on_page(ORIGIN);
+    let call = browser
+        .get("/api/logout/")
+        .header("Cookie", &cookies.join("; "));
+    let answer = call.send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.header("set-cookie").unwrap().contains("Max-Age=0"));
+    assert_eq!(read(&mut first).await, 403);
+    assert_eq!(read(&mut second).await, 403);
+    assert_eq!(read(&mut third).await, 200);
+    let dba = database.connect().await;
+    let left = dba.query("select from sessions", &[]).await.unwrap();
+    assert_eq!(left.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_link_and_no_image_of_another_site_signs_anybody_out() {
+    let (server, _database) = TestServer::start().await;
+    let visitor = server.visitor("ann").await;
+    let own = server.base.clone();
+    for (site, origin, is_let_in) in [
+        ("cross-site", None, false),
+        // Another port or subdomain.
+        ("same-site", None, false),
+        ("cross-site", Some("http://evil.example"), false),
+        ("cross-site", Some("null"), false),
+        ("same-site", Some(ORIGIN), true),
+        ("same-origin", Some(own.as_str()), true),
+        ("same-origin", None, true),
+        ("none", None, true),
+    ] {
+        let mut browser = Http::new(&server.base).on_page(ORIGIN);
+        server.sign_in(&mut browser, "ann").await;
+        let mut page = Http::new(&server.base).with_cookies_of(&browser);
+        for path in ["/api/logout/", "/api/logout"] {
+            let mut call = page.get(path).header("Sec-Fetch-Site", site);
+            if let Some(origin) = origin {
+                call = call.header("Origin", origin);
+            }
+            let answer = call.send().await;
+            assert_eq!(
+                answer.status == 200,
+                is_let_in,
+                "{site} {origin:?}: {}",
+                answer.text()
+            );
+            assert!([200, 403].contains(&answer.status), "{}", answer.text());
+        }
+        assert_eq!(read(&mut browser).await, if is_let_in { 403 } else { 200 });
+    }
+    // Nor does a form of another site change anything, should a browser send no origin with it.
+    let mut page = Http::new(&server.base).with_cookies_of(&visitor);
+    for path in [
+        "/api/add-demo/",
+        "/api/logout-everywhere/",
+        "/api/login/",
+        "/api/register/",
+    ] {
+        let call = page.post(path).header("Sec-Fetch-Site", "cross-site");
+        assert_eq!(call.send().await.status, 403, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_hashes_are_imported_every_wrong_sign_in_takes_as_long() {
+    use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher};
+
+    let (server, database) = TestServer::start().await;
+    server.visitor("own").await;
+    let dba = database.connect().await;
+    let params = Params::new(1024, 1, 1, None).unwrap();
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let other = argon2
+        .hash_password(PASSWORD.as_bytes())
+        .unwrap()
+        .to_string();
+    let pbkdf2 = "pbkdf2_sha256$1000$salt$qYA1X4WIB2oX59pFrsdIC83YgHqMSQj8aYzRpWI5mlU=";
+    let costly = "pbkdf2_sha256$4000000000$salt$qYA1X4WIB2oX59pFrsdIC83YgHqMSQj8aYzRpWI5mlU=";
+    let sql = "insert into users (username, password_hash, is_active) values ($1, $2, $3)";
+    for (name, hash, is_active) in [
+        ("argon2", other.as_str(), true),
+        ("pbkdf2", pbkdf2, true),
+        ("costly", costly, true),
+        ("unusable", "!", true),
+        ("disabled", pbkdf2, false),
+    ] {
+        dba.execute(sql, &[&name, &hash, &is_active]).await.unwrap();
+    }
+    let names = [
+        "own", "argon2", "pbkdf2", "costly", "unusable", "disabled", "nobody", "nul\0",
+    ];
+    let mut visitor = Http::new(&server.base).on_page(ORIGIN);
+    for name in names {
+        // Only that none is faster: what is slower is the machine.
+        let began = Instant::now();
+        let answer = log_in(&mut visitor, name, "wrong").await;
+        assert_eq!(answer.status, 400, "{name}");
+        assert!(
+            began.elapsed() >= Duration::from_secs(1),
+            "{name}: {:?}",
+            began.elapsed()
+        );
+        let began = Instant::now();
+        assert_eq!(read_with_password(&server.base, name, "wrong").await, 403);
+        assert!(
+            began.elapsed() >= Duration::from_secs(1),
+            "{name}: {:?}",
+            began.elapsed()
+        );
+    }
+    // A right one makes a hash of this program's own.
+    assert_eq!(log_in(&mut visitor, "argon2", PASSWORD).await.status, 200);
+    let sql = "select password_hash from users where username = 'argon2'";
+    let renewed: String = dba.query_one(sql, &[]).await.unwrap().get(0);
+    assert!(renewed.starts_with(marketplace::hashes::OWN), "{renewed}");
+    assert_eq!(log_in(&mut visitor, "argon2", PASSWORD).await.status, 200);
 }

@@ -116,7 +116,7 @@ struct Address(TcpStream);
 
 impl Address {
     async fn ask(&mut self, path: &str) -> String {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         self.0.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         // Each answer is one JSON object.

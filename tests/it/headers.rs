@@ -53,7 +53,9 @@ async fn every_answer_says_what_it_is_not_for() {
                     .await;
                 let what = format!("{method} {path} {}", answer.status);
                 check(&what, &answer);
-                let is_page = ["/", "/api/docs"].contains(&&*path) && answer.status == 200;
+                let is_page = answer
+                    .header("content-type")
+                    .is_some_and(|kind| kind.starts_with("text/html"));
                 let cache = if is_page { "no-cache" } else { "no-store" };
                 assert_eq!(answer.header("cache-control"), Some(cache), "{what}");
                 statuses.insert(answer.status);
@@ -133,6 +135,25 @@ async fn the_page_allows_its_own_script_and_style_alone() {
         .header("Accept", "text/html")
         .header("If-None-Match", &tag);
     assert_eq!(again.send().await.status, 304);
+    // Other clients are told where to look; a bare request finds nothing, as it always has.
+    for (headers, status) in [
+        (&[("User-Agent", "curl/8.5.0")][..], 200),
+        (&[("Accept", "application/json")], 200),
+        (&[], 404),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let mut call = visitor.call(method, "/");
+            for (name, value) in headers {
+                call = call.header(name, value);
+            }
+            let answer = call.send().await;
+            assert_eq!(answer.status, status, "{method} {headers:?}");
+            if status == 200 && method == "GET" {
+                check("/", &answer);
+                assert_eq!(answer.json()["health"], "/readyz");
+            }
+        }
+    }
     // What the policy does not allow.
     for inline in [
         " style=\"",

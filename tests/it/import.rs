@@ -389,7 +389,8 @@ async fn what_there_is_no_room_for_is_named() {
              insert into auth_user select 10 + n, '!x', null, false, name, '', '', '', false, true, now()
                from (values (1, 'unusable'), (2, 'taken'), (3, repeat('n', 151))) x (n, name);
              insert into auth_user values (20, 'argon2$argon2id$v=19$m=1,t=1,p=1$c2FsdHNhbHQ$aGFzaA', null, false, 'modern', '', '', '', false, true, now());
-             insert into auth_user values (21, 'bcrypt_sha256$$2b$12$x', null, false, 'other', '', '', '', false, true, now())"
+             insert into auth_user values (21, 'bcrypt_sha256$$2b$12$x', null, false, 'other', '', '', '', false, true, now());
+             insert into auth_user values (22, 'pbkdf2_sha256$2000001$salt$aGFzaA==', null, false, 'costly', '', '', '', false, true, now())"
         ))
         .await
         .unwrap();
@@ -403,7 +404,7 @@ async fn what_there_is_no_room_for_is_named() {
     .unwrap();
     let report = report(&database.url, &["--from", &backend.url]).await;
     assert_eq!(counts(&report, "sources"), json!([20, 0, 0]), "{report}");
-    assert_eq!(counts(&report, "users"), json!([6, 0, 0]), "{report}");
+    assert_eq!(counts(&report, "users"), json!([7, 0, 0]), "{report}");
     for (section, note) in [
         ("changed", format!("source {FRANCE}: country was cut from 300 to 255 characters")),
         ("changed", format!("source {FRANCE}: end_date was no day of the years 1 to 9999 and is empty now")),
@@ -414,6 +415,7 @@ async fn what_there_is_no_room_for_is_named() {
         ("left_out", "user taken: somebody of this name was here before".into()),
         ("left_out", format!("user {}: no name to sign in with here", "n".repeat(151))),
         ("left_out", "the password of user unusable, which was not usable there: set one with marketplace users password".into()),
+        ("left_out", "the password of user costly, whose hash costs more than any may here: set one with marketplace users password".into()),
         ("left_out", "the password of user other, which is hashed in a way unknown here: set one with marketplace users password".into()),
     ] {
         assert!(notes(&report, section).contains(&note.as_str()), "{note}: {report:#}");
@@ -425,7 +427,7 @@ async fn what_there_is_no_room_for_is_named() {
     assert!(
         out.starts_with(
             "sources: 21 there; 0 added, 0 changed, 0 removed\n\
-             users:   8 there; 0 added, 0 changed, 0 removed\nleft out:\n"
+             users:   9 there; 0 added, 0 changed, 0 removed\nleft out:\n"
         ),
         "{out}"
     );

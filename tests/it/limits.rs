@@ -93,7 +93,7 @@ async fn a_session_gives_no_more_guesses_at_the_old_password() {
     let database = database().await;
     let server = TestServer::on(&database.url, &ON).await;
     let mut thief = server.visitor("ann").await;
-    let body = json!({ "old_password": "guessed", "new_password": "b" });
+    let body = json!({ "old_password": "guessed", "new_password": "Battery-staple-8" });
     let mut statuses = Vec::new();
     while statuses.last() != Some(&429) && statuses.len() < 30 {
         let answer = thief.post("/api/password/").json(&body).send().await;
@@ -389,7 +389,7 @@ async fn status(stream: &mut TcpStream) -> Option<u16> {
     Some(text.strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap())
 }
 
-const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n";
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_and_slow_connections_of_one_address_leave_room_for_others() {
@@ -397,10 +397,10 @@ async fn silent_and_slow_connections_of_one_address_leave_room_for_others() {
     let database = database().await;
     let arguments = [ON[0], ON[1], "--max-connections", "80"];
     let server = TestServer::on(&database.url, &arguments).await;
-    let body = "POST /api/login/ HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\n{";
+    let body = "POST /api/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{";
     let (mut held, mut refused) = (Vec::new(), 0);
     for n in 0..MOST {
-        let sent = ["", "GET /healthz HTTP/1.1\r\nHost: te", body][n % 3];
+        let sent = ["", "GET /healthz HTTP/1.1\r\nHost: lo", body][n % 3];
         let mut stream = connect_from(&server, "127.0.0.2", sent).await;
         if n >= MOST / 8 {
             assert_eq!(status(&mut stream).await, Some(429));
@@ -428,7 +428,7 @@ async fn the_connection_that_was_silent_the_longest_makes_room_for_another() {
     // Nobody is told apart, as behind a proxy.
     let arguments = [OFF[0], OFF[1], "--max-connections", "4"];
     let server = TestServer::on(&database.url, &arguments).await;
-    let begin = "POST /api/login/ HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{";
+    let begin = "POST /api/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{";
     let mut asking = connect_from(&server, "127.0.0.1", begin).await;
     let mut silent = Vec::new();
     eventually("it is full", async || {
@@ -468,7 +468,7 @@ async fn behind_a_proxy_requests_are_counted_by_the_address_that_it_names() {
     }
     let begin = |address| {
         format!(
-            "POST /api/login/ HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: {address}\r\n\
+            "POST /api/login/ HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {address}\r\n\
              Content-Length: 100\r\n\r\n{{"
         )
     };
@@ -481,7 +481,8 @@ async fn behind_a_proxy_requests_are_counted_by_the_address_that_it_names() {
     let refused = slow.join_next().await.unwrap().unwrap();
     assert_eq!(refused, Some(429));
     assert!(slow.try_join_next().is_none(), "an eighth is let in");
-    let health = "GET /healthz HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 198.51.100.8\r\n\r\n";
+    let health =
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 198.51.100.8\r\n\r\n";
     let mut other = connect_from(&server, "127.0.0.1", health).await;
     assert_eq!(status(&mut other).await, Some(200));
 }
@@ -501,7 +502,7 @@ async fn handshakes_with_a_password_leave_one_session_and_refused_ones_none() {
     let handshake = |method: &str, more: &str, version: &str, key: &str| {
         let basic = crate::accounts::basic("ann", PASSWORD);
         format!(
-            "{method} /ws/read_source/ HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\n\
+            "{method} /ws/read_source/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Version: {version}\r\n\
              Sec-WebSocket-Key: {key}\r\nAuthorization: {basic}\r\n{more}\r\n"
         )
@@ -603,7 +604,7 @@ async fn a_user_has_four_lists_under_way_and_others_have_theirs() {
                  from generate_series(1, 20000)";
     dba.execute(sql, &[]).await.unwrap();
     let request = format!(
-        "GET /api/read-source/ HTTP/1.1\r\nHost: test\r\nCookie: sessionid={}\r\n\r\n",
+        "GET /api/read-source/ HTTP/1.1\r\nHost: localhost\r\nCookie: sessionid={}\r\n\r\n",
         ann.cookie("sessionid").unwrap()
     );
     let mut under_way = Vec::new();

@@ -1,7 +1,7 @@
 //! Many servers on one database behind nginx, as processes of their own: what one writes all show,
 //! what that costs, restarts one after another, and cold starts all at once.
 
-mod nginx;
+pub mod nginx;
 
 use std::collections::BTreeMap;
 use std::fs;

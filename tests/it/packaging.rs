@@ -122,6 +122,7 @@ async fn the_container_runs_commands_and_settings_that_exist() {
     for (text, setting) in [
         (&docker, "BIND"),
         (&compose, "DATABASE_URL"),
+        (&compose, "ALLOWED_HOSTS"),
         (&compose, "ALLOWED_ORIGINS"),
     ] {
         assert!(text.contains(setting));

@@ -72,8 +72,9 @@ const LARGE: &str = "
             execute format('alter table %I disable trigger user', name);
         end loop;
     end $$;
-    insert into users (id, username, password_hash, role, is_active)
-        select number(n), 'user ' || n, 'x', case when n < 3 then 'admin' else 'editor' end, true
+    insert into users (id, username, password_hash, role, is_active, name_key, look_key)
+        select number(n), 'user ' || n, 'x', case when n < 3 then 'admin' else 'editor' end, true,
+               nullif('user ' || n, 'user 5'), nullif('user ' || n, 'user 5')
           from generate_series(1, 100000) n;
     insert into sessions (id, user_id, token_hash, expires_at)
         select number(n), number(n), sha256(n::text::bytea),
@@ -210,6 +211,8 @@ async fn call_everything(client: &mut Client) -> BTreeSet<String> {
         called,
         users::insert(client, "new", "", "x", users::Role::Viewer)
     );
+    call!(called, users::to_sign_in(client, "user 7"));
+    call!(called, users::is_taken(client, "USER 7"));
     call!(called, users::set_password_hash(client, id(8), "y"));
     call!(called, users::renew_password_hash(client, &user, "x"));
     call!(called, users::signed_in(client, id(7)));
@@ -232,10 +235,10 @@ async fn call_everything(client: &mut Client) -> BTreeSet<String> {
     };
     call!(called, sessions::stay(client, &user, &[2; 32], lifetimes));
     call!(called, sessions::count(client));
-    call!(called, sessions::by_token(client, &[1; 32]));
+    call!(called, sessions::by_tokens(client, &[[1; 32], [9; 32]]));
     call!(called, sessions::by_ids(client, &ids));
     call!(called, sessions::extend(client, id(7), hour));
-    call!(called, sessions::delete(client, &[1; 32]));
+    call!(called, sessions::delete(client, &[[1; 32], [9; 32]]));
     call!(called, sessions::delete_of_user(client, id(13)));
     call!(called, sessions::delete_expired(client));
     call!(called, users::change_password(client, &user, "y", None));

@@ -107,7 +107,14 @@ async fn bad_settings_stop_the_start_with_one_line_that_names_the_variable() {
         ("LISTEN_DATABASE_URL", "postgres://u:geheim@h:port/d"),
         ("BIND", "here"),
         ("BIND", "192.0.2.1:80"),
+        ("ALLOWED_HOSTS", "market.example,https://market.example"),
         ("ALLOWED_ORIGINS", "localhost"),
+        (
+            "ALLOWED_ORIGINS",
+            "http://localhost:3000, http://localhost:3000/",
+        ),
+        ("ALLOWED_ORIGINS", "https://me:geheim@market.example"),
+        ("ALLOWED_ORIGINS", "null"),
         ("TIME_ZONE", "Europe/Atlantis"),
         ("REGISTRATION", "ajar"),
         ("REGISTRATION_ROLE", "admin"),
@@ -117,6 +124,7 @@ async fn bad_settings_stop_the_start_with_one_line_that_names_the_variable() {
         ("COOKIE_SECURE", "yes"),
         ("POOL_SIZE", "0"),
         ("MAX_CONNECTIONS", "many"),
+        ("KEEP_ALIVE", "0"),
         ("METRICS_ALLOW", "localhost"),
         ("METRICS_TOKEN", "geheim"),
         ("NOTIFY_QUEUE_WARNING", "half"),
@@ -160,6 +168,7 @@ async fn help_names_every_variable() {
         "DATABASE_URL_FILE",
         "LISTEN_DATABASE_URL_FILE",
         "BIND",
+        "ALLOWED_HOSTS",
         "ALLOWED_ORIGINS",
         "TIME_ZONE",
         "REGISTRATION",
@@ -171,6 +180,7 @@ async fn help_names_every_variable() {
         "LOG_FORMAT",
         "POOL_SIZE",
         "MAX_CONNECTIONS",
+        "KEEP_ALIVE",
         "METRICS_ALLOW",
         "METRICS_TOKEN",
         "METRICS_TOKEN_FILE",
@@ -279,7 +289,14 @@ async fn a_newcomer_edits_a_row_with_the_printed_command_and_the_page_follows() 
 
     // The second start finds the data and the account again.
     let mut server = Running::start(program(&arguments));
-    assert_eq!(server.line("sign in as: ").await, account);
+    let told = server.line("sign in as: ").await;
+    assert!(!told.contains(password), "it is said once: {told}");
+    let file = home.dir.join("newcomer");
+    assert!(
+        told.starts_with(name) && told.contains(file.to_str().unwrap()),
+        "{told}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), password);
     let base = server.line("listening on ").await;
     let mut page = Http::new(&base).on_page(ORIGIN);
     eventually("the row is still there", async || {
@@ -294,6 +311,28 @@ async fn a_newcomer_edits_a_row_with_the_printed_command_and_the_page_follows() 
         .expect("it stops")
         .unwrap();
     assert_eq!(status.code(), Some(0));
+
+    // Who deletes the account has deleted it, also when nobody else is left.
+    let mut server = Running::start(program(&arguments));
+    let psql = server.line("edit rows with: ").await;
+    server.line("listening on ").await;
+    let output = postgres::psql(&psql, "marketplace", "delete from users").await;
+    assert!(output.status.success(), "{output:?}");
+    server.signal("-TERM").await;
+    timeout(SOON, server.child.wait())
+        .await
+        .expect("it stops")
+        .unwrap();
+    let mut server = Running::start(program(&arguments));
+    let psql = server.line("edit rows with: ").await;
+    let next = server.line("").await;
+    assert!(
+        next.contains("listening on "),
+        "nothing is said of it: {next}"
+    );
+    let left = postgres::psql(&psql, "marketplace", "select count(*) from users").await;
+    let left = String::from_utf8_lossy(&left.stdout).into_owned();
+    assert!(left.contains('0') && !left.contains('1'), "{left}");
 }
 
 #[tokio::test]
@@ -315,7 +354,7 @@ async fn a_stop_finishes_the_request_that_is_under_way() {
     .to_string();
     let mut stream = operator.address().connect().await.unwrap();
     let head = format!(
-        "POST /api/register/ HTTP/1.1\r\nHost: late\r\nContent-Type: application/json\r\n\
+        "POST /api/register/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
         body.len()
     );

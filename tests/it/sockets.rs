@@ -321,7 +321,7 @@ async fn a_client_that_takes_nothing_of_a_frame_is_given_up_after_half_a_minute(
     assert_eq!(lively.next_json(SOON).await["data"][0]["s3"], 30_000);
 }
 
-const HANDSHAKE: &str = "GET /ws/read_source/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
+const HANDSHAKE: &str = "GET /ws/read_source/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
 

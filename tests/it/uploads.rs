@@ -3,6 +3,7 @@
 
 mod half_way;
 mod places;
+mod proxied;
 
 use std::{
     fs,

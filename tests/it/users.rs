@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use crate::{
     client::{Http, Response},
-    postgres::{self, Home},
+    postgres::{self, Home, TestDatabase},
     program::{Running, program},
     server::{ORIGIN, SOON, TestServer, database, eventually, open},
 };
@@ -277,6 +277,25 @@ async fn what_the_operator_cannot_have_is_said_with_an_exit_code() {
             .0,
         0
     );
+    for (arguments, typed, said) in [
+        (["add", "BOSS"], "Secret-1\n", "already exists"),
+        (["add", "b\u{43e}ss"], "Secret-1\n", "already exists"),
+        (["add", "ann"], "short\n", "password: Use at least 8"),
+        (
+            ["add", "Long-Name"],
+            "long-name\n",
+            "password: Do not use your name",
+        ),
+        (["password", "boss"], "Password1\n", "password: Many people"),
+    ] {
+        let (code, _, err) = users(url, &arguments, typed).await;
+        assert!(code == 1 && err.contains(said), "{arguments:?}: {err}");
+    }
+    what_cannot_be(&database).await;
+}
+
+async fn what_cannot_be(database: &TestDatabase) {
+    let url = &database.url;
     for (arguments, typed, code, said) in [
         (&["add", "boss"][..], "Secret-1\n", 1, "already exists"),
         (

@@ -191,7 +191,7 @@ struct Details {
 pub(super) struct Health {
     /// `ok` or `unavailable`.
     status: String,
-    /// What is the matter, in words.
+    /// What is the matter, in words; for operators alone.
     #[schema(nullable = false)]
     troubles: Option<Vec<String>>,
 }

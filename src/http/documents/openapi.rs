@@ -277,7 +277,9 @@ fn outside(path: &str) -> Option<Deed> {
     let does = Deed::new;
     Some(match path {
         "/" => does("pages", "console", "The console, for browsers")
+            .note("Clients that ask for no page are told in JSON where to look.")
             .sends("text/html; charset=utf-8")
+            .or_sends("application/json")
             .or(304)
             .or(404),
         "/api/docs" => does("pages", "docs", "This document, to be read and tried")
@@ -395,6 +397,17 @@ impl Deed {
         self
     }
 
+    /// Another type in which that is sent.
+    fn or_sends(mut self, kind: &str) -> Self {
+        if let Some(RefOr::T(answer)) = self.answers.get_mut(&200) {
+            let content = ContentBuilder::new().schema(Some(schema::empty()));
+            answer
+                .content
+                .insert(kind.to_owned(), content.build().into());
+        }
+        self
+    }
+
     fn needs_cluster(self) -> Self {
         [400, 409, 502].into_iter().fold(self, Self::or)
     }
@@ -424,7 +437,9 @@ impl Deed {
         } else if !endpoint.admits(Role::Viewer) {
             self.notes.push("For editors and admins.");
         }
-        [403, 429, 500, 503, 507].into_iter().fold(self, Self::or)
+        [403, 421, 429, 500, 503, 507]
+            .into_iter()
+            .fold(self, Self::or)
     }
 
     fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
@@ -473,7 +488,7 @@ impl Deed {
 }
 
 /// Why a request was not answered as asked, by status: names the answer and says why.
-const REFUSALS: [(u16, &str, &str); 13] = [
+const REFUSALS: [(u16, &str, &str); 14] = [
     (304, "NotModified", "It is as the client has it"),
     (
         400,
@@ -493,6 +508,11 @@ const REFUSALS: [(u16, &str, &str); 13] = [
         415,
         "UnknownType",
         "The body is of a type that is not understood",
+    ),
+    (
+        421,
+        "Misdirected",
+        "The request was sent to a host that is not in `ALLOWED_HOSTS`",
     ),
     (429, "TooMany", "Not now: there was too much of it"),
     (500, "Failed", "A defect of the server"),

@@ -12,7 +12,7 @@ use super::{
 use crate::{app::App, db::users::Role, live::view::json_frame};
 
 /// Answers one message: a ping, and nothing else. `role` is the role that the user has now; somebody
-/// who is not signed in has none.
+/// who is not signed in has none, and is not told the reason.
 pub(super) fn answer(app: &App, role: Option<Role>, text: &str) -> Answer {
     if !object(text).is_ok_and(|message| action(&message) == "ping") {
         return Answer::Nothing;
@@ -20,7 +20,7 @@ pub(super) fn answer(app: &App, role: Option<Role>, text: &str) -> Answer {
     let trouble = app.listener.borrow().check().err();
     Answer::Frame(json_frame(&Pulse {
         live: trouble.is_none(),
-        trouble,
+        trouble: trouble.filter(|_| role.is_some()),
         now: Timestamp::now().as_millisecond(),
         role: role.map(Role::name),
     }))

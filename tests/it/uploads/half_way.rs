@@ -99,7 +99,7 @@ async fn of_a_client_that_hangs_up_nothing_stays() {
     let begun = vec![b'1'; 12 << 20];
     let head = head(ANN, "a.csv");
     let mut request = format!(
-        "POST /api/add-source/ HTTP/1.1\r\nHost: here\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n",
+        "POST /api/add-source/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n",
         64 << 20
     );
     request += &lines(&editor);
@@ -123,7 +123,7 @@ async fn of_a_client_that_hangs_up_nothing_stays() {
 async fn one_file_too_many_at_a_time_is_told_to_come_later() {
     let (_server, database, store, mut editor) = start(&[]).await;
     let request = format!(
-        "POST /api/add-source/ HTTP/1.1\r\nHost: here\r\nContent-Type: {FORM}\r\nContent-Length: 1000000\r\n{}\r\n",
+        "POST /api/add-source/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: 1000000\r\n{}\r\n",
         lines(&editor)
     );
     let mut wires = Vec::new();

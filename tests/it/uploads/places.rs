@@ -107,7 +107,7 @@ async fn a_bucket_of_a_compatible_store_takes_files_gives_them_and_forgets_them(
     // Of one that breaks off half-way no part stays, which nobody would see and somebody pay for.
     let mut wire = editor.address().connect().await.unwrap();
     let request = format!(
-        "POST /api/add-source/ HTTP/1.1\r\nHost: here\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n{}\r\n",
+        "POST /api/add-source/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n{}\r\n",
         64 << 20,
         lines(&editor)
     );
@@ -203,7 +203,7 @@ async fn of_200_mb_little_is_in_memory_either_way() {
     let before = most();
     let head = head(ANN, "large.bin");
     let mut request = format!(
-        "POST /api/add-source/ HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\
+        "POST /api/add-source/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
          Content-Type: {FORM}\r\nContent-Length: {}\r\n",
         head.len() + SIZE + END.len()
     );
@@ -227,7 +227,7 @@ async fn of_200_mb_little_is_in_memory_either_way() {
 
     let mut wire = editor.address().connect().await.unwrap();
     let request =
-        format!("GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{cookies}\r\n");
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{cookies}\r\n");
     wire.write_all(request.as_bytes()).await.unwrap();
     let (mut read, mut buffer) = (0, vec![0; 1 << 20]);
     let mut last = 0;
