@@ -19,6 +19,12 @@ pub(crate) async fn sign_in(server: SocketAddr) -> Result<String> {
 
 /// The same for an account of that name.
 pub(crate) async fn sign_in_as(server: SocketAddr, name: &str) -> Result<String> {
+    register(server, name).await?;
+    sign_in_again(server, name).await
+}
+
+/// Makes an account.
+pub(crate) async fn register(server: SocketAddr, name: &str) -> Result<()> {
     let account = format!(
         r#"{{"username":"{name}","password":"{PASSWORD}","email":"","confirm_password":"{PASSWORD}"}}"#
     );
@@ -27,7 +33,7 @@ pub(crate) async fn sign_in_as(server: SocketAddr, name: &str) -> Result<String>
     if !registered.starts_with("HTTP/1.1 201 ") && !registered.contains("exists") {
         return Err(format!("registering failed: {registered}").into());
     }
-    sign_in_again(server, name).await
+    Ok(())
 }
 
 /// Signs in an account that is there.

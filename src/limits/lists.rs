@@ -3,7 +3,7 @@
 //!
 //! | counted by | under way | sent at once | then |
 //! |---|---|---|---|
-//! | user | 4, others wait 5 s | 64 MiB | 32 MiB a second |
+//! | user | 4, others wait 5 s | 32 MiB | 32 MiB a second |
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Lists {
         Self {
             keys: Keys::default(),
             under_way: AtOnce::new(4, Duration::from_secs(5)),
-            sent: Rate::new(2048, Duration::from_millis(1)),
+            sent: Rate::new(1024, Duration::from_millis(1)),
         }
     }
 
