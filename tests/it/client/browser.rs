@@ -226,9 +226,9 @@ impl Browser {
         BASE64_STANDARD.decode(text).expect("in base64")
     }
 
-    /// The page as it is printed, as PDF on A4.
+    /// The page as it is printed, as PDF. Tags for screen readers would take most of the time.
     pub(crate) async fn print(&mut self) -> Vec<u8> {
-        let ask = json!({ "preferCSSPageSize": true, "paperWidth": 8.27, "paperHeight": 11.69 });
+        let ask = json!({ "preferCSSPageSize": true, "generateTaggedPDF": false });
         let printed = self.call("Page.printToPDF", ask).await;
         let text = printed["data"].as_str().expect("a document");
         BASE64_STANDARD.decode(text).expect("in base64")
