@@ -609,6 +609,9 @@ declare
     today date := public.local_date();
     changed bigint;
 begin
+    if not pg_try_advisory_xact_lock('public.day_turns'::regclass::bigint) then
+        return false;
+    end if;
     insert into public.day_turns (day) values (today) on conflict (day) do nothing;
     if not found then
         return false;
@@ -626,7 +629,7 @@ $$;
 -- Name: FUNCTION turn_day(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.turn_day() IS 'Does what a new local day demands, once a day whoever calls and however often; true for the caller that did it.';
+COMMENT ON FUNCTION public.turn_day() IS 'Does what a new local day demands, once a day whoever calls and however often; true for the caller that did it. False at once while another one does it; if that fails, a later call does it.';
 
 SET default_tablespace = '';
 

@@ -5,6 +5,7 @@
 
 pub mod changes;
 pub mod checkup;
+mod client;
 pub mod counts;
 pub mod days;
 pub mod demo;
@@ -18,9 +19,11 @@ pub mod moments;
 pub mod notifications;
 pub mod primary;
 pub mod probe;
+mod retry;
 mod row;
 pub mod runs;
 pub mod sessions;
+mod settings;
 pub mod sources;
 pub mod statistics;
 pub mod submissions;
@@ -60,6 +63,10 @@ use crate::{
 
 /// Longest wait for everything a request asks of the database.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1900);
+/// Longest wait for a lock. Twice that, for it is tried twice, is less than `ANSWER_TIMEOUT`: PostgreSQL
+/// gives up by itself, and what was asked for does not happen later. It is also less than the second
+/// after which PostgreSQL looks for deadlocks, so it is never another's transaction that fails.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(850);
 /// Longest wait for a connection before a request is told that the database is not available.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -123,7 +130,7 @@ impl Pool {
     /// # Errors
     /// [`Error::Config`] when the TLS settings of `dsn` are wrong.
     pub fn new(dsn: &Dsn, size: usize) -> Result<Self> {
-        let primary = Primary::new(dsn)?;
+        let primary = Primary::new(dsn)?.with_lock_timeout(LOCK_TIMEOUT);
         let refusals = Arc::<Mutex<Refusals>>::default();
         let recycling = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
@@ -162,7 +169,7 @@ impl Pool {
             let error = match self.connections.get().await {
                 Ok(connection) => {
                     self.is_out.store(false, Relaxed);
-                    return Ok(Client::new(connection, self.primary.tls()));
+                    return Ok(Client::new(connection, &self.primary));
                 }
                 Err(error) => error,
             };

@@ -14,6 +14,12 @@ pub enum Error {
     Refused(String),
     /// The database has no space left: it reads but does not write.
     Full(String),
+    /// Another transaction has held a lock that the statement needs for too long. Nothing was changed,
+    /// and trying later may help.
+    Locked(String),
+    /// The transaction was rolled back because of another one: a deadlock, or a serialization failure.
+    /// Nothing was changed, and trying again helps.
+    Conflict(String),
     /// A constraint refused the statement; the name is the constraint's.
     Constraint(String),
     /// A value the database cannot hold, such as a text that is too long.
@@ -37,6 +43,8 @@ impl fmt::Display for Error {
             Self::Unavailable(why) => write!(f, "the database is not available: {why}"),
             Self::Refused(why) => write!(f, "the database refuses this program: {why}"),
             Self::Full(why) => write!(f, "the database has no space left: {why}"),
+            Self::Locked(why) => write!(f, "another transaction holds a lock: {why}"),
+            Self::Conflict(why) => write!(f, "another transaction was in the way: {why}"),
             Self::Constraint(name) => write!(f, "the constraint {name} refused the change"),
             Self::Value(what) => write!(f, "a value the database cannot hold: {what}"),
             Self::Unreadable(what) => write!(f, "a stored value cannot be read: {what}"),
@@ -57,6 +65,8 @@ impl Error {
             Self::Unavailable(why) => Self::Unavailable(why.clone()),
             Self::Refused(why) => Self::Refused(why.clone()),
             Self::Full(why) => Self::Full(why.clone()),
+            Self::Locked(why) => Self::Locked(why.clone()),
+            Self::Conflict(why) => Self::Conflict(why.clone()),
             Self::Constraint(name) => Self::Constraint(name.clone()),
             Self::Value(what) => Self::Value(what.clone()),
             Self::Unreadable(what) => Self::Unreadable(what.clone()),
@@ -87,6 +97,10 @@ impl From<tokio_postgres::Error> for Error {
             // Or the queue of notifications is full, and nothing that notifies can be committed.
             &SqlState::READ_ONLY_SQL_TRANSACTION | &SqlState::PROGRAM_LIMIT_EXCEEDED => {
                 Self::Unavailable(describe(&error))
+            }
+            &SqlState::LOCK_NOT_AVAILABLE => Self::Locked(describe(&error)),
+            &SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED => {
+                Self::Conflict(describe(&error))
             }
             &SqlState::DISK_FULL => Self::Full(describe(&error)),
             code => match &code.code()[..2] {

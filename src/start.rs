@@ -70,7 +70,8 @@ pub(crate) async fn run(
     let (mut retry, mut refused_retry) = (RETRY, db::REFUSED);
     loop {
         progress.send_modify(|start| start.attempt = Some(Instant::now()));
-        let result = migrate::run(database, time_zone).await;
+        // Too large for the stack of whoever waits for it.
+        let result = Box::pin(migrate::run(database, time_zone)).await;
         progress.send_modify(|start| {
             start.attempt = None;
             start.is_done = result.is_ok();

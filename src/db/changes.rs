@@ -2,10 +2,12 @@
 //! triggers fill it; here it is read and pruned.
 
 use jiff::Timestamp;
-use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::row::{self, FromRow, row};
+use super::{
+    client::Client,
+    row::{self, FromRow, row},
+};
 use crate::error::Result;
 
 row! {

@@ -2,6 +2,7 @@
 //! unless it is asked to mend triggers.
 
 mod advice;
+mod roles;
 mod triggers;
 
 use std::{
@@ -113,11 +114,16 @@ impl Report {
         if !(self.add(CONNECTION, connection(client).await)
             && self.add("encryption", encryption(client, dsn).await)
             && self.add("standby", standby(client).await)
+            && self.add("encoding", roles::encoding(client).await)
             && self.add("schema", schema(client).await))
         {
             return;
         }
         self.add("privileges", privileges(client).await);
+        self.add("schemas", roles::schemas(client).await);
+        self.add("schema public", roles::creators(client).await);
+        self.add("callers", roles::callers(client).await);
+        self.add("settings", roles::settings(client).await);
         if self.add("functions", triggers::functions(client).await) {
             let found = if fix {
                 triggers::mend(client).await
@@ -253,11 +259,11 @@ async fn standby(client: &Client) -> Result<Vec<Finding>> {
 async fn schema(client: &Client) -> Result<Vec<Finding>> {
     const ABOUT: &str = "schema";
     let migrate = "run `marketplace migrate`";
-    let there = "select to_regclass('refinery_schema_history') is not null as there";
+    let there = "select to_regclass('public.refinery_schema_history') is not null as there";
     if !row::value(&client.query_typed(there, &[]).await?, "there")?.unwrap_or(false) {
         return Ok(vec![Finding::of(Level::Fail, ABOUT, "missing", migrate)]);
     }
-    let sql = "select max(version)::int as newest from refinery_schema_history";
+    let sql = "select max(version)::int as newest from public.refinery_schema_history";
     let rows = client.query_typed(sql, &[]).await?;
     let found: i32 = row::value(&rows, "newest")?.flatten().unwrap_or_default();
     let newest = migrate::newest();
@@ -277,10 +283,17 @@ async fn schema(client: &Client) -> Result<Vec<Finding>> {
 }
 
 async fn privileges(client: &Client) -> Result<Vec<Finding>> {
-    let sql = "select coalesce(string_agg(p || ' on ' || t, ', '), '') as missing
-                 from unnest(array['sources', 'users', 'sessions', 'pipeline_runs']) t,
-                      unnest(array['select', 'insert', 'update', 'delete']) p
-                where to_regclass(t) is not null and not has_table_privilege(t, p)";
+    let sql = "select concat_ws(', ',
+               (select string_agg(p || ' on ' || t, ', ')
+                  from unnest(array['sources', 'users', 'sessions', 'pipeline_runs']) t,
+                       unnest(array['select', 'insert', 'update', 'delete']) p
+                 where to_regclass('public.' || t) is not null
+                   and not has_table_privilege('public.' || t, p)),
+               (select string_agg('execute on function ' || f, ', ')
+                  from unnest(array['turn_day()', 'rederive_sources()', 'cancel_waiting_run(uuid)',
+                                    'pipeline_state_is_final(text)', 'local_time_zone()']) f
+                 where to_regprocedure('public.' || f) is not null
+                   and not has_function_privilege('public.' || f, 'execute'))) as missing";
     let rows = client.query_typed(sql, &[]).await?;
     let missing: String = row::value(&rows, "missing")?.unwrap_or_default();
     Ok(vec![if missing.is_empty() {

@@ -1,8 +1,6 @@
 //! The local calendar in the database: the turn of the day, done once whoever calls.
 
-use tokio_postgres::Client;
-
-use super::row;
+use super::{client::Client, row};
 use crate::error::Result;
 
 /// Turns the day if nobody has turned today yet; true when this call did it.

@@ -1,8 +1,8 @@
 //! Sample sources for a first look. Knows nothing of who asks for them, a command or a page.
 
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::types::Type;
 
-use super::sources::on_behalf;
+use super::{client::Client, sources::on_behalf};
 use crate::error::Result;
 
 const DEMO: &str = include_str!("../../sql/demo.sql");

@@ -10,8 +10,10 @@ use tokio_postgres::{Transaction, types::Type};
 
 use self::backend::Backend;
 use super::{
+    client::Client,
     dsn::Dsn,
     primary::Primary,
+    retry::retried,
     row::{self, row},
 };
 use crate::{
@@ -59,9 +61,15 @@ pub struct Counts {
 /// [`Error::Start`] when there is no Django backend of the expected kind, or when it is another one
 /// than the last time, or when nobody would be left who may manage users; nothing is changed then.
 pub async fn import(from: &Dsn, to: &Dsn, zone: &str, dry_run: bool) -> Result<Report> {
+    retried!(import_once(from, to, zone, dry_run).await)
+}
+
+async fn import_once(from: &Dsn, to: &Dsn, zone: &str, dry_run: bool) -> Result<Report> {
     let backend = Backend::open(from, zone).await.map_err(of_the_backend)?;
-    let (mut client, wire) = Primary::new(to)?.connect().await?;
+    let primary = Primary::new(to)?;
+    let (client, wire) = primary.connect().await?;
     tokio::spawn(wire);
+    let mut client = Client::own(client, &primary);
     let work = client.transaction().await?;
     work.batch_execute(STAGE).await?;
     for (there, here) in backend.copies() {

@@ -1,11 +1,11 @@
 //! What was learnt about the hosts of a connection string, shared by all who connect by it: which
-//! one took the writes last, how far the cluster's history has come, and since when a connection has
-//! to have been made to be trusted. Connects to nothing.
+//! one took the writes last, how far the cluster's history has come, since when a connection has
+//! to have been made to be trusted, and whether a pooler is in the way. Connects to nothing.
 
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     time::Instant,
 };
@@ -25,6 +25,8 @@ pub(super) struct Known {
     last: AtomicUsize,
     newest: Mutex<Option<Place>>,
     distrusted: Mutex<Option<Instant>>,
+    /// The server's version when a pooler is in the way that does not pass `options` on; else 0.
+    pooled: AtomicU32,
 }
 
 impl Known {
@@ -55,6 +57,16 @@ impl Known {
             None => *newest = Some(place),
         }
         true
+    }
+
+    /// A pooler is in the way that does not pass `options` on to a server of this version.
+    pub(super) fn found_pooler(&self, version: u32) {
+        self.pooled.store(version, Relaxed);
+    }
+
+    /// The server's version if there is such a pooler.
+    pub(super) fn pooled(&self) -> Option<u32> {
+        Some(self.pooled.load(Relaxed)).filter(|version| *version > 0)
     }
 
     /// Whoever was connected before now is to connect again.

@@ -12,7 +12,7 @@ use tokio::time;
 use tokio_postgres::{CancelToken, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::primary::Primary;
+use super::{client, primary::Primary};
 
 /// A connection that was lent for less than this has hardly been left busy.
 const LONG: Duration = Duration::from_millis(250);
@@ -25,23 +25,23 @@ const CANCEL: Duration = Duration::from_secs(5);
 
 /// A connection, given back when it is dropped.
 pub struct Client {
-    connection: Option<Object>,
+    connection: Option<client::Client>,
     lent: Instant,
     tls: MakeRustlsConnect,
 }
 
 impl Client {
-    pub(super) fn new(connection: Object, tls: MakeRustlsConnect) -> Self {
+    pub(super) fn new(connection: Object, primary: &Primary) -> Self {
         Self {
-            connection: Some(connection),
+            connection: Some(client::Client::lent(connection, primary)),
             lent: Instant::now(),
-            tls,
+            tls: primary.tls(),
         }
     }
 }
 
 impl Deref for Client {
-    type Target = tokio_postgres::Client;
+    type Target = client::Client;
 
     fn deref(&self) -> &Self::Target {
         self.connection
@@ -60,7 +60,7 @@ impl DerefMut for Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else {
+        let Some(connection) = self.connection.take().and_then(client::Client::into_lent) else {
             return;
         };
         // Whether its last statement was answered is known to the connection alone, so it is asked.

@@ -2,11 +2,13 @@
 
 use std::{error::Error as _, future::poll_fn, iter::successors, time::Duration};
 
-use refinery::error::Kind;
+use refinery::{AsyncMigrate, Migration, error::Kind};
+use refinery_core::traits::r#async::{AsyncQuery, AsyncTransaction};
 use tokio::time;
-use tokio_postgres::{AsyncMessage, Client, error::Severity, types::Type};
+use tokio_postgres::{AsyncMessage, error::Severity, types::Type};
 
 use super::{
+    client::Client,
     dsn::Dsn,
     primary::{Primary, Wire},
     row::{self, FromRow, row},
@@ -23,6 +25,8 @@ mod embedded {
 
 /// The advisory lock that all programs of this kind hold while they migrate: refinery takes none.
 const LOCK: i64 = 0x6d61_726b_6574;
+/// Where refinery notes what was applied.
+const HISTORY: &str = "public.refinery_schema_history";
 /// How often it is asked for.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// Longest wait to be told whether there is anything to do.
@@ -51,10 +55,11 @@ pub async fn run(dsn: &Dsn, time_zone: &str) -> Result<Migrated> {
     }
     let gate = connect(dsn).await?;
     lock(&gate).await?;
-    let mut client = connect(dsn).await?;
-    let runner = embedded::migrations::runner();
+    let mut migrator = Migrator(connect(dsn).await?);
+    let mut runner = embedded::migrations::runner();
+    let runner = runner.set_migration_table_name(HISTORY);
     // The library panics at a row of its history that was changed by hand.
-    let report = panics::caught(runner.run_async(&mut client))
+    let report = panics::caught(runner.run_async(&mut migrator))
         .await
         .map_err(|panic| {
             Error::Start(format!(
@@ -62,8 +67,8 @@ pub async fn run(dsn: &Dsn, time_zone: &str) -> Result<Migrated> {
             ))
         })?
         .map_err(|e| refused(&e))?;
-    let zone_changed = set_time_zone(&client, time_zone).await?;
-    gate.batch_execute("rollback").await?;
+    let zone_changed = set_time_zone(&mut migrator.0, time_zone).await?;
+    gate.raw().batch_execute("rollback").await?;
     Ok(Migrated {
         applied: report.applied_migrations().len(),
         zone_changed,
@@ -83,7 +88,7 @@ async fn is_done(dsn: &Dsn, time_zone: &str) -> Result<bool> {
 
 row! {
     /// A migration that was applied.
-    struct Applied from "refinery_schema_history" {
+    struct Applied from "public.refinery_schema_history" {
         version: i32,
         name: String,
         checksum: String,
@@ -93,13 +98,13 @@ row! {
 /// Whether exactly this program's migrations were applied. Only reads: refinery would make the table
 /// that it keeps, and several programs at once must not.
 async fn is_migrated(client: &Client) -> Result<bool> {
-    let kept = "select to_regclass('refinery_schema_history') is not null as kept";
-    let rows = client.query_typed(kept, &[]).await?;
+    let kept = format!("select to_regclass('{HISTORY}') is not null as kept");
+    let rows = client.query_typed(&kept, &[]).await?;
     if !row::value(&rows, "kept")?.unwrap_or(false) {
         return Ok(false);
     }
     let applied = format!(
-        "select {} from refinery_schema_history order by version",
+        "select {} from {HISTORY} order by version",
         Applied::COLUMNS
     );
     let mut applied_before = Vec::new();
@@ -134,12 +139,12 @@ async fn is_migrated(client: &Client) -> Result<bool> {
 async fn lock(gate: &Client) -> Result<()> {
     let sql = "select pg_try_advisory_xact_lock($1) as locked";
     loop {
-        gate.batch_execute("begin").await?;
-        let rows = gate.query_typed(sql, &[(&LOCK, Type::INT8)]).await?;
+        gate.begin().await?;
+        let rows = gate.raw().query_typed(sql, &[(&LOCK, Type::INT8)]).await?;
         if row::value(&rows, "locked")?.unwrap_or(false) {
             return Ok(());
         }
-        gate.batch_execute("rollback").await?;
+        gate.raw().batch_execute("rollback").await?;
         time::sleep(ASK_EVERY).await;
     }
 }
@@ -156,9 +161,16 @@ pub fn newest() -> i32 {
 
 /// A connection of its own: migrations must not run through a pool that others wait for.
 async fn connect(dsn: &Dsn) -> Result<Client> {
-    let (client, wire) = Primary::new(dsn)?.connect().await?;
+    let primary = Primary::new(dsn)?;
+    let (client, wire) = primary.connect().await?;
+    if let Some(encoding) = unfit_encoding(&wire) {
+        let name = dsn.config.get_dbname().unwrap_or_default();
+        return Err(Error::Start(format!(
+            "the database {name} has the encoding {encoding}: {UTF8}"
+        )));
+    }
     tokio::spawn(drive(wire));
-    Ok(client)
+    Ok(Client::own(client, &primary))
 }
 
 /// Drives a connection, and logs what migrations say, such as which rows they corrected.
@@ -178,31 +190,69 @@ async fn drive(mut wire: Wire) {
     }
 }
 
+/// What to do about a database that cannot hold every text.
+pub(super) const UTF8: &str = "make one with `create database NAME encoding 'UTF8' template template0` \
+    and restore a dump of this one there";
+
+/// The encoding of the database when it is not UTF8, in which clients send their texts.
+pub(super) fn unfit_encoding(wire: &Wire) -> Option<&str> {
+    wire.parameter("server_encoding")
+        .filter(|encoding| *encoding != "UTF8")
+}
+
+/// Applies migrations, each in a transaction with the program's settings.
+struct Migrator(Client);
+
+impl AsyncTransaction for Migrator {
+    type Error = tokio_postgres::Error;
+
+    async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(
+        &'a mut self,
+        statements: T,
+    ) -> Result<usize, Self::Error> {
+        let work = self.0.begin_transaction().await?;
+        let mut count = 0;
+        for statement in statements {
+            work.batch_execute(statement).await?;
+            count += 1;
+        }
+        work.commit().await?;
+        Ok(count)
+    }
+}
+
+impl AsyncQuery<Vec<Migration>> for Migrator {
+    async fn query<'a>(&'a mut self, query: &'a str) -> Result<Vec<Migration>, Self::Error> {
+        self.0.raw_mut().query(query).await
+    }
+}
+
+impl AsyncMigrate for Migrator {}
+
 async fn local_time_zone(client: &Client) -> Result<String> {
-    let sql = "select local_time_zone() as zone";
+    let sql = "select public.local_time_zone() as zone";
     let rows = client.query_typed(sql, &[]).await?;
     Ok(row::value(&rows, "zone")?.unwrap_or_default())
 }
 
 /// Lets the database's calendar follow `time_zone`; everything derived from "today" with it.
-async fn set_time_zone(client: &Client, time_zone: &str) -> Result<bool> {
+async fn set_time_zone(client: &mut Client, time_zone: &str) -> Result<bool> {
     if local_time_zone(client).await? == time_zone {
         return Ok(false);
     }
     // A function's body takes no parameters, so the name is quoted by the server itself.
     let quoted = client
         .query_typed(
-            "select format('create or replace function local_time_zone() returns text \
+            "select format('create or replace function public.local_time_zone() returns text \
              language sql immutable parallel safe return %L', $1) as statement",
             &[(&time_zone, Type::TEXT)],
         )
         .await?;
     let statement: &str = row::value(&quoted, "statement")?.unwrap_or_default();
-    client
-        .batch_execute(&format!(
-            "begin; {statement}; select rederive_sources(); commit"
-        ))
+    let work = client.transaction().await?;
+    work.batch_execute(&format!("{statement}; select public.rederive_sources()"))
         .await?;
+    work.commit().await?;
     Ok(true)
 }
 

@@ -1,7 +1,8 @@
 //! Moments of the database: of two equal ones every row is the same. Reads no table.
 
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::types::Type;
 
+use super::client::Client;
 use crate::error::Result;
 
 /// What names a moment: which transactions are visible, how much log was written, and by which

@@ -1,9 +1,9 @@
 //! Notifications as such: sending one, and how full their queue is. What they mean is not known here.
 
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::row;
+use super::{client::Client, row};
 use crate::error::Result;
 
 /// Notifies `channel` of `nonce`.

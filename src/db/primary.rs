@@ -4,8 +4,7 @@
 
 mod hosts;
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, pin::pin, time::Duration};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time;
@@ -15,7 +14,12 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::hosts::Host;
-use super::{dsn::Dsn, known::Place, tls};
+use super::{
+    dsn::Dsn,
+    known::Place,
+    settings::{HAS_TRANSACTION_TIMEOUT, IS_MARKED, MARKED, Settings},
+    tls,
+};
 use crate::error::{Error, Result, describe, is_refusal};
 
 /// A host has this long before the next of the list is asked beside it.
@@ -32,6 +36,7 @@ pub struct Primary {
     dsn: Dsn,
     hosts: Vec<Host>,
     tls: MakeRustlsConnect,
+    settings: Settings,
 }
 
 impl Primary {
@@ -46,7 +51,30 @@ impl Primary {
             dsn = dsn.read_write();
         }
         let hosts = hosts::split(&dsn.config);
-        Ok(Self { dsn, hosts, tls })
+        Ok(Self {
+            dsn,
+            hosts,
+            tls,
+            settings: Settings::default(),
+        })
+    }
+
+    /// The same, with connections that wait for a lock no longer than this.
+    #[must_use]
+    pub(super) fn with_lock_timeout(mut self, lock_timeout: Duration) -> Self {
+        self.settings.lock_timeout = lock_timeout;
+        self
+    }
+
+    /// The settings of its connections.
+    pub(super) fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// The server's version if each transaction has to begin with the settings, because a pooler is
+    /// in the way. Known once there was a connection.
+    pub(super) fn per_transaction(&self) -> Option<u32> {
+        self.dsn.known.pooled()
     }
 
     /// The connection string, and what is known of its hosts.
@@ -110,7 +138,7 @@ impl Primary {
     async fn ask(&self, host: &Host) -> Result<(Client, Wire), Failure> {
         let limit = self.dsn.config.get_connect_timeout().copied();
         let answer = async {
-            let (client, mut wire) = host.config.connect(self.tls.clone()).await?;
+            let (client, mut wire) = self.open(host).await?;
             if self.hosts.len() > 1
                 && let Some(place) = place_in_history(&client, &mut wire).await
                 && !self.dsn.known.is_newest(place)
@@ -122,6 +150,72 @@ impl Primary {
         time::timeout(limit.unwrap_or(SILENCE), answer)
             .await
             .unwrap_or(Err(Failure::Silent))
+    }
+
+    /// A connection with the program's settings, or through a pooler that keeps none.
+    async fn open(&self, host: &Host) -> Result<(Client, Wire), tokio_postgres::Error> {
+        if self.per_transaction().is_none() {
+            let options = self.settings.options(host.config.get_options());
+            let mut config = host.config.clone();
+            config.options(options);
+            match config.connect(self.tls.clone()).await {
+                Ok((client, mut wire)) => {
+                    let version = version(&wire);
+                    if !has_settings(&client, &mut wire).await? {
+                        self.dsn.known.found_pooler(version);
+                    } else if version >= HAS_TRANSACTION_TIMEOUT {
+                        let set = client.batch_execute("set transaction_timeout = 0");
+                        driven(&mut wire, set).await?;
+                    }
+                    return Ok((client, wire));
+                }
+                Err(error) if refuses_options(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let (client, wire) = host.config.connect(self.tls.clone()).await?;
+        self.dsn.known.found_pooler(version(&wire));
+        Ok((client, wire))
+    }
+}
+
+/// Whether it was a pooler that does not know what to do with `options`.
+fn refuses_options(error: &tokio_postgres::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(&SqlState::PROTOCOL_VIOLATION | &SqlState::FEATURE_NOT_SUPPORTED)
+    )
+}
+
+/// The server's major version, as it says at the start of a connection.
+fn version(wire: &Wire) -> u32 {
+    let text = wire.parameter("server_version").unwrap_or_default();
+    let digits = text.split(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(1)
+}
+
+/// Whether the settings that a connection was made with have reached the server.
+async fn has_settings(client: &Client, wire: &mut Wire) -> Result<bool, tokio_postgres::Error> {
+    let rows = driven(wire, client.simple_query(IS_MARKED)).await?;
+    Ok(rows.iter().any(|message| {
+        matches!(message, SimpleQueryMessage::Row(row)
+            if row.try_get("mark").is_ok_and(|mark| mark == Some(MARKED)))
+    }))
+}
+
+/// Drives a connection until `work` on it is done.
+async fn driven<T>(
+    wire: &mut Wire,
+    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, tokio_postgres::Error> {
+    let mut work = pin!(work);
+    tokio::select! {
+        done = &mut work => done,
+        // With the connection gone it says what has happened to it.
+        ended = wire => match ended {
+            Err(error) => Err(error),
+            Ok(()) => work.await,
+        },
     }
 }
 
@@ -155,10 +249,7 @@ async fn place_in_history(client: &Client, wire: &mut Wire) -> Option<Place> {
     // is older: there it moves only with the first checkpoint after a promotion.
     let sql = "select system_identifier as cluster,
                       pg_walfile_name(pg_current_wal_lsn()) as wal from pg_control_system()";
-    let rows = tokio::select! {
-        rows = client.simple_query(sql) => rows.ok()?,
-        _ = wire => return None,
-    };
+    let rows = driven(wire, client.simple_query(sql)).await.ok()?;
     let row = rows.into_iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,

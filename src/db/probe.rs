@@ -2,10 +2,11 @@
 //! table that reads no row. It fails where a column or a table is missing, has another name or type,
 //! where rights are missing, and while the table is locked.
 
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::types::Type;
 
 use super::{
     changes::Change,
+    client::Client,
     row::{self, FromRow},
     runs::Run,
     sessions::{self, Session},

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio_postgres::{
-    Client,
-    types::{ToSql, Type},
-};
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::{
+    client::Client,
     counts::SINCE,
     row::{self, FromRow, row},
 };
@@ -242,5 +240,5 @@ pub async fn change(client: &Client, changes: &[Change]) -> Result<u64> {
         (&states, Type::TEXT_ARRAY),
         (&reasons, Type::TEXT_ARRAY),
     ];
-    Ok(client.execute_typed(sql, &values).await?)
+    client.execute_typed(sql, &values).await
 }

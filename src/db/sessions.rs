@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{
-    Client,
-    types::{ToSql, Type},
-};
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::{
+    client::Client,
     row::{self, FromRow, row},
     users::{Role, User},
 };
@@ -223,5 +221,5 @@ pub async fn delete_expired(client: &Client) -> Result<u64> {
     let sql = "delete from sessions where id in (
                    select id from sessions where expires_at <= statement_timestamp()
                       for update skip locked)";
-    Ok(client.execute_typed(sql, &[]).await?)
+    client.execute_typed(sql, &[]).await
 }

@@ -1,13 +1,13 @@
 //! The table `sources`: its row and its statements. Derived columns are the database's business.
 
 use jiff::{Timestamp, civil::Date};
-use tokio_postgres::{
-    Client,
-    types::{ToSql, Type},
-};
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::row::{self, FromRow, row};
+use super::{
+    client::Client,
+    row::{self, FromRow, row},
+};
 use crate::error::Result;
 
 row! {

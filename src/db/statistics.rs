@@ -6,9 +6,12 @@
 //! quick one. Rows of a rolled-back transaction count too.
 
 use jiff::Timestamp;
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::types::Type;
 
-use super::row::{self, FromRow, row};
+use super::{
+    client::Client,
+    row::{self, FromRow, row},
+};
 use crate::error::{Error, Result};
 
 /// An event that a trigger fires on, as in `pg_trigger.tgtype`.

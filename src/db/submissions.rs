@@ -4,13 +4,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio_postgres::{
-    Client,
-    types::{ToSql, Type},
-};
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::{
+    client::Client,
     row::{self, row},
     runs::{LOST, REFUSED},
 };
@@ -188,8 +186,7 @@ pub async fn send(
                 (&command, Type::TEXT),
             ],
         )
-        .await
-        .map_err(Error::from);
+        .await;
     match sent {
         Ok(rows) => Ok(rows == 1),
         Err(Error::Constraint(name)) if name == "pipeline_submissions_one_in_doubt" => Ok(false),

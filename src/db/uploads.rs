@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::row;
+use super::{client::Client, row};
 use crate::error::Result;
 
 /// An object in the store.

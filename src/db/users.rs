@@ -5,13 +5,17 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio_postgres::{
-    Client, Transaction,
+    Transaction,
     types::{FromSql, Type},
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::row::{self, FromRow, row};
+use super::{
+    client::Client,
+    retry::retried,
+    row::{self, FromRow, row},
+};
 use crate::{
     error::{Error, Result},
     names::Keys,
@@ -232,7 +236,7 @@ pub async fn insert(
         (&keys.letters, Type::TEXT),
         (&keys.look, Type::TEXT),
     ];
-    match client.query_typed(&sql, &values).await.map_err(Error::from) {
+    match client.query_typed(&sql, &values).await {
         Ok(rows) => row::first(&rows),
         Err(Error::Constraint(name))
             if name == "users_username_key" || NAME_KEYS.contains(&name.as_str()) =>
@@ -270,6 +274,15 @@ pub async fn renew_password_hash(client: &Client, user: &User, hash: &str) -> Re
 /// In two statements: a session that is opened with the old password meanwhile is waited for by the
 /// first, and only a later one sees it.
 pub async fn change_password(
+    client: &mut Client,
+    user: &User,
+    hash: &str,
+    kept: Option<Uuid>,
+) -> Result<bool> {
+    retried!(change_password_once(client, user, hash, kept).await)
+}
+
+async fn change_password_once(
     client: &mut Client,
     user: &User,
     hash: &str,
@@ -339,6 +352,10 @@ pub const LAST_ADMIN: &str = "users_last_admin";
 /// # Errors
 /// [`Error::Constraint`] with [`LAST_ADMIN`] when nobody would be left who may manage users.
 pub async fn change(client: &mut Client, id: Uuid, change: Change) -> Result<Option<Account>> {
+    retried!(change_once(client, id, change).await)
+}
+
+async fn change_once(client: &mut Client, id: Uuid, change: Change) -> Result<Option<Account>> {
     let work = client.transaction().await?;
     let stays_admin = change.role.is_none_or(|role| role == Role::Admin);
     if !stays_admin || change.is_active == Some(false) {
@@ -364,6 +381,10 @@ pub async fn change(client: &mut Client, id: Uuid, change: Change) -> Result<Opt
 /// # Errors
 /// As [`change`].
 pub async fn delete(client: &mut Client, id: Uuid) -> Result<bool> {
+    retried!(delete_once(client, id).await)
+}
+
+async fn delete_once(client: &mut Client, id: Uuid) -> Result<bool> {
     let work = client.transaction().await?;
     spare_last_admin(&work, id).await?;
     let sql = "delete from users where id = $1";

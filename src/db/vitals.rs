@@ -1,8 +1,9 @@
 //! How the database server is, as far as an operator of this server wants to know.
 
-use tokio_postgres::Client;
-
-use super::row::{self, FromRow, row};
+use super::{
+    client::Client,
+    row::{self, FromRow, row},
+};
 use crate::error::Result;
 
 row! {
@@ -24,4 +25,11 @@ row! {
 pub async fn read(client: &Client) -> Result<Vitals> {
     let sql = format!("select {}", Vitals::COLUMNS);
     row::only(&client.query_typed(&sql, &[]).await?)
+}
+
+/// Whether the database takes writes.
+pub async fn takes_writes(client: &Client) -> Result<bool> {
+    let sql = "select current_setting('transaction_read_only') = 'off' as takes";
+    let rows = client.query_typed(sql, &[]).await?;
+    Ok(row::value(&rows, "takes")?.unwrap_or_default())
 }

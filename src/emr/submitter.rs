@@ -17,7 +17,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     db::{
-        Pool,
+        self, Pool,
         submissions::{self, Problem, Sent, Submission, WaitsFor},
     },
     error::Result,
@@ -243,7 +243,7 @@ impl Submitter {
 
     async fn postpone(
         &self,
-        client: &tokio_postgres::Client,
+        client: &db::Client,
         run: Uuid,
         pause: Duration,
         in_doubt: bool,

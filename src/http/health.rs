@@ -19,7 +19,7 @@ use super::{
 use crate::{
     app::App,
     db::{self, Pool, vitals},
-    error::Result,
+    error::{Error, Result},
     peer::Peer,
     ws::Reason,
 };
@@ -117,7 +117,7 @@ fn nearly_full(usage: f64) -> Option<String> {
     })
 }
 
-/// Whether the database answers. However many ask, one look at a time is under way.
+/// Whether the database answers and takes writes. However many ask, one look at a time is under way.
 async fn answers(app: &App) -> Result<(), String> {
     let look = || {
         let pool = app.pool.clone();
@@ -131,8 +131,12 @@ async fn answers(app: &App) -> Result<(), String> {
 }
 
 async fn ping(pool: &Pool) -> Result<()> {
-    pool.client().await?.query_typed("select 1", &[]).await?;
-    Ok(())
+    if vitals::takes_writes(&*pool.client().await?).await? {
+        return Ok(());
+    }
+    Err(Error::Unavailable(
+        "it only reads: it is a standby, or its transactions are read-only".into(),
+    ))
 }
 
 #[derive(Serialize)]

@@ -211,6 +211,12 @@ fn retry(mut response: Response) -> Response {
     response
 }
 
+/// What is said when another transaction held a lock for too long.
+const LOCKED: &str =
+    "Another change of this is not finished yet. Nothing was changed; please try again.";
+/// What is said when other transactions won again and again.
+const CONFLICT: &str = "Other changes were in the way. Nothing was changed; please try again.";
+
 /// Every failure's status, once.
 fn failed(error: &Error) -> Response {
     let (status, text) = match error {
@@ -218,6 +224,8 @@ fn failed(error: &Error) -> Response {
             StatusCode::SERVICE_UNAVAILABLE,
             "The database is not available at the moment.",
         ),
+        Error::Locked(_) => (StatusCode::SERVICE_UNAVAILABLE, LOCKED),
+        Error::Conflict(_) => (StatusCode::SERVICE_UNAVAILABLE, CONFLICT),
         Error::Full(_) => (
             StatusCode::INSUFFICIENT_STORAGE,
             "The database has no space left.",
@@ -301,6 +309,8 @@ mod tests {
         for (error, status) in [
             (Error::Unavailable(String::new()), 503),
             (Error::Refused(String::new()), 503),
+            (Error::Locked(String::new()), 503),
+            (Error::Conflict(String::new()), 503),
             (Error::Full(String::new()), 507),
             (Error::Constraint(String::new()), 409),
             (Error::Value(String::new()), 400),

@@ -40,8 +40,13 @@ async fn a_healthy_database_has_nothing_wrong() {
         "connection",
         "encryption",
         "standby",
+        "encoding",
         "schema",
         "privileges",
+        "schemas",
+        "schema public",
+        "callers",
+        "settings",
         "functions",
         "triggers",
         "time zone",
@@ -161,6 +166,7 @@ async fn a_role_that_may_not_mend_is_told_so_and_nothing_is_half_done() {
     dba.batch_execute(&format!(
         "create role {role} login password 'geheim';
          grant select, insert, update, delete on all tables in schema public to {role};
+         grant execute on all functions in schema public to {role};
          alter table sources disable trigger sources_updated; drop trigger users_updated on users"
     ))
     .await
@@ -280,7 +286,10 @@ async fn what_keeps_a_server_from_writing_is_named() {
         [
             "fail",
             "privileges",
-            "missing: insert on sources, update on sources, delete on sources"
+            "missing: insert on sources, update on sources, delete on sources, \
+             execute on function turn_day(), execute on function rederive_sources(), \
+             execute on function cancel_waiting_run(uuid), \
+             execute on function pipeline_state_is_final(text)"
         ]
     );
 
@@ -291,11 +300,70 @@ async fn what_keeps_a_server_from_writing_is_named() {
     .await
     .unwrap();
     let (code, findings) = doctor(&database.url, &[]).await;
-    assert_eq!(code, 1, "{findings:#?}");
-    assert_eq!(bad(&findings)[0][..2], ["fail", "standby"]);
+    assert_eq!((code, bad(&findings)), (0, vec![]), "{findings:#?}");
+    let settings = findings.iter().find(|one| one[1] == "settings").unwrap();
+    assert_eq!(
+        settings[2],
+        "of the role or database: default_transaction_read_only=on; the server fixes its own"
+    );
     dba.batch_execute(&format!(
-        "alter database {name} reset default_transaction_read_only;
+        "set default_transaction_read_only = off;
+         alter database {name} reset default_transaction_read_only;
          drop owned by {role}; drop role {role}"
+    ))
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schemas_in_front_and_rights_that_others_have_too_much_are_named() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let (owner, other) = (
+        format!("front_{}", database.name),
+        format!("maker_{}", database.name),
+    );
+    dba.batch_execute(&format!(
+        "create role {owner} login superuser password 'geheim'; create role {other};
+         create schema {owner} authorization {owner}; grant create on schema public to {other};
+         grant execute on function record_change() to public"
+    ))
+    .await
+    .unwrap();
+    let (_, server) = database.url.split_once('@').unwrap();
+    let url = format!("postgres://{owner}:geheim@{server}");
+    let (code, findings) = doctor(&url, &[]).await;
+    assert_eq!(code, 1, "{findings:#?}");
+    let named: Vec<_> = bad(&findings).iter().map(|one| (one[0], one[1])).collect();
+    let expected = [
+        ("warn", "schemas"),
+        ("warn", "schema public"),
+        ("fail", "callers"),
+    ];
+    assert_eq!(named, expected, "{findings:#?}");
+    let wrong = bad(&findings);
+    assert!(wrong[0][2].contains(&owner), "{wrong:?}");
+    assert_eq!(
+        wrong[1][3],
+        format!("revoke create on schema public from {other}")
+    );
+    assert_eq!(
+        wrong[2][3],
+        "revoke execute on function record_change() from public"
+    );
+
+    // What the role's own path says goes before the rule.
+    dba.batch_execute(&format!(
+        "alter role {owner} set search_path = public, {owner};
+         revoke create on schema public from {other};
+         revoke execute on function record_change() from public"
+    ))
+    .await
+    .unwrap();
+    let (code, findings) = doctor(&url, &[]).await;
+    assert_eq!((code, bad(&findings)), (0, vec![]), "{findings:#?}");
+    dba.batch_execute(&format!(
+        "drop schema {owner}; drop role {owner}; drop role {other}"
     ))
     .await
     .unwrap();

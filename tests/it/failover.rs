@@ -245,7 +245,11 @@ async fn the_standby_of_a_dead_primary_is_followed_and_the_old_one_gets_no_write
     // One who knows nothing of the past finds the right one too.
     let dsn: Dsn = pair.url.parse().expect("the tests' address is well-formed");
     let client = Pool::new(&dsn, 1).unwrap().client().await.unwrap();
-    assert!(!in_recovery(&client).await);
+    let rows = client
+        .query_typed("select pg_is_in_recovery()", &[])
+        .await
+        .unwrap();
+    assert!(!rows[0].get::<_, bool>(0));
     eventually("the standby follows", async || {
         let sql = "select count(*) from sources where country = 'third'";
         count(&old, sql).await == 1
@@ -315,7 +319,11 @@ async fn a_silent_host_in_front_of_the_list_costs_a_moment() {
     let second = pool.client().await.unwrap();
     println!("the second connection took {:?}", asked.elapsed());
     for client in [first, second] {
-        assert!(!in_recovery(&client).await);
+        let rows = client
+            .query_typed("select pg_is_in_recovery()", &[])
+            .await
+            .unwrap();
+        assert!(!rows[0].get::<_, bool>(0));
     }
 }
 

@@ -58,6 +58,7 @@ mod schema;
 mod secrets;
 mod security;
 mod server;
+mod settings;
 mod silent;
 mod sockets;
 mod sql;

@@ -30,6 +30,15 @@ pub struct PgBouncer {
 impl PgBouncer {
     /// Pools up to `connections` to the database at `url`.
     pub async fn before(url: &str, connections: u8) -> Self {
+        Self::with(url, connections, "").await
+    }
+
+    /// The same; it accepts the settings that a client starts with, and passes none on.
+    pub async fn that_ignores_options(url: &str, connections: u8) -> Self {
+        Self::with(url, connections, "ignore_startup_parameters = options\n").await
+    }
+
+    async fn with(url: &str, connections: u8, more: &str) -> Self {
         let config: tokio_postgres::Config =
             url.parse().expect("the tests' address is well-formed");
         let user = config.get_user().expect("it names a user");
@@ -55,7 +64,8 @@ impl PgBouncer {
              admin_users = {user}\n\
              pool_mode = transaction\n\
              default_pool_size = {connections}\n\
-             max_client_conn = 200\n",
+             max_client_conn = 200\n\
+             {more}",
             users = users.display(),
         );
         let file = home.dir.join("pgbouncer.ini");

@@ -5,14 +5,13 @@
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use marketplace::db::{
-    changes, counts, days, demo, probe, runs, sessions, sources, statistics, submissions, uploads,
-    users,
+    Client, Pool, changes, counts, days, demo, probe, runs, sessions, sources, statistics,
+    submissions, uploads, users,
 };
 use serde_json::Value;
-use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::postgres::{PrivateCluster, connect, private_cluster};
+use crate::postgres::{PrivateCluster, private_cluster};
 
 /// A table that is read whole on purpose, a part of the statement that does so, and why it is right.
 const WHOLE: &[(&str, &str, &str)] = &[
@@ -138,7 +137,8 @@ async fn no_statement_reads_a_whole_table_where_an_index_is_meant() {
     dba.batch_execute(LARGE).await.unwrap();
 
     let url = format!("{}?application_name=plans", database.url);
-    let mut client = connect(&url).await;
+    let pool = Pool::new(&url.parse().unwrap(), 1).unwrap();
+    let mut client = pool.client().await.unwrap();
     let called = call_everything(&mut client).await;
     let mut missing = functions();
     missing.retain(|function| !called.contains(function));

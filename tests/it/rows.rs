@@ -5,7 +5,7 @@ mod catalogue;
 
 use std::path::Path;
 
-use marketplace::db::migrate;
+use marketplace::db::{Pool, migrate};
 use refinery::{Runner, Target, load_sql_migrations};
 use serde_json::Value;
 use tokio_postgres::{Client, error::SqlState};
@@ -406,7 +406,9 @@ async fn a_turn_that_would_last_for_ever_is_taken_over() {
     dba.batch_execute(UNGUARDED).await.unwrap();
     let lease = std::time::Duration::from_secs(10);
     let [one, other] = [1, 2].map(uuid::Uuid::from_u128);
-    let take = async |node| marketplace::db::runs::take_turn(&dba, node, lease).await;
+    let pool = Pool::new(&database.url.parse().unwrap(), 1).unwrap();
+    let client = pool.client().await.unwrap();
+    let take = async |node| marketplace::db::runs::take_turn(&client, node, lease).await;
     assert!(take(one).await.unwrap());
     assert!(!take(other).await.unwrap(), "it is somebody else's");
     for until in ["infinity", "9999-01-01 00:00+00"] {

@@ -13,11 +13,11 @@ async fn encrypted(url: &str) -> Result<bool, String> {
     let pool = Pool::new(&dsn, 1).map_err(|e| e.to_string())?;
     let client = pool.client().await.map_err(|e| e.to_string())?;
     let sql = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
-    let row = client
-        .query_one(sql, &[])
+    let rows = client
+        .query_typed(sql, &[])
         .await
         .map_err(|e| e.to_string())?;
-    Ok(row.get(0))
+    Ok(rows[0].get(0))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,6 +34,8 @@ pub(super) fn source_id(message: &Map<String, Value>) -> Option<Uuid> {
 pub(super) fn failure(error: &Error) -> &'static str {
     match error {
         Error::Full(_) => "The database has no space left. Nothing was saved.",
+        Error::Locked(_) => "Another change of this is not finished yet. Nothing was saved.",
+        Error::Conflict(_) => "Other changes were in the way. Nothing was saved. Please try again.",
         _ => "The database is not available at the moment. Please try again.",
     }
 }
