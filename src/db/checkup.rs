@@ -205,18 +205,27 @@ async fn encryption(client: &Client, dsn: &Dsn) -> Result<Vec<Finding>> {
     let sql = format!("select {}", Encryption::COLUMNS);
     let found: Encryption = row::only(&client.query_typed(&sql, &[]).await?)?;
     Ok(vec![
-        match (found.tls.as_str(), found.is_local, dsn.verify) {
+        match (found.tls.as_str(), found.is_local, dsn.tls.verify) {
             ("", true, _) => Finding::ok(ABOUT, "none, and none needed on the same machine"),
             ("", false, _) => {
                 let advice = "set sslmode=verify-full in DATABASE_URL";
                 Finding::of(Level::Warn, ABOUT, "none", advice)
             }
-            (tls, false, Verify::Nothing) => {
-                let found = format!("{tls}, but the server's certificate is not checked");
+            (tls, is_local, Verify::Nothing) => {
+                let found = format!("{tls}: encrypted, not verified");
                 let advice = "set sslmode=verify-full in DATABASE_URL";
-                Finding::of(Level::Warn, ABOUT, found, advice)
+                if is_local {
+                    Finding::ok(ABOUT, found)
+                } else {
+                    Finding::of(Level::Warn, ABOUT, found, advice)
+                }
             }
-            (tls, ..) => Finding::ok(ABOUT, tls),
+            (tls, _, Verify::Authority) => {
+                let found =
+                    format!("{tls}: encrypted, the authority verified, the host's name not");
+                Finding::ok(ABOUT, found)
+            }
+            (tls, _, Verify::Host) => Finding::ok(ABOUT, format!("{tls}: encrypted, verified")),
         },
     ])
 }

@@ -4,12 +4,18 @@
 
 mod hosts;
 
-use std::{fmt, pin::pin, time::Duration};
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+    pin::pin,
+    time::Duration,
+};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time;
 use tokio_postgres::{
-    Client, Connection, SimpleQueryMessage, Socket, error::SqlState, tls::MakeTlsConnect,
+    Client, Config, Connection, SimpleQueryMessage, Socket, config::SslMode, error::SqlState,
+    tls::MakeTlsConnect,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -139,6 +145,9 @@ impl Primary {
         let limit = self.dsn.config.get_connect_timeout().copied();
         let answer = async {
             let (client, mut wire) = self.open(host).await?;
+            if !self.dsn.standby_will_do && is_standby(&client, &mut wire).await {
+                return Err(Failure::Standby);
+            }
             if self.hosts.len() > 1
                 && let Some(place) = place_in_history(&client, &mut wire).await
                 && !self.dsn.known.is_newest(place)
@@ -158,7 +167,7 @@ impl Primary {
             let options = self.settings.options(host.config.get_options());
             let mut config = host.config.clone();
             config.options(options);
-            match config.connect(self.tls.clone()).await {
+            match self.encrypted(&config).await {
                 Ok((client, mut wire)) => {
                     let version = version(&wire);
                     if !has_settings(&client, &mut wire).await? {
@@ -173,7 +182,7 @@ impl Primary {
                 Err(error) => return Err(error),
             }
         }
-        let (client, wire) = host.config.connect(self.tls.clone()).await?;
+        let (client, wire) = self.encrypted(&host.config).await?;
         self.dsn.known.found_pooler(version(&wire));
         Ok((client, wire))
     }
@@ -217,6 +226,52 @@ async fn driven<T>(
             Ok(()) => work.await,
         },
     }
+}
+
+impl Primary {
+    /// Connects, with `sslmode=allow` and `prefer` a second time where the first way is refused. The
+    /// error is that of the encrypted attempt, which says more.
+    async fn encrypted(&self, config: &Config) -> Result<(Client, Wire), tokio_postgres::Error> {
+        let refusal = match config.connect(self.tls.clone()).await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => error,
+        };
+        let Some(other) = hosts::otherwise(config, self.dsn.fallback) else {
+            return Err(refusal);
+        };
+        if !depends_on_encryption(&refusal) {
+            return Err(refusal);
+        }
+        match other.connect(self.tls.clone()).await {
+            Err(_) if other.get_ssl_mode() == SslMode::Disable => Err(refusal),
+            opened => opened,
+        }
+    }
+}
+
+/// Whether the server, or the handshake, refuses a connection so that one that is encrypted otherwise
+/// could be let in.
+fn depends_on_encryption(error: &tokio_postgres::Error) -> bool {
+    if let Some(code) = error.code() {
+        // Class 28: invalid authorization.
+        return code.code().starts_with("28");
+    }
+    // What the system says of the socket is no refusal. rustls and a peer that hangs up have no number.
+    let io = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    io.is_none_or(|io| io.raw_os_error().is_none() || io.kind() == ErrorKind::ConnectionReset)
+}
+
+/// Whether the server is one; `target_session_attrs=primary` passes it over.
+async fn is_standby(client: &Client, wire: &mut Wire) -> bool {
+    let rows = tokio::select! {
+        rows = client.simple_query("select pg_catalog.pg_is_in_recovery()") => rows,
+        _ = wire => return false,
+    };
+    rows.is_ok_and(|rows| {
+        rows.iter().any(|message| {
+            matches!(message, SimpleQueryMessage::Row(row) if row.try_get(0).is_ok_and(|is| is == Some("t")))
+        })
+    })
 }
 
 impl fmt::Debug for Primary {
@@ -265,6 +320,7 @@ async fn place_in_history(client: &Client, wire: &mut Wire) -> Option<Place> {
 enum Failure {
     Postgres(tokio_postgres::Error),
     Silent,
+    Standby,
     LeftBehind,
 }
 
@@ -279,6 +335,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Postgres(error) => f.write_str(&describe(error)),
             Self::Silent => f.write_str("no answer in time"),
+            Self::Standby => f.write_str("a standby, which takes no writes"),
             Self::LeftBehind => f.write_str("a former primary; another one has taken its place"),
         }
     }
@@ -303,7 +360,7 @@ impl Failures {
     pub(super) fn is_refusal(&self) -> bool {
         self.0.iter().all(|(_, failure)| match failure {
             Failure::Postgres(error) => is_refusal(error),
-            Failure::Silent | Failure::LeftBehind => false,
+            Failure::Silent | Failure::Standby | Failure::LeftBehind => false,
         })
     }
 
@@ -311,7 +368,7 @@ impl Failures {
     pub(super) fn sqlstate(&self) -> Option<&SqlState> {
         self.0.iter().find_map(|(_, failure)| match failure {
             Failure::Postgres(error) => error.code(),
-            Failure::Silent | Failure::LeftBehind => None,
+            Failure::Silent | Failure::Standby | Failure::LeftBehind => None,
         })
     }
 }

@@ -22,7 +22,7 @@ use marketplace::db::embedded::{Cluster, EmbeddedError, Options};
 use tokio::sync::{Mutex, OnceCell};
 use tokio_postgres::{Client, NoTls};
 
-pub use self::tls::{TlsCluster, tls_cluster};
+pub use self::tls::{Certificate, TlsCluster, chmod, tls_cluster};
 
 /// What the tests' clusters do without: surviving a crash of the machine.
 const SETTINGS: [(&str, &str); 6] = [
@@ -332,7 +332,7 @@ async fn make_template(dir: &Path) {
 
 /// Where clusters live: a copy of the template takes a tenth of the time in memory. Containers often
 /// have too little there.
-fn scratch() -> PathBuf {
+pub fn scratch() -> PathBuf {
     let df = Command::new("df").args(["-Pk", "/dev/shm"]).output();
     let table = df
         .map(|df| String::from_utf8_lossy(&df.stdout).into_owned())

@@ -1,5 +1,7 @@
 //! TLS to PostgreSQL, against a cluster with a certificate of its own authority.
 
+mod libpq;
+
 use marketplace::db::{Pool, dsn::Dsn};
 
 use crate::{
@@ -26,6 +28,7 @@ async fn each_sslmode_verifies_what_it_says() {
         cluster,
         ca_file,
         other_ca_file,
+        ..
     } = tls_cluster().await;
     let by_address = cluster.url();
     let by_name = by_address.replace("127.0.0.1", TlsCluster::NAME);

@@ -2,13 +2,29 @@
 
 use std::fmt;
 
-use tokio_postgres::{Config, config};
+use tokio_postgres::{
+    Config,
+    config::{self, SslMode, SslNegotiation},
+};
 
 /// One of the hosts.
 #[derive(Clone)]
 pub(super) struct Host {
     /// The configuration, with this host alone.
     pub(super) config: Config,
+}
+
+/// The same with another encryption, where there can be one.
+pub(super) fn otherwise(config: &Config, mode: Option<SslMode>) -> Option<Config> {
+    let mut other = config.clone();
+    other.ssl_mode(mode.filter(|_| !is_socket(config))?);
+    Some(other)
+}
+
+/// libpq speaks no TLS over a Unix socket, whatever `sslmode` says.
+fn is_socket(config: &Config) -> bool {
+    let is_path = |host: &config::Host| matches!(host, config::Host::Unix(_));
+    config.get_hostaddrs().is_empty() && config.get_hosts().iter().all(is_path)
 }
 
 impl fmt::Display for Host {
@@ -23,21 +39,14 @@ impl fmt::Display for Host {
     }
 }
 
-/// The hosts in the order of the list.
+/// The hosts in the order of the list, which a [`Dsn`](crate::db::dsn::Dsn) has checked.
 pub(super) fn split(config: &Config) -> Vec<Host> {
     let (names, addresses, ports) = (
         config.get_hosts(),
         config.get_hostaddrs(),
         config.get_ports(),
     );
-    let inconsistent = !names.is_empty() && !addresses.is_empty() && names.len() != addresses.len();
     let count = names.len().max(addresses.len());
-    if inconsistent || (ports.len() > 1 && ports.len() != count) {
-        // Connecting says what is wrong with it.
-        return vec![Host {
-            config: config.clone(),
-        }];
-    }
     (0..count)
         .map(|place| {
             let mut one = without_hosts(config);
@@ -51,6 +60,10 @@ pub(super) fn split(config: &Config) -> Vec<Host> {
             }
             if let Some(port) = ports.get(place).or(ports.first()) {
                 one.port(*port);
+            }
+            if is_socket(&one) {
+                one.ssl_mode(SslMode::Disable);
+                one.ssl_negotiation(SslNegotiation::Postgres);
             }
             Host { config: one }
         })
@@ -126,11 +139,7 @@ mod tests {
         assert_eq!(hosts.len(), 2);
         assert_eq!(hosts[1].to_string(), "b:7");
         assert_eq!(hosts[1].config.get_hostaddrs().len(), 1);
-        let wrong: Dsn = "host=a,b port=1,2,3 user=u".parse().unwrap();
-        assert_eq!(
-            split(&wrong.config).len(),
-            1,
-            "left to be refused as a whole"
-        );
+        let wrong = "host=a,b port=1,2,3 user=u".parse::<Dsn>();
+        assert!(wrong.is_err(), "it names more ports than hosts");
     }
 }

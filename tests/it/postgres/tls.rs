@@ -24,6 +24,190 @@ impl TlsCluster {
     pub const NAME: &str = "localhost";
 }
 
+/// What a server's certificate can be like.
+#[derive(Clone, Copy, Debug)]
+pub enum Certificate {
+    /// Of version 3, with the name as a name of its own, signed by the authority.
+    Usual,
+    /// Of version 1, as `openssl x509 -req` makes it: the name is in the subject alone.
+    VersionOne,
+    /// Its own authority, as `openssl req -x509` makes it: the name is in the subject alone.
+    SelfSigned,
+    /// Its own authority, and no authority for others.
+    SelfSignedLeaf,
+    /// Signed by the authority, and an authority itself.
+    Authority,
+    /// Its time is over.
+    Expired,
+    /// Its own authority, and its time is over.
+    SelfSignedExpired,
+    /// For clients.
+    ForClients,
+    /// For a name that is not the server's.
+    OtherName,
+    /// The name in the subject is right, the one beside it is not.
+    OtherAlternative,
+}
+
+impl Certificate {
+    /// Each of them.
+    pub const ALL: [Self; 10] = [
+        Self::Usual,
+        Self::VersionOne,
+        Self::SelfSigned,
+        Self::SelfSignedLeaf,
+        Self::Authority,
+        Self::Expired,
+        Self::SelfSignedExpired,
+        Self::ForClients,
+        Self::OtherName,
+        Self::OtherAlternative,
+    ];
+}
+
+impl TlsCluster {
+    /// Lets the server show another certificate to those who connect from now on.
+    pub async fn present(&self, certificate: Certificate) {
+        let dir = self.cluster.data_dir().join("cluster");
+        let file = format!("{certificate:?}").to_lowercase();
+        make(&dir, certificate, &file);
+        own_key(&dir, &file);
+        let dba = super::connect(&self.cluster.url()).await;
+        for (setting, kind) in [("ssl_cert_file", "crt"), ("ssl_key_file", "key")] {
+            let sql = format!("alter system set {setting} = '{file}.{kind}'");
+            dba.batch_execute(&sql).await.expect("it can be set");
+        }
+        fs::copy(dir.join(format!("{file}.crt")), dir.join("server.crt"))
+            .expect("it can be copied");
+        dba.batch_execute("select pg_reload_conf()")
+            .await
+            .expect("it reads its settings again");
+        let wanted = openssl_text(
+            &dir,
+            &[
+                "x509",
+                "-in",
+                &format!("{file}.crt"),
+                "-noout",
+                "-fingerprint",
+            ],
+        );
+        let address = format!("127.0.0.1:{}", self.cluster.port());
+        let shown = || {
+            let script = format!(
+                "openssl s_client -starttls postgres -connect {address} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint"
+            );
+            let output = Command::new("sh")
+                .args(["-c", &script])
+                .output()
+                .expect("sh starts");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(15);
+        while shown() != wanted {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{certificate:?} is not shown"
+            );
+        }
+    }
+
+    /// A certificate for a client of this name, signed by the authority, and its key.
+    pub fn client_certificate(&self, name: &str) -> (PathBuf, PathBuf) {
+        let dir = self.cluster.data_dir().join("cluster");
+        let subject = format!("/CN={name}");
+        request(&dir, name, &["-subj", &subject, "-out", "request.csr"]);
+        sign(&dir, name, &["-days", "2"]);
+        let key = dir.join(format!("{name}.key"));
+        chmod(&key, 0o600);
+        (dir.join(format!("{name}.crt")), key)
+    }
+}
+
+/// Sets who may do what with a file.
+pub fn chmod(file: &Path, mode: u32) {
+    fs::set_permissions(file, fs::Permissions::from_mode(mode)).expect("it is ours");
+}
+
+fn make(dir: &Path, certificate: Certificate, file: &str) {
+    let name = match certificate {
+        Certificate::OtherName => "elsewhere",
+        _ => TlsCluster::NAME,
+    };
+    let subject = format!("/CN={name}");
+    let output = format!("{file}.crt");
+    let alone = |more: &[&str]| {
+        let x509 = ["-x509", "-subj", &subject, "-out", &output];
+        request(dir, file, &[&x509[..], more].concat());
+    };
+    let signed = |extensions: &str, more: &[&str]| {
+        request(dir, file, &["-subj", &subject, "-out", "request.csr"]);
+        fs::write(dir.join("extensions"), extensions).expect("the extensions can be written");
+        let with = if extensions.is_empty() {
+            &[][..]
+        } else {
+            &["-extfile", "extensions"]
+        };
+        sign(dir, file, &[more, with].concat());
+    };
+    let two_days = ["-days", "2"];
+    let alternative = format!("subjectAltName=DNS:{}\n", TlsCluster::NAME);
+    match certificate {
+        Certificate::Usual => signed(&alternative, &two_days),
+        Certificate::VersionOne | Certificate::OtherName => signed("", &two_days),
+        Certificate::SelfSigned => alone(&two_days),
+        Certificate::SelfSignedLeaf => {
+            alone(
+                &[
+                    &two_days[..],
+                    &["-addext", "basicConstraints=critical,CA:FALSE"],
+                ]
+                .concat(),
+            );
+        }
+        Certificate::Authority => signed("basicConstraints=critical,CA:TRUE\n", &two_days),
+        Certificate::Expired => signed(&alternative, &["-days", "-1"]),
+        Certificate::SelfSignedExpired => {
+            request(dir, file, &["-subj", &subject, "-out", "request.csr"]);
+            let key = format!("{file}.key");
+            let sign = ["x509", "-req", "-in", "request.csr", "-signkey", &key];
+            openssl(
+                dir,
+                &[&sign[..], &["-days", "-1", "-out", &output]].concat(),
+            );
+        }
+        Certificate::ForClients => signed("extendedKeyUsage=clientAuth\n", &two_days),
+        Certificate::OtherAlternative => signed("subjectAltName=DNS:elsewhere\n", &two_days),
+    }
+}
+
+/// Signs `request.csr` by the authority.
+fn sign(dir: &Path, file: &str, more: &[&str]) {
+    let output = format!("{file}.crt");
+    let sign = [
+        "x509",
+        "-req",
+        "-in",
+        "request.csr",
+        "-CA",
+        "ca.crt",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-out",
+        &output,
+    ];
+    openssl(dir, &[&sign[..], more].concat());
+}
+
+/// PostgreSQL insists on a key that is its user's own.
+fn own_key(dir: &Path, file: &str) {
+    let key = dir.join(format!("{file}.key"));
+    let owner = fs::metadata(dir).expect("the directory exists");
+    chown(&key, Some(owner.uid()), Some(owner.gid())).expect("the key can be handed over");
+    chmod(&key, 0o600);
+}
+
 /// Starts a cluster that speaks TLS, and goes on speaking plainly to whoever does not ask for it.
 pub async fn tls_cluster() -> TlsCluster {
     let mut cluster = private_cluster(&[]).await;
@@ -85,11 +269,7 @@ fn make_certificates(dir: &Path) {
         ]
         .concat(),
     );
-    // PostgreSQL insists on a key that is its user's own.
-    let key = dir.join("server.key");
-    let owner = fs::metadata(dir).expect("the directory exists");
-    chown(&key, Some(owner.uid()), Some(owner.gid())).expect("the key can be handed over");
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("the key can be closed");
+    own_key(dir, "server");
 }
 
 /// Makes a key and a certificate, or a request for one.
@@ -108,6 +288,10 @@ fn request(dir: &Path, name: &str, arguments: &[&str]) {
 }
 
 fn openssl(dir: &Path, arguments: &[&str]) {
+    openssl_text(dir, arguments);
+}
+
+fn openssl_text(dir: &Path, arguments: &[&str]) -> String {
     let output = Command::new("openssl")
         .args(arguments)
         .current_dir(dir)
@@ -118,4 +302,5 @@ fn openssl(dir: &Path, arguments: &[&str]) {
         "openssl {arguments:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
