@@ -2,18 +2,18 @@
 //! minute, and may manage users. It is made once: who deletes it has deleted it. Its password is random and
 //! kept in a file that only the cluster's owner can read; that the file is there says that the account was made.
 
-use std::{
-    fs,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use super::{password, role::Role};
 use crate::{
-    db::{Pool, dsn::Dsn, users},
+    db::{
+        Pool,
+        dsn::Dsn,
+        embedded::{self, EmbeddedError},
+        users,
+    },
     error::{Error, Result},
 };
 
@@ -39,8 +39,7 @@ pub enum Newcomer {
 /// [`Error::Unavailable`] when the database cannot be reached, [`Error::Start`] when the file cannot
 /// be read or written.
 pub async fn welcome(database: &Dsn, data_dir: &Path) -> Result<Newcomer> {
-    let file = data_dir.join(FILE);
-    let was_made = fs::symlink_metadata(&file).is_ok();
+    let was_made = embedded::is_kept(data_dir, FILE).map_err(fail)?;
     let client = Pool::new(database, 1)?.client().await?;
     let user = users::by_username(&client, USERNAME).await?;
     if let Some(user) = &user {
@@ -48,11 +47,11 @@ pub async fn welcome(database: &Dsn, data_dir: &Path) -> Result<Newcomer> {
         users::appoint_first_admin(&client, user.id).await?;
     }
     match user {
-        Some(user) if user.is_active && was_made => Ok(Newcomer::Kept(file)),
+        Some(user) if user.is_active && was_made => Ok(Newcomer::Kept(data_dir.join(FILE))),
         Some(_) => Ok(Newcomer::Gone),
         None if was_made => Ok(Newcomer::Gone),
         None => {
-            let password = kept(&file)?;
+            let password = kept(data_dir)?;
             let hash = password::hash(&password);
             let made = users::insert(&client, USERNAME, "", &hash, Role::Admin).await;
             match made {
@@ -61,7 +60,7 @@ pub async fn welcome(database: &Dsn, data_dir: &Path) -> Result<Newcomer> {
                 Ok(None) => Ok(Newcomer::Gone),
                 Err(error) => {
                     // So that the next start tries again.
-                    let _ = fs::remove_file(&file);
+                    let _ = embedded::forget(data_dir, FILE);
                     Err(error)
                 }
             }
@@ -70,22 +69,11 @@ pub async fn welcome(database: &Dsn, data_dir: &Path) -> Result<Newcomer> {
 }
 
 /// The password in the file, which is made if it is missing.
-fn kept(file: &PathBuf) -> Result<String> {
-    let fail = |e: std::io::Error| Error::Start(format!("{}: {e}", file.display()));
-    match fs::read_to_string(file) {
-        Ok(password) => Ok(password.trim().to_owned()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let password = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 12]>());
-            let mut options = fs::OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(file)
-                .map_err(fail)?;
-            writeln!(file, "{password}").map_err(fail)?;
-            Ok(password)
-        }
-        Err(e) => Err(fail(e)),
-    }
+fn kept(data_dir: &Path) -> Result<String> {
+    let make = || BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 12]>());
+    embedded::kept(data_dir, FILE, make).map_err(fail)
+}
+
+fn fail(error: EmbeddedError) -> Error {
+    Error::Start(error.to_string())
 }

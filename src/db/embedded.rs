@@ -10,11 +10,15 @@
 //! knows the password (SCRAM), which only those users can read. No command line and no log line
 //! carries it.
 //!
+//! When root runs the program, the owner of a data directory is somebody else, who could put links into
+//! it: see [`directory`].
+//!
 //! It knows nothing of tables, migrations or the application: it ends at an empty database and its
 //! address.
 
 mod binaries;
 mod claim;
+mod directory;
 mod error;
 mod home;
 mod owner;
@@ -23,13 +27,15 @@ mod server;
 mod visit;
 
 use std::convert::Infallible;
+use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{Client, Connection, NoTls, SimpleQueryMessage, Socket};
 
 use self::binaries::Binaries;
 pub use self::error::EmbeddedError;
@@ -130,7 +136,7 @@ impl Cluster {
         home: Home,
         binaries: Binaries,
     ) -> Result<Self, EmbeddedError> {
-        let password = home.initialise(&binaries).await?;
+        let password = home.initialise(&binaries, &options.settings).await?;
         server::stop_leftover(&home, &binaries).await?;
         let settings = options.settings;
         let mut cluster = Self {
@@ -168,18 +174,44 @@ impl Cluster {
         )
     }
 
-    /// One of PostgreSQL's client programs, to be run as the server's user; it finds the database by
-    /// itself.
+    /// One of PostgreSQL's programs, to be run as the server's user. It is told nothing of the
+    /// database.
     pub fn program(&self, name: &str) -> Command {
-        let mut program = self.home.owner.command(self.binaries.path(name));
-        program
-            .env_remove("PGSERVICE")
-            .env_remove("PGOPTIONS")
-            .env("PGHOST", &self.home.socket_dir)
-            .env("PGPORT", self.port.to_string())
-            .env("PGUSER", NAME)
-            .env("PGDATABASE", NAME);
-        program
+        self.home.owner.command(self.binaries.path(name))
+    }
+
+    /// The major version of its programs.
+    pub fn major(&self) -> u32 {
+        self.binaries.major
+    }
+
+    /// Runs statements as the superuser of the cluster.
+    pub async fn administer(&self, statements: &str) -> Result<(), tokio_postgres::Error> {
+        self.execute(NAME, statements).await
+    }
+
+    /// Asks something as the superuser of the cluster; gives the first column.
+    pub async fn ask(&self, question: &str) -> Result<Vec<String>, tokio_postgres::Error> {
+        let (client, connection) = self.connect(NAME).await?;
+        let work = async move { client.simple_query(question).await };
+        let (answer, closed) = tokio::join!(work, connection);
+        closed?;
+        let text = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        };
+        Ok(answer?.iter().filter_map(text).collect())
+    }
+
+    /// Copies something into a file that only the server's user can read, in a directory of the data
+    /// directory; gives the directory.
+    pub fn store(
+        &self,
+        directory: &str,
+        name: &str,
+        from: impl Read,
+    ) -> Result<PathBuf, EmbeddedError> {
+        self.home.store(directory, name, from)
     }
 
     /// The loopback port, which stays the same over a [`Cluster::restart`].
@@ -317,14 +349,41 @@ impl Cluster {
     }
 
     async fn execute(&self, database: &str, statement: &str) -> Result<(), tokio_postgres::Error> {
-        let mut config = tokio_postgres::Config::new();
-        config.host("127.0.0.1").port(self.port).dbname(database);
-        config.user(NAME).password(&self.password);
-        let (client, connection) = config.connect(NoTls).await?;
+        let (client, connection) = self.connect(database).await?;
         let work = async move { client.batch_execute(statement).await };
         let (done, closed) = tokio::join!(work, connection);
         done.and(closed)
     }
+
+    async fn connect(
+        &self,
+        database: &str,
+    ) -> Result<(Client, Connection<Socket, NoTlsStream>), tokio_postgres::Error> {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(self.port).dbname(database);
+        config.user(NAME).password(&self.password);
+        config.connect(NoTls).await
+    }
+}
+
+/// The text that is kept in a file of a data directory, which only the cluster's owner can read; made
+/// by `make` when there is none.
+pub fn kept(
+    data_dir: &Path,
+    name: &str,
+    make: impl FnOnce() -> String,
+) -> Result<String, EmbeddedError> {
+    home::kept(data_dir, name, make)
+}
+
+/// Whether there is such a file, or something in its place.
+pub fn is_kept(data_dir: &Path, name: &str) -> Result<bool, EmbeddedError> {
+    home::is_kept(data_dir, name)
+}
+
+/// Removes such a file.
+pub fn forget(data_dir: &Path, name: &str) -> Result<(), EmbeddedError> {
+    home::forget(data_dir, name)
 }
 
 fn url(password: &str, port: u16) -> String {

@@ -236,6 +236,53 @@ fn imports_follow_the_arrow() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Functions that find a file by its path, and so through links that somebody else may have planted.
+const BY_PATH: [&str; 13] = [
+    "File::open",
+    "File::create",
+    "OpenOptions",
+    "DirBuilder",
+    "fs::read",
+    "fs::write",
+    "fs::rename",
+    "fs::remove",
+    "fs::copy",
+    "fs::create_dir",
+    "fs::set_permissions",
+    "chown(",
+    "fs::hard_link",
+];
+
+#[test]
+fn files_of_a_data_directory_are_opened_in_one_place() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = vec![
+        source.join("db/embedded.rs"),
+        source.join("auth/newcomer.rs"),
+    ];
+    collect(&source.join("db/embedded"), &mut files);
+    // Binaries are nobody's who owns a data directory; the owner hands over what is open.
+    let may = ["directory.rs", "binaries.rs"];
+    files.retain(|file| !may.iter().any(|name| file.ends_with(name)));
+    assert!(files.len() > 8, "{files:?}");
+    let mut wrong = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let text = text
+            .split("#[cfg(test)]")
+            .next()
+            .unwrap()
+            .replace("rustix::fs::fchown(", "");
+        wrong.extend(
+            BY_PATH
+                .iter()
+                .filter(|name| text.contains(*name))
+                .map(|name| format!("{} uses {name}", file.display())),
+        );
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     let mut files = Vec::new();

@@ -2,6 +2,7 @@
 //!
 //! Needs /proc to look at processes, so Linux.
 
+mod links;
 pub mod processes;
 
 use std::fs;

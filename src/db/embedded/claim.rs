@@ -1,16 +1,16 @@
 //! Which directory a cluster gets, and that one process at a time has it. Directories of somebody
 //! else are refused before anything in them is touched.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{File, TryLockError};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use super::directory::Directory;
 use super::error::EmbeddedError;
 use super::owner::Owner;
 
@@ -25,7 +25,11 @@ const MAX_SOCKET_DIR_BYTES: usize = 103 - "/.s.PGSQL.65535.lock".len();
 
 /// A directory is ours if it is missing, empty or bears our mark.
 pub(super) fn refuse_foreign(dir: &Path) -> Result<(), EmbeddedError> {
-    if is_empty(dir)? || is_ours(dir) {
+    let found = match Directory::open(dir) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        found => found?,
+    };
+    if found.names()?.is_empty() || found.has(LOCK) {
         return Ok(());
     }
     Err(EmbeddedError::NotOurs {
@@ -34,15 +38,10 @@ pub(super) fn refuse_foreign(dir: &Path) -> Result<(), EmbeddedError> {
 }
 
 /// Whether the directory bears our mark.
-pub(super) fn is_ours(dir: &Path) -> bool {
-    dir.join(LOCK).is_file()
-}
-
-fn is_empty(dir: &Path) -> Result<bool, EmbeddedError> {
-    match fs::read_dir(dir) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(EmbeddedError::io(dir, error)),
+pub(super) fn is_ours(dir: &Path) -> Result<bool, EmbeddedError> {
+    match Directory::open(dir) {
+        Err(error) if error.is_not_found() => Ok(false),
+        found => Ok(found?.has(LOCK)),
     }
 }
 
@@ -68,24 +67,19 @@ pub(super) fn reachable(wanted: PathBuf, owner: &Owner) -> Result<PathBuf, Embed
 }
 
 /// Makes the directory if it is missing and takes the lock in it.
-pub(super) fn take(dir: &Path, owner: &Owner) -> Result<File, EmbeddedError> {
-    make(dir, owner)?;
-    if !owner.owns(dir)? {
+pub(super) fn take(dir: &Path, owner: &Owner) -> Result<(Directory, File), EmbeddedError> {
+    let mut home = Directory::make(dir, owner)?;
+    if home.names()?.is_empty() {
+        home.give(owner)?;
+    }
+    if !home.is_of(owner) {
         return Err(EmbeddedError::NotOwner {
             dir: dir.to_owned(),
             user: owner.runner().to_owned(),
         });
     }
-    let path = dir.join(LOCK);
-    let failed = |error| EmbeddedError::io(&path, error);
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    let mut lock = options.open(&path).map_err(failed)?;
+    let failed = |error| EmbeddedError::io(&dir.join(LOCK), error);
+    let mut lock = home.lock_file(LOCK, owner)?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -100,65 +94,34 @@ pub(super) fn take(dir: &Path, owner: &Owner) -> Result<File, EmbeddedError> {
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    owner.give(&path)?;
     lock.set_len(0)
         .and_then(|()| writeln!(lock, "{}", std::process::id()))
         .map_err(failed)?;
-    Ok(lock)
-}
-
-/// Makes a directory for the owner alone, and those above it for everybody to pass through; they
-/// belong to whom the directory above them belongs.
-fn make(dir: &Path, owner: &Owner) -> Result<(), EmbeddedError> {
-    let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
-    for &above in missing.iter().skip(1).rev() {
-        let open = fs::Permissions::from_mode(0o755);
-        let made = fs::create_dir(above).and_then(|()| fs::set_permissions(above, open));
-        made.map_err(|error| EmbeddedError::io(above, error))?;
-        owner.bequeath(above)?;
-    }
-    if !missing.is_empty() {
-        private_dir(dir).map_err(|error| EmbeddedError::io(dir, error))?;
-    }
-    if is_empty(dir)? {
-        owner.give(dir)
-    } else {
-        Ok(())
-    }
-}
-
-fn private_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().mode(0o700).create(dir)
+    Ok((home, lock))
 }
 
 /// The directory of the Unix socket: in the data directory, or in `/tmp`, which is short and open
 /// to every user, if the path is too long or has characters that a list of directories in
 /// `postgresql.conf` can't have.
-pub(super) fn socket_dir(home: &Path, owner: &Owner) -> Result<PathBuf, EmbeddedError> {
-    let near = home.join("socket");
+pub(super) fn socket_dir(home: &Directory, owner: &Owner) -> Result<Directory, EmbeddedError> {
+    const NAME: &str = "socket";
+    let near = home.path().join(NAME);
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+= ".contains(byte);
     let bytes = near.as_os_str().as_bytes();
-    let fits = bytes.len() <= MAX_SOCKET_DIR_BYTES && bytes.iter().all(plain);
-    let dir = if fits {
-        near
+    let dir = if bytes.len() <= MAX_SOCKET_DIR_BYTES && bytes.iter().all(plain) {
+        home.private_directory(NAME, owner)?
     } else {
-        let digest = Sha256::digest(home.as_os_str().as_bytes());
+        let digest = Sha256::digest(home.path().as_os_str().as_bytes());
         let name = BASE64_URL_SAFE_NO_PAD.encode(&digest[..9]);
-        Path::new("/tmp").join(format!("marketplace-{name}"))
+        let shared = Directory::open(Path::new("/tmp"))?;
+        shared.private_directory(&format!("marketplace-{name}"), owner)?
     };
-    match private_dir(&dir) {
-        Ok(()) => owner.give(&dir)?,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(EmbeddedError::io(&dir, error)),
-    }
     // In /tmp anybody could have made it first, and would then be the one whom psql talks to.
-    let is_private = fs::symlink_metadata(&dir)
-        .is_ok_and(|metadata| metadata.is_dir() && metadata.permissions().mode() & 0o777 == 0o700);
-    if is_private && owner.owns(&dir)? {
+    if dir.is_private() && dir.is_of(owner) {
         return Ok(dir);
     }
     Err(EmbeddedError::NotOwner {
-        dir,
+        dir: dir.path().to_owned(),
         user: owner.to_string(),
     })
 }

@@ -81,6 +81,11 @@ impl EmbeddedError {
         }
     }
 
+    /// There is no such file or directory.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Somebody else listens on the port.
     pub(super) fn is_busy_port(&self) -> bool {
         self.log_says("could not bind")

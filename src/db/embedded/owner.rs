@@ -2,22 +2,30 @@
 //! root, another one when that is root. It never makes or changes users.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, lchown};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::fs::{Gid, Uid};
+
 use super::error::EmbeddedError;
+
+/// Where programs are that are named without a directory.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The user as whom the server runs and to whom its files belong.
 #[derive(Debug)]
 pub(super) struct Owner {
-    uid: u32,
+    pub(super) uid: u32,
     gid: u32,
     name: String,
     /// The user who runs this program: the same, or root.
     runner: String,
-    is_other: bool,
+    /// Whether that is another user than the one who runs this program.
+    pub(super) is_other: bool,
 }
 
 impl Owner {
@@ -52,12 +60,15 @@ impl Owner {
     }
 
     /// A command that runs as the owner, without root's groups, in a directory that exists for
-    /// everybody.
+    /// everybody. It gets nothing of this program's environment: settings of libpq and of the language
+    /// change nothing, and no secret gets to it.
     pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
         // Messages that are looked for in the log are the untranslated ones.
         command
             .current_dir("/")
+            .env_clear()
+            .env("PATH", PATH)
             .env("LC_ALL", "C")
             .stdin(Stdio::null());
         if self.is_other {
@@ -78,25 +89,10 @@ impl Owner {
                 .is_ok_and(|status| status.success())
     }
 
-    /// Hands a file or directory that this process made to the owner.
-    pub(super) fn give(&self, path: &Path) -> Result<(), EmbeddedError> {
-        if !self.is_other {
-            return Ok(());
-        }
-        lchown(path, Some(self.uid), Some(self.gid)).map_err(|error| EmbeddedError::io(path, error))
-    }
-
-    /// Hands a directory that root made to the owner of the one above it, so that root leaves nothing
-    /// of its own among a user's files.
-    pub(super) fn bequeath(&self, path: &Path) -> Result<(), EmbeddedError> {
-        let Some(parent) = path.parent().filter(|_| self.is_other) else {
-            return Ok(());
-        };
-        lchown(path, Some(uid_of(parent)?), None).map_err(|error| EmbeddedError::io(path, error))
-    }
-
-    pub(super) fn owns(&self, path: &Path) -> Result<bool, EmbeddedError> {
-        Ok(uid_of(path)? == self.uid)
+    /// Makes an open file or directory the owner's.
+    pub(super) fn own(&self, fd: impl AsFd) -> io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        Ok(rustix::fs::fchown(fd, Some(uid), Some(gid))?)
     }
 
     pub(super) fn runner(&self) -> &str {

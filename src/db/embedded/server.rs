@@ -1,8 +1,8 @@
 //! The server process under its watchdog, which stops it when this program ends in whatever way,
 //! and what to do about a server that is left from before.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -68,8 +68,10 @@ impl Server {
             .arg(home.log())
             .arg(binaries.path("postgres"))
             .arg("-D")
-            .arg(home.cluster());
-        if let Some(stale) = recorded_pid(&home.cluster()) {
+            .arg(home.cluster())
+            // Wins over what a person has set: what is looked for in the log is not translated.
+            .args(["-c", "lc_messages=C"]);
+        if let Some(stale) = recorded_pid(home)? {
             // If the number in the old postmaster.pid now belongs to another process of the same
             // user, PostgreSQL would refuse to start. It does not when that process counts as an
             // ancestor of its own.
@@ -123,7 +125,7 @@ impl Server {
     /// Why it did not start: what it wrote to its log since.
     pub(super) fn failure(&self, home: &Home) -> EmbeddedError {
         let log = home.log();
-        let tail = tail(&log, self.log_start).unwrap_or_else(|error| error.to_string());
+        let tail = tail(home, self.log_start).unwrap_or_else(|error| error.to_string());
         EmbeddedError::NotStarted { log, tail }
     }
 }
@@ -131,8 +133,7 @@ impl Server {
 /// Stops a server of this cluster that was not started by this value: a crashed program's, whose
 /// watchdog was killed too or has not finished.
 pub(super) async fn stop_leftover(home: &Home, binaries: &Binaries) -> Result<(), EmbeddedError> {
-    let cluster = home.cluster();
-    let Some(pid) = recorded_pid(&cluster).filter(|pid| is_server(*pid, &cluster)) else {
+    let Some(pid) = recorded_pid(home)?.filter(|pid| is_server(*pid, home)) else {
         return Ok(());
     };
     tracing::info!(pid, "stopping the PostgreSQL that a former run left behind");
@@ -140,37 +141,43 @@ pub(super) async fn stop_leftover(home: &Home, binaries: &Binaries) -> Result<()
     pg_ctl
         .arg("stop")
         .arg("-D")
-        .arg(&cluster)
+        .arg(home.cluster())
         .args(["-m", "fast", "-w", "-t", "60"]);
     match run("pg_ctl stop", pg_ctl).await {
         // It may have ended by itself in between.
-        Err(_) if !is_server(pid, &cluster) => Ok(()),
+        Err(_) if !is_server(pid, home) => Ok(()),
         result => result,
     }
 }
 
 /// The process that postmaster.pid names, whether it still lives or not.
-fn recorded_pid(cluster: &Path) -> Option<u32> {
-    let text = fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
-    text.lines().next()?.trim().parse().ok()
+fn recorded_pid(home: &Home) -> Result<Option<u32>, EmbeddedError> {
+    let text = home.postmaster_pid()?.unwrap_or_default();
+    Ok(text
+        .lines()
+        .next()
+        .and_then(|line| line.trim().parse().ok()))
 }
 
 /// Whether a process is the server of this cluster: a server's working directory is its data
 /// directory. Where the kernel does not tell (no /proc), postmaster.pid is believed.
-fn is_server(pid: u32, cluster: &Path) -> bool {
-    let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+fn is_server(pid: u32, home: &Home) -> bool {
     if !Path::new("/proc/self/cwd").exists() {
         return true;
     }
-    let works_in = identity(&Path::new("/proc").join(pid.to_string()).join("cwd"));
-    works_in.is_some() && works_in == identity(cluster)
+    let works_in = fs::metadata(Path::new("/proc").join(pid.to_string()).join("cwd"));
+    let works_in = works_in.ok().map(|file| (file.dev(), file.ino()));
+    works_in.is_some() && works_in == home.identity()
 }
 
-fn tail(log: &Path, start: u64) -> io::Result<String> {
-    let mut file = File::open(log)?;
-    let end = file.metadata()?.len();
-    file.seek(SeekFrom::Start(start.max(end.saturating_sub(TAIL_BYTES))))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(last_lines(&String::from_utf8_lossy(&bytes)))
+fn tail(home: &Home, start: u64) -> Result<String, EmbeddedError> {
+    let mut file = home.open_log()?;
+    let read = || {
+        let end = file.metadata()?.len();
+        file.seek(SeekFrom::Start(start.max(end.saturating_sub(TAIL_BYTES))))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+        Ok(last_lines(&String::from_utf8_lossy(&bytes)))
+    };
+    read().map_err(|error| EmbeddedError::io(&home.log(), error))
 }

@@ -70,10 +70,10 @@ impl Visit {
 
 /// The address of the cluster in a data directory that somebody else holds, if it answers there.
 async fn running(data_dir: &std::path::Path) -> Result<Option<String>, EmbeddedError> {
-    let (Some(port), true) = (home::port_in(data_dir), data_dir.join("password").exists()) else {
+    let Some((password, port)) = home::address(data_dir)? else {
         return Ok(None);
     };
-    let url = url(&home::password_in(data_dir)?, port);
+    let url = url(&password, port);
     let config: tokio_postgres::Config = url.parse().map_err(EmbeddedError::Connect)?;
     match config.connect(tokio_postgres::NoTls).await {
         Ok(_) => Ok(Some(url)),
