@@ -2,7 +2,7 @@
 //! minute, and may manage users. It is made once: who deletes it has deleted it. Its password is random and
 //! kept in a file that only the cluster's owner can read; that the file is there says that the account was made.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 

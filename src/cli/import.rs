@@ -28,7 +28,14 @@ pub async fn run(command: Import) -> Result<()> {
             &command.dump,
             command.from.as_ref().or(command.from_file.as_ref()),
         ) {
-            (Some(file), _) => dump::visit(file, import).await,
+            (Some(file), _) => {
+                let import = async |from: &Dsn, left_out: Vec<String>| {
+                    let mut report = import(from).await?;
+                    report.left_out.extend(left_out);
+                    Ok(report)
+                };
+                dump::visit(file, import).await
+            }
             (None, Some(from)) => import(&from.clone().named("marketplace import-django")).await,
             (None, None) => unreachable!("the command line demands one of them"),
         }

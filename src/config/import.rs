@@ -41,8 +41,9 @@ pub struct Import {
     )]
     pub from_file: Option<Dsn>,
 
-    /// What `pg_dump` wrote of that database (also gzipped, or of its custom format), restored into a
-    /// private PostgreSQL that is thrown away afterwards. Its statements are run: trust the file.
+    /// What `pg_dump` or `pg_dumpall` wrote of that database: text, also gzipped, or the custom, tar or
+    /// directory format. It is restored into a private PostgreSQL that is thrown away afterwards, by a
+    /// role that has no rights beyond it.
     #[arg(long, value_name = "FILE", group = "backend")]
     pub dump: Option<PathBuf>,
 

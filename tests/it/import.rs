@@ -1,5 +1,8 @@
 //! Moving in from a Django backend: its sources and users as its own dump has them, once and again.
 
+mod dumps;
+mod malicious;
+
 use std::{fs, io::Write, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
@@ -42,6 +45,7 @@ pub async fn backend() -> TestDatabase {
 async fn import(to: &str, arguments: &[&str]) -> (i32, String, String) {
     let mut command = program(&["import-django"]);
     command.args(arguments).env("DATABASE_URL", to);
+    command.env("TMPDIR", postgres::scratch());
     let output = timeout(SOON * 8, command.output()).await;
     let output = output.expect("it ends").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -72,7 +72,8 @@ impl Backend {
         tokio::spawn(wire);
         client
             .batch_execute(
-                "begin isolation level repeatable read read only; set local datestyle = 'ISO, YMD'",
+                "begin isolation level repeatable read read only; set local datestyle = 'ISO, YMD'; \
+                 set local search_path = ''",
             )
             .await?;
         client
