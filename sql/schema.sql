@@ -1138,14 +1138,17 @@ CREATE TABLE public.uploads (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     attached boolean DEFAULT false NOT NULL,
     claimed_until timestamp with time zone,
-    CONSTRAINT uploads_in_range CHECK ((((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((claimed_until >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (claimed_until <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (octet_length(name) <= 65536)))
+    original_name text,
+    orphaned_at timestamp with time zone,
+    CONSTRAINT uploads_in_range CHECK ((((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((claimed_until >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (claimed_until <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (octet_length(name) <= 65536))),
+    CONSTRAINT uploads_orphan_in_range CHECK ((((orphaned_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (orphaned_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (octet_length(original_name) <= 65536)))
 );
 
 --
 -- Name: TABLE uploads; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON TABLE public.uploads IS 'Objects in the store of uploads, noted before the first byte is stored. One that no source names is an orphan: servers remove it and its row.';
+COMMENT ON TABLE public.uploads IS 'Objects in the store of uploads, noted before the first byte is stored. Servers remove an object and its row some time (UPLOADS_GRACE) after the last source that named it is gone.';
 
 --
 -- Name: COLUMN uploads.key; Type: COMMENT; Schema: public; Owner: -
@@ -1157,7 +1160,7 @@ COMMENT ON COLUMN public.uploads.key IS 'Name of the object.';
 -- Name: COLUMN uploads.name; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.uploads.name IS 'The name that the file is given when it is fetched: the sent one, cleaned.';
+COMMENT ON COLUMN public.uploads.name IS 'The name that sources have after the key: the sent one, made fit for paths.';
 
 --
 -- Name: COLUMN uploads.created_at; Type: COMMENT; Schema: public; Owner: -
@@ -1169,19 +1172,37 @@ COMMENT ON COLUMN public.uploads.created_at IS 'When it began to arrive.';
 -- Name: COLUMN uploads.attached; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.uploads.attached IS 'Whether a source has named it. Until then, and for some hours, it may be on its way.';
+COMMENT ON COLUMN public.uploads.attached IS 'Whether a source has named it, or was about to. Until then, and for some hours, it may be arriving.';
 
 --
 -- Name: COLUMN uploads.claimed_until; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.uploads.claimed_until IS 'Until when one server is removing it; null when none is.';
+COMMENT ON COLUMN public.uploads.claimed_until IS 'Until when one server has it for itself: it removes it, or writes the source that is to name it. Null when none does.';
+
+--
+-- Name: COLUMN uploads.original_name; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.uploads.original_name IS 'The name that the file is given when it is fetched: the sent one without what does harm; null when it is name.';
+
+--
+-- Name: COLUMN uploads.orphaned_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.uploads.orphaned_at IS 'When a server first saw that no source names it any more; null while one does, or while it was never attached.';
 
 --
 -- Name: CONSTRAINT uploads_in_range ON uploads; Type: COMMENT; Schema: public; Owner: -
 --
 
 COMMENT ON CONSTRAINT uploads_in_range ON public.uploads IS 'What the program can hold, as for sources.';
+
+--
+-- Name: CONSTRAINT uploads_orphan_in_range ON uploads; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT uploads_orphan_in_range ON public.uploads IS 'What the program can hold, as for sources.';
 
 --
 -- Name: users; Type: TABLE; Schema: public; Owner: -
@@ -1450,6 +1471,12 @@ CREATE INDEX sources_created_at_idx ON public.sources USING btree (created_at DE
 --
 
 CREATE INDEX sources_data_upload_idx ON public.sources USING hash (data_upload);
+
+--
+-- Name: uploads_loose_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX uploads_loose_idx ON public.uploads USING btree (orphaned_at, created_at) WHERE ((orphaned_at IS NOT NULL) OR (NOT attached));
 
 --
 -- Name: users_admins_idx; Type: INDEX; Schema: public; Owner: -

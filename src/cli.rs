@@ -10,6 +10,7 @@ pub mod healthcheck;
 pub mod import;
 mod secret;
 mod target;
+pub mod uploads;
 pub mod users;
 
 use tokio_postgres::error::SqlState;

@@ -6,7 +6,7 @@ mod list;
 mod origin;
 pub mod settings;
 mod token;
-mod uploads;
+pub mod uploads;
 pub mod users;
 
 use std::{
@@ -66,6 +66,8 @@ pub enum Command {
     Users(Box<users::Users>),
     /// Start, list and cancel runs on Amazon EMR.
     Emr(Box<emr::Command>),
+    /// Remove files that no source has named for long.
+    Uploads(Box<uploads::Command>),
     /// Import sources and users from a Django backend.
     ImportDjango(Box<import::Import>),
     /// Check a database and suggest fixes.

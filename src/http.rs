@@ -13,6 +13,7 @@ mod metrics;
 mod page;
 pub mod paths;
 pub mod reply;
+mod request;
 mod runs;
 mod sources;
 mod uploads;
@@ -32,7 +33,7 @@ use warp::{
 };
 
 pub use self::health::troubles;
-use self::{body::Body, reply::Problem};
+use self::{body::Body, reply::Problem, request::Request};
 use crate::{
     app::App,
     auth::{
@@ -104,13 +105,7 @@ pub fn api(app: &App) -> BoxedFilter<(Response,)> {
         .and(query())
         .and(warp::body::stream().map(Body::new))
         .then(move |endpoint, method, peer, headers, query, body| {
-            let request = Request {
-                method,
-                peer,
-                headers,
-                query,
-                body,
-            };
+            let request = Request::new(method, peer, headers, query, body);
             db::within_budget(serve(app.clone(), endpoint, request))
         })
         .boxed()
@@ -131,15 +126,6 @@ fn reads() -> impl Filter<Extract = (), Error = Rejection> + Copy {
 /// What follows the question mark, if anything.
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
     warp::query::raw().or(warp::any().map(String::new)).unify()
-}
-
-/// A request to an endpoint.
-struct Request {
-    method: Method,
-    peer: Peer,
-    headers: HeaderMap,
-    query: String,
-    body: Body,
 }
 
 /// What a path of the API names.
@@ -316,7 +302,7 @@ fn canonical(text: &str) -> Option<Uuid> {
     (id.to_string() == text).then_some(id)
 }
 
-async fn serve(app: App, endpoint: Endpoint, request: Request) -> Response {
+async fn serve(app: App, endpoint: Endpoint, mut request: Request) -> Response {
     if request.method == Method::OPTIONS {
         return reply::options(endpoint.methods());
     }
@@ -330,9 +316,14 @@ async fn serve(app: App, endpoint: Endpoint, request: Request) -> Response {
         &mut cookie,
     );
     let mut response = match admitted.await {
-        Ok(who) => answer(&app, endpoint, who, request)
-            .await
-            .unwrap_or_else(Problem::into_response),
+        Ok(who) => {
+            if let Some(who) = &who {
+                request.admitted(endpoint, who.clone());
+            }
+            answer(&app, endpoint, who, request)
+                .await
+                .unwrap_or_else(Problem::into_response)
+        }
         Err(problem) => problem.into_response(),
     };
     // What the answer itself says of the cookie is newer.

@@ -166,7 +166,7 @@ pub async fn run(
     let shortage = Shortage::default();
     let restarts = Restarts::new(metrics.clone());
     let emr = Emr::new(config.emr, &metrics);
-    let uploads = Uploads::new(&config.uploads, &config.data_dir, pool.clone())?;
+    let uploads = Uploads::new(&config.uploads, &config.data_dir, pool.clone(), &metrics)?;
     let (progress, start) = watch::channel(Start::default());
     let stopping = CancellationToken::new();
     let origins = List::join(config.allowed_origins);

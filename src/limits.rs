@@ -1,5 +1,6 @@
 //! How much of the server one client may have: attempts to sign in, new accounts, changes of
-//! passwords, reads and writes, connections, sockets, and messages on them. Counts by keys; knows no request, no table and no socket.
+//! passwords, reads and writes, connections, sockets and messages on them, files that arrive. Counts by
+//! keys; knows no request, no table and no socket.
 //!
 //! What is counted is kept in this process, in tables of bounded size: a stranger with a million
 //! addresses costs no more memory than one, and each node allows as much again.
@@ -14,6 +15,7 @@ mod registrations;
 mod sign_ins;
 mod sockets;
 pub mod turns;
+mod uploads;
 
 pub use self::{
     at_once::{AtOnce, UnderWay},
@@ -25,6 +27,7 @@ pub use self::{
     registrations::Registrations,
     sign_ins::SignIns,
     sockets::{Seat, Sockets},
+    uploads::{Slot, SlotRefused, Uploads},
 };
 
 use std::{
@@ -32,7 +35,7 @@ use std::{
     time::Duration,
 };
 
-/// The limits that `RATE_LIMITS` switches.
+/// All limits. `RATE_LIMITS` switches all but those of files.
 #[derive(Debug)]
 pub struct Limits {
     /// Of attempts to sign in.
@@ -51,6 +54,8 @@ pub struct Limits {
     pub connections: Connections,
     /// Of sockets and their messages.
     pub sockets: Sockets,
+    /// Of files that arrive.
+    pub uploads: Uploads,
 }
 
 impl Limits {
@@ -65,10 +70,11 @@ impl Limits {
             writes: AtOnce::new(4, Duration::from_millis(1500)),
             connections: Connections::new(max_connections),
             sockets: Sockets::new(max_connections),
+            uploads: Uploads::new(),
         }
     }
 
-    /// None at all: for replays and load tests.
+    /// None but those of files: for replays and load tests.
     pub fn off() -> Self {
         Self {
             sign_ins: SignIns::unlimited(),
@@ -79,6 +85,7 @@ impl Limits {
             writes: AtOnce::unlimited(),
             connections: Connections::unlimited(),
             sockets: Sockets::unlimited(),
+            uploads: Uploads::new(),
         }
     }
 }

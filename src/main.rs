@@ -74,6 +74,10 @@ fn start(command: Command) -> Result<()> {
                 log::start(LogFormat::Text, LevelFilter::WARN);
                 cli::emr::run(*command).await
             }
+            Command::Uploads(command) => {
+                log::start(LogFormat::Text, LevelFilter::WARN);
+                cli::uploads::run(*command).await
+            }
             Command::ImportDjango(import) => {
                 log::start(LogFormat::Text, LevelFilter::WARN);
                 cli::import::run(*import).await

@@ -93,6 +93,8 @@ names! {
         "How long the run that has been in this state longest has been in it, by the database's clock; 0 without one. Only states that are not the last.";
     describe_counter EMR_CALLS = "emr_calls_total":
         "Calls of the EMR API by operation and outcome: ok, refused (it said no), throttled (not now), doubtful (no answer, or none that can be understood).";
+    describe_gauge UPLOADS_SWEEP_STOPPED = "uploads_sweep_stopped":
+        "1 while this server removes no uploaded files although some have had no source for UPLOADS_GRACE, by reason: too_many (they are more than a tenth of all; marketplace uploads sweep removes them), failing (it cannot see which files sources name; the log says why).";
     describe_gauge BUILD = "build_info":
         "Always 1; the label names the version.";
 }
@@ -261,6 +263,11 @@ impl Metrics {
     /// Calls of the EMR API.
     pub fn emr_calls(&self, operation: &'static str, outcome: &'static str) -> Counter {
         self.register(|| counter!(EMR_CALLS, "operation" => operation, "outcome" => outcome))
+    }
+
+    /// Whether no uploads are removed for `reason`.
+    pub fn uploads_sweep_stopped(&self, reason: &'static str) -> Gauge {
+        self.register(|| gauge!(UPLOADS_SWEEP_STOPPED, "reason" => reason))
     }
 
     /// How full the queue of notifications is.

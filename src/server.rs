@@ -3,6 +3,7 @@
 
 mod connections;
 mod descriptors;
+mod linger;
 mod timer;
 
 use std::{

@@ -1,24 +1,22 @@
-//! Files that people send with a source: streamed into the store, out of it, and removed when no
-//! source names them any more. What is stored is noted in the table first, so that nothing is lost
-//! track of. Knows no request and no source's fields.
+//! Files that people send with a source: streamed into the store, out of it, and removed some time after
+//! the last source that named them is gone. What is stored is noted in the table first, so that nothing
+//! is lost track of. Knows no request and no source's fields.
 
 mod https;
 mod name;
 mod place;
+mod sweep;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use object_store::{ObjectStoreExt, buffered::BufWriter, path::Path};
-use tokio::{
-    io::AsyncWriteExt,
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time,
-};
+use tokio::{io::AsyncWriteExt, sync::Notify};
 use uuid::Uuid;
 
-use self::place::Place;
+pub use self::sweep::Pending;
+use self::{place::Place, sweep::Stopped};
 use crate::{
     config,
     db::{
@@ -26,18 +24,15 @@ use crate::{
         uploads::{self, Upload},
     },
     error::{Error, Result},
-    outage::Outage,
+    limits::Slot,
+    metrics::Metrics,
 };
 
 /// Longest time that a file may take to arrive.
 pub const LONGEST: Duration = Duration::from_mins(30);
-/// From when on a file that never got a source has been given up; much longer than [`LONGEST`].
-const GRACE: Duration = Duration::from_hours(2);
-/// How long a server may take to remove what it has claimed, before another may try.
-const LEASE: Duration = Duration::from_mins(5);
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// How many files may arrive at a time.
-const AT_ONCE: usize = 16;
+/// How long the write may take of the source that is to name a file; much longer than the database is
+/// waited for.
+const WRITE_LEASE: Duration = Duration::from_secs(20);
 /// What is kept of a file that arrives, at most twice. S3 takes no smaller parts.
 const PART_BYTES: usize = 5 << 20;
 
@@ -51,16 +46,10 @@ struct Parts {
     pool: Pool,
     /// Longest file.
     max_bytes: u64,
-    arriving: Arc<Semaphore>,
+    /// How long a file is kept that no source names any more.
+    grace: Duration,
     orphaned: Notify,
-}
-
-/// What came of looking for files that no source names.
-#[derive(Default)]
-struct Swept {
-    removed: usize,
-    /// One that could not be removed, and why.
-    failure: Option<(Uuid, Failure)>,
+    stopped: Stopped,
 }
 
 /// Why a file was not stored or fetched.
@@ -93,14 +82,20 @@ impl Uploads {
     ///
     /// # Errors
     /// [`Error::Config`] when the address of the store lacks something.
-    pub fn new(settings: &config::Uploads, beside: &std::path::Path, pool: Pool) -> Result<Self> {
+    pub fn new(
+        settings: &config::Uploads,
+        beside: &std::path::Path,
+        pool: Pool,
+        metrics: &Metrics,
+    ) -> Result<Self> {
         let place = Place::new(settings.uploads_url.as_ref(), beside)?;
         Ok(Self(Arc::new(Parts {
             place,
             pool,
             max_bytes: settings.max_upload_mib << 20,
-            arriving: Arc::new(Semaphore::new(AT_ONCE)),
+            grace: settings.uploads_grace,
             orphaned: Notify::new(),
+            stopped: Stopped::new(metrics),
         })))
     }
 
@@ -110,13 +105,13 @@ impl Uploads {
     }
 
     /// Begins to store a file under a fresh key. `sent_name` is what its sender calls it.
-    pub async fn receive(&self, sent_name: &str) -> Result<Receiving, Failure> {
-        let arriving = self.0.arriving.clone().try_acquire_owned();
-        let arriving = arriving.map_err(|_| Failure::Busy)?;
+    pub async fn receive(&self, sent_name: &str, slot: Slot) -> Result<Receiving, Failure> {
         let store = self.0.place.open()?;
+        let original_name = name::harmless(sent_name);
         let upload = Upload {
             key: Uuid::new_v4(),
-            name: name::clean(sent_name),
+            name: name::fit_for_paths(&original_name),
+            original_name,
         };
         db::in_time(async { uploads::announce(&*self.0.pool.client().await?, &upload).await })
             .await
@@ -129,7 +124,7 @@ impl Uploads {
                 size: 0,
                 unwanted: Some(self.clone()),
             },
-            _arriving: arriving,
+            _slot: slot,
         })
     }
 
@@ -151,12 +146,12 @@ impl Uploads {
     pub async fn settle<T>(&self, upload: &Upload, written: &Result<Option<T>>) {
         let settled = match written {
             Ok(Some(_)) => {
-                let attach =
-                    async { uploads::attach(&*self.0.pool.client().await?, upload.key).await };
-                let attached = db::in_time(attach).await;
+                let release =
+                    async { uploads::release(&*self.0.pool.client().await?, upload.key).await };
+                let released = db::in_time(release).await;
                 // Not before: what is replaced by another's file meanwhile is an orphan from here on.
                 self.nudge();
-                attached.map_err(Failure::Database)
+                released.map_err(Failure::Database)
             }
             Ok(None) | Err(Error::Value(_) | Error::Constraint(_) | Error::Full(_)) => {
                 self.remove(upload.key).await
@@ -174,63 +169,9 @@ impl Uploads {
         self.0.orphaned.notify_one();
     }
 
-    /// Removes orphans for ever. Of several servers each removes others.
-    pub async fn run(&self) {
-        let (mut looking, mut removing) = (Outage::beside_the_pool(), Outage::default());
-        loop {
-            match self.sweep().await {
-                Ok(swept) => {
-                    if let Some(after) = looking.over() {
-                        tracing::info!(after, "unused uploads are looked for again");
-                    }
-                    if swept.removed > 0 {
-                        let count = swept.removed;
-                        tracing::info!(count, "uploads were removed that no source names");
-                    }
-                    match swept.failure {
-                        Some((key, why)) => {
-                            if let Some(lasting) = removing.failed() {
-                                tracing::warn!(%why, %key, lasting, "uploads cannot be removed");
-                            }
-                        }
-                        // Where there was nothing to remove, nothing is known of the store.
-                        None if swept.removed == 0 => {}
-                        None => {
-                            if let Some(after) = removing.over() {
-                                tracing::info!(after, "uploads can be removed again");
-                            }
-                        }
-                    }
-                }
-                Err(error) => {
-                    if !self.0.pool.is_out()
-                        && let Some(lasting) = looking.failed()
-                    {
-                        tracing::warn!(%error, lasting, "unused uploads cannot be looked for");
-                    }
-                }
-            }
-            let _ = time::timeout(SWEEP_EVERY, self.0.orphaned.notified()).await;
-        }
-    }
-
-    async fn sweep(&self) -> Result<Swept> {
-        let orphans = db::in_time(async {
-            uploads::claim_orphans(&*self.0.pool.client().await?, GRACE, LEASE).await
-        })
-        .await?;
-        let mut swept = Swept::default();
-        for key in orphans {
-            match self.remove(key).await {
-                Ok(()) => swept.removed += 1,
-                Err(why) => swept.failure = Some((key, why)),
-            }
-        }
-        Ok(swept)
-    }
-
     /// Removes an object, then its row.
     async fn remove(&self, key: Uuid) -> Result<(), Failure> {
+        self.0.place.is_there()?;
         match self.0.place.open()?.delete(&path(key)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -246,7 +187,7 @@ impl Uploads {
 pub struct Receiving {
     writer: Option<BufWriter>,
     file: Received,
-    _arriving: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
 impl Receiving {
@@ -312,10 +253,20 @@ impl Received {
         self.upload.reference()
     }
 
-    /// From here on it stays while a source names it, or may be about to.
-    pub fn keep(mut self) -> Upload {
+    /// Notes that a source is about to name it: from here on it is removed no sooner than one that a
+    /// source has named.
+    pub async fn attach(mut self) -> Result<Upload, Failure> {
+        let key = self.upload.key;
+        if let Some(uploads) = &self.unwanted {
+            let pool = &uploads.0.pool;
+            let attach = async { uploads::attach(&*pool.client().await?, key, WRITE_LEASE).await };
+            if !db::in_time(attach).await.map_err(Failure::Database)? {
+                let why = "somebody deleted its row while it arrived";
+                return Err(Failure::Unavailable(why.into()));
+            }
+        }
         self.unwanted = None;
-        self.upload.clone()
+        Ok(self.upload.clone())
     }
 }
 

@@ -61,9 +61,11 @@ pub(crate) fn main() -> Result<()> {
                 &config::Uploads {
                     uploads_url: Some(UploadsUrl::Memory),
                     max_upload_mib: 1,
+                    uploads_grace: Duration::ZERO,
                 },
                 Path::new("unused"),
                 pool.clone(),
+                &metrics,
             )?,
             pool,
             tally: Tally::default(),

@@ -17,6 +17,7 @@ use crate::{
     },
     db::{Pool, primary, tls},
     error::{Error, Result},
+    metrics::Metrics,
     uploads::Uploads,
 };
 
@@ -226,7 +227,10 @@ fn uploads(config: &Config, report: &mut Report) {
         .parse()
         .map_err(Error::Config)
         .and_then(|nobody| Pool::new(&nobody, 1))
-        .and_then(|pool| Uploads::new(&config.uploads, &config.data_dir, pool));
+        .and_then(|pool| {
+            let metrics = Metrics::default();
+            Uploads::new(&config.uploads, &config.data_dir, pool, &metrics)
+        });
     tell(
         report,
         ABOUT,

@@ -49,7 +49,7 @@ async fn typed(prompt: &str) -> Result<String> {
 
 /// A line of the input. Read by a thread that nothing waits for, so that an interrupt ends the
 /// program although nobody ends the line.
-async fn line() -> Result<String> {
+pub(super) async fn line() -> Result<String> {
     let (sender, receiver) = oneshot::channel();
     thread::spawn(move || {
         let mut line = String::new();

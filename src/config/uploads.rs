@@ -1,8 +1,14 @@
-//! Settings of the files that people upload.
+//! Settings of the files that people upload, and the command line of `marketplace uploads`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use clap::Args;
+use clap::{Args, Subcommand};
+use jiff::{SignedDuration, Span};
+
+use super::Target;
 
 /// Where uploaded files are kept, and how long they may be.
 #[derive(Clone, Debug, Args)]
@@ -16,6 +22,44 @@ pub struct Uploads {
     /// Longest file that may be uploaded, in MiB.
     #[arg(long, env, default_value_t = 256, value_name = "MIB", value_parser = mebibytes)]
     pub max_upload_mib: u64,
+
+    /// How long a file is kept that no source names any more (30m, 12h, 7d). Until then it is back when
+    /// its source is.
+    #[arg(long, env, default_value = "7d", value_name = "TIME", value_parser = grace)]
+    pub uploads_grace: Duration,
+}
+
+/// `marketplace uploads`.
+#[derive(Debug, Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 when it was done, 1 when it was not (nobody said yes, the database or the \
+        store does not answer), 2 for a mistake in the command line."
+)]
+pub struct Command {
+    /// Where the sources are.
+    #[command(flatten)]
+    pub target: Target,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What can be done with files.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Show which files no source has named for `UPLOADS_GRACE`, and remove them for ever. Servers do so
+    /// by themselves unless that are many at once.
+    Sweep {
+        /// The settings of the server.
+        #[command(flatten)]
+        settings: Uploads,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 impl Uploads {
@@ -70,9 +114,42 @@ fn mebibytes(text: &str) -> Result<u64, String> {
     }
 }
 
+fn grace(text: &str) -> Result<Duration, String> {
+    let longest = Duration::from_hours(24 * 3660);
+    let span: Option<Span> = text.parse().ok();
+    let time = match text {
+        "0" => Some(SignedDuration::ZERO),
+        _ => span.and_then(|span| {
+            let relative = jiff::SpanRelativeTo::days_are_24_hours();
+            span.to_duration(relative).ok()
+        }),
+    };
+    time.and_then(|time| Duration::try_from(time).ok())
+        .filter(|time| *time <= longest)
+        .ok_or_else(|| format!("{text} is not a time such as 30m, 12h or 7d"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_grace_has_a_unit() {
+        for (text, seconds) in [
+            ("7d", 604_800),
+            ("1w", 604_800),
+            ("12h", 43_200),
+            ("1d 12h", 129_600),
+            ("90s", 90),
+            ("0s", 0),
+            ("0", 0),
+        ] {
+            assert_eq!(grace(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "7", "soon", "-1d", "100y", "1 month"] {
+            assert!(grace(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn places_are_directories_buckets_or_memory() {

@@ -33,7 +33,9 @@ fn mark_lone_surrogates(text: &[u8]) -> Option<Vec<u8>> {
     let mut marked = Vec::with_capacity(text.len());
     let mut rest = text;
     let mut found = false;
-    while let Some(&byte) = rest.first() {
+    while let Some(start) = memchr::memchr(b'\\', rest) {
+        marked.extend(&rest[..start]);
+        rest = &rest[start..];
         let taken = match (escape(rest), escape(rest.get(6..).unwrap_or_default())) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
             (Some(code @ 0xd800..=0xdfff), _) => {
@@ -43,12 +45,12 @@ fn mark_lone_surrogates(text: &[u8]) -> Option<Vec<u8>> {
                 continue;
             }
             // Any other escape is two bytes, so that the second of two backslashes starts none.
-            _ if byte == b'\\' => 2.min(rest.len()),
-            _ => 1,
+            _ => 2.min(rest.len()),
         };
         marked.extend(&rest[..taken]);
         rest = &rest[taken..];
     }
+    marked.extend(rest);
     found.then_some(marked)
 }
 

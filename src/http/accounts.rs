@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Makes an account.
-pub(super) async fn register(app: &App, request: Request) -> Result<Response, Problem> {
+pub(super) async fn register(app: &App, mut request: Request) -> Result<Response, Problem> {
     check_origin(app, &request.headers)?;
     if app.registration == Registration::Closed {
         return Err(Problem::detail(
@@ -31,12 +31,13 @@ pub(super) async fn register(app: &App, request: Request) -> Result<Response, Pr
             "Registration is closed.",
         ));
     }
-    let input = request.body.input(&request.headers).await?;
+    app.limits.registrations.from_address(&request.peer)?;
+    let input = request.input(app).await?;
     let draft = registration::parse(&input).map_err(Problem::Form)?;
     let taken = match draft.username() {
         None => false,
         Some(name) => {
-            app.limits.registrations.count(&request.peer, name)?;
+            app.limits.registrations.for_name(name)?;
             db::in_time(async { users::is_taken(&*app.pool.client().await?, name).await }).await?
         }
     };
@@ -68,15 +69,17 @@ pub(super) async fn register(app: &App, request: Request) -> Result<Response, Pr
 }
 
 /// Opens a session. The body is JSON, whatever type it claims to be.
-pub(super) async fn login(app: &App, request: Request) -> Result<Response, Problem> {
+pub(super) async fn login(app: &App, mut request: Request) -> Result<Response, Problem> {
     // Without this, a foreign page could sign its visitor in as somebody else.
     check_origin(app, &request.headers)?;
-    let body = request.body.bytes().await?;
+    let unread = app.limits.sign_ins.unread(&request.peer)?;
+    let body = request.bytes().await?;
     let sent = json::parse(&body).unwrap_or_default();
     let (Some(username), Some(password)) = (text(&sent, "username"), text(&sent, "password"))
     else {
         return Err(WRONG);
     };
+    unread.becomes_attempt();
     // Whoever waits for a turn keeps nothing but what is needed then.
     drop((body, sent));
     let Some(user) = auth::prove(app, &request.peer, &username, &password).await? else {
@@ -138,10 +141,10 @@ pub(super) async fn logout_everywhere(
 pub(super) async fn change_password(
     app: &App,
     who: Option<Identity>,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Problem> {
     let who = who.expect("the endpoint is not open");
-    let input = request.body.input(&request.headers).await?;
+    let input = request.input(app).await?;
     let change = password::parse(&input, &who.username).map_err(Problem::Form)?;
     drop(input);
     let counted = app.limits.password_changes.take(who.user_id)?;

@@ -1,9 +1,11 @@
 //! Bodies: read up to a limit and within a time, then parsed by their type. What a file contains is
-//! stored while it arrives, where it is wanted, and else read past.
+//! stored while it arrives, where it is wanted, and else read past. A body that is refused is not read
+//! any further.
 
+mod crumbs;
 mod multipart;
 
-use std::{pin::Pin, time::Duration};
+use std::{borrow::Cow, pin::Pin, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
@@ -12,25 +14,22 @@ use warp::http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 
+use self::crumbs::Crumbs;
+pub(super) use self::multipart::Wanted;
 use super::reply::Problem;
 use crate::{
     forms::{self, Input},
-    uploads::{self, Failure, Received, Uploads},
+    uploads::{self, Failure, Received},
 };
 
 /// Longest body that is kept, and longest sum of the names and texts in a form.
 const MAX_BYTES: usize = 1 << 20;
-/// How much of a body that is too long is read past, so that a client that sends before it listens
-/// hears why it is refused.
-const MAX_SKIPPED_BYTES: usize = 16 << 20;
-/// What a chunk counts for at least, because each is work, however small.
-const MIN_CHUNK_BYTES: usize = 16;
-/// The same for what is read past.
-const MIN_SKIPPED_BYTES: usize = 4096;
+/// Fields and files of a form at most.
+const MAX_FIELDS: usize = 1000;
 /// Longest time a client may take to send its body.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
+type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, Problem>> + Send>>;
 
 /// The body of a request, not yet read.
 pub struct Body(Chunks);
@@ -38,8 +37,11 @@ pub struct Body(Chunks);
 impl Body {
     /// The body that these chunks make.
     pub fn new(chunks: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'static) -> Self {
-        Self(Box::pin(chunks.map(|chunk| {
-            chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))
+        let mut crumbs = Crumbs::default();
+        Self(Box::pin(chunks.map(move |chunk| {
+            let mut chunk = chunk.map_err(|_| broken_off())?;
+            crumbs.count(chunk.remaining())?;
+            Ok(chunk.copy_to_bytes(chunk.remaining()))
         })))
     }
 
@@ -55,9 +57,7 @@ impl Body {
             let (sent, kind) = content_type(headers);
             match kind.as_str() {
                 "application/json" => parse_json(&collect(chunks).await?),
-                "application/x-www-form-urlencoded" => {
-                    Ok(parse_urlencoded(&collect(chunks).await?))
-                }
+                "application/x-www-form-urlencoded" => parse_urlencoded(&collect(chunks).await?),
                 // Too large for the stack of whoever waits for it.
                 "multipart/form-data" => Box::pin(multipart::read(chunks, &sent)).await,
                 _ => {
@@ -72,16 +72,15 @@ impl Body {
         .await
     }
 
-    /// The same with a file in the form's field of that name, which is in `uploads` then. A file takes
-    /// as long as it needs, while it keeps coming.
+    /// The same with the file that is wanted, which is in the store of uploads then. It takes as long
+    /// as it needs, while it keeps coming.
     ///
     /// # Errors
     /// Also those of the store.
-    pub async fn with_file(
+    pub(super) async fn with_file(
         self,
         headers: &HeaderMap,
-        field: &str,
-        uploads: &Uploads,
+        wanted: Wanted<'_>,
     ) -> Result<(Input, Option<Received>), Problem> {
         let (sent, kind) = content_type(headers);
         if kind != "multipart/form-data" {
@@ -89,17 +88,13 @@ impl Body {
         }
         let length = headers.get(CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        if length.is_some_and(|length: u64| length > uploads.max_bytes() + MAX_BYTES as u64) {
-            in_time(async {
-                skip(self.0).await;
-                Ok(())
-            })
-            .await?;
+        let longest = wanted.uploads.max_bytes() + MAX_BYTES as u64;
+        if length.is_some_and(|length: u64| length > longest) {
             return Err(Failure::TooLarge.into());
         }
         within(uploads::LONGEST, async {
             match in_time(async { Ok(self.unless_empty().await) }).await? {
-                Some(chunks) => Box::pin(multipart::read_file(chunks, &sent, field, uploads)).await,
+                Some(chunks) => Box::pin(multipart::read_file(chunks, &sent, wanted)).await,
                 None => Ok((Input::form([]), None)),
             }
         })
@@ -153,26 +148,14 @@ async fn within<T>(
 
 async fn collect(mut chunks: Chunks) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
-    let mut counted = 0;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| broken_off())?;
-        counted += chunk.len().max(MIN_CHUNK_BYTES);
-        if counted > MAX_BYTES {
-            skip(chunks).await;
+        let chunk = chunk?;
+        if body.len() + chunk.len() > MAX_BYTES {
             return Err(too_large());
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
-}
-
-async fn skip(mut chunks: Chunks) {
-    let mut skipped = 0;
-    while skipped < MAX_SKIPPED_BYTES
-        && let Some(Ok(chunk)) = chunks.next().await
-    {
-        skipped += chunk.len().max(MIN_SKIPPED_BYTES);
-    }
 }
 
 fn parse_json(body: &[u8]) -> Result<Input, Problem> {
@@ -182,8 +165,13 @@ fn parse_json(body: &[u8]) -> Result<Input, Problem> {
     }
 }
 
-fn parse_urlencoded(body: &[u8]) -> Input {
-    Input::form(form_urlencoded::parse(body).into_owned())
+fn parse_urlencoded(body: &[u8]) -> Result<Input, Problem> {
+    let fields: Vec<_> = form_urlencoded::parse(body).take(MAX_FIELDS + 1).collect();
+    if fields.len() > MAX_FIELDS {
+        return Err(too_large());
+    }
+    let owned = |(name, value): (Cow<str>, Cow<str>)| (name.into_owned(), value.into_owned());
+    Ok(Input::form(fields.into_iter().map(owned)))
 }
 
 fn malformed(why: String) -> Problem {

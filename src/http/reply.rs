@@ -18,7 +18,7 @@ use crate::{
     catalogue::List,
     error::Error,
     forms::Errors,
-    limits::{TooMany, UnderWay},
+    limits::{SlotRefused, TooMany, UnderWay},
     request,
     uploads::Failure,
 };
@@ -58,6 +58,15 @@ impl From<Failure> for Problem {
         match failure {
             Failure::Database(error) => Self::Failed(error),
             other => Self::Upload(other),
+        }
+    }
+}
+
+impl From<SlotRefused> for Problem {
+    fn from(refused: SlotRefused) -> Self {
+        match refused {
+            SlotRefused::Busy => Self::Upload(Failure::Busy),
+            SlotRefused::TooMany(many) => Self::TooMany(many),
         }
     }
 }

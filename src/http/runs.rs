@@ -91,11 +91,11 @@ pub(super) async fn cancel(app: &App, id: Uuid) -> Result<Response, Problem> {
 pub(super) async fn start(
     app: &App,
     who: Option<Identity>,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Problem> {
     let who = who.filter(|who| who.role.may_edit());
     let who = who.ok_or(Problem::detail(StatusCode::FORBIDDEN, FORBIDDEN))?;
-    let input = request.body.input(&request.headers).await?;
+    let input = request.input(app).await?;
     let order = match order(&input.body, who.username) {
         Ok(order) => order,
         Err(refusal) => return refused(refusal),
@@ -114,9 +114,9 @@ pub(super) async fn start(
 pub(super) async fn start_job(
     app: &App,
     who: Option<Identity>,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Problem> {
-    let input = request.body.input(&request.headers).await?;
+    let input = request.input(app).await?;
     let by = who.map(|who| who.username).unwrap_or_default();
     let order = match job(&input.body, by) {
         Ok(order) => order,

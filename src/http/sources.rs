@@ -17,6 +17,7 @@ use crate::{
     db::{
         self, counts,
         sources::{self, Change, Source},
+        uploads::Upload,
     },
     forms::source::{self, Mode},
     live::writes,
@@ -40,9 +41,9 @@ pub(super) async fn library(app: &App) -> Result<Response, Problem> {
 }
 
 /// Adds a source. Here and below, `by` is the name of who asks for it.
-pub(super) async fn add(app: &App, by: &str, request: Request) -> Result<Response, Problem> {
-    let (change, file) = asked(app, request, Mode::Add).await?;
-    let file = file.map(Received::keep);
+pub(super) async fn add(app: &App, by: &str, mut request: Request) -> Result<Response, Problem> {
+    let (change, file) = asked(app, &mut request, Mode::Add).await?;
+    let file = attached(file).await?;
     let added = writes::insert(app, &change, by).await.map(Some);
     if let Some(file) = &file {
         app.uploads.settle(file, &added).await;
@@ -56,14 +57,16 @@ pub(super) async fn update(
     app: &App,
     by: &str,
     id: Uuid,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Problem> {
     let mode = match request.method {
         Method::PATCH => Mode::Patch,
         _ => Mode::Replace,
     };
-    let (change, file) = match asked(app, request, mode).await {
+    let (change, file) = match asked(app, &mut request, mode).await {
         Ok(asked) => asked,
+        // Who may not come in is told nothing of what there is.
+        Err(problem @ Problem::Detail(StatusCode::FORBIDDEN, _)) => return Err(problem),
         // That there is nothing to change matters more than what is wrong with the change.
         Err(problem) => {
             let found =
@@ -71,7 +74,7 @@ pub(super) async fn update(
             return Err(if found.is_some() { problem } else { NOT_FOUND });
         }
     };
-    let file = file.map(Received::keep);
+    let file = attached(file).await?;
     let updated = writes::update(app, id, &change, by).await;
     match &file {
         Some(file) => app.uploads.settle(file, &updated).await,
@@ -122,13 +125,10 @@ const NOT_FOUND: Problem = Problem::Error(StatusCode::NOT_FOUND, "Source not fou
 /// The change that a request asks for, and the file that came with it.
 async fn asked(
     app: &App,
-    request: Request,
+    request: &mut Request,
     mode: Mode,
 ) -> Result<(Change, Option<Received>), Problem> {
-    let (input, file) = request
-        .body
-        .with_file(&request.headers, source::UPLOAD, &app.uploads)
-        .await?;
+    let (input, file) = request.input_with_file(app, source::UPLOAD).await?;
     let mut change = source::parse(&input, mode)?;
     if let Some(file) = &file {
         if file.is_empty() {
@@ -137,6 +137,14 @@ async fn asked(
         change.data_upload = Some(Some(file.reference()));
     }
     Ok((change, file))
+}
+
+/// Notes of a file that a source is about to name it.
+async fn attached(file: Option<Received>) -> Result<Option<Upload>, Problem> {
+    Ok(match file {
+        Some(file) => Some(file.attach().await?),
+        None => None,
+    })
 }
 
 /// Adds the sample sources that are missing, and says how many those were.

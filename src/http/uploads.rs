@@ -34,16 +34,16 @@ pub(super) async fn fetch(app: &App, key: Uuid) -> Result<Response, Problem> {
         CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
     );
-    headers.insert(CONTENT_DISPOSITION, attachment(&upload.name));
+    headers.insert(CONTENT_DISPOSITION, attachment(&upload.original_name));
     Ok(response)
 }
 
-/// The name twice, for those who read nothing but ASCII (RFC 6266).
+/// The name twice (RFC 6266): as it is, and for programs that read nothing but ASCII.
 fn attachment(name: &str) -> HeaderValue {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let ascii: String = name
         .chars()
-        .map(|c| if plain(c) { c } else { '_' })
+        .map(|c| if plain(c) || c == ' ' { c } else { '_' })
         .collect();
     let all: String = name
         .bytes()
@@ -77,8 +77,8 @@ mod tests {
     #[test]
     fn names_are_told_in_two_ways() {
         assert_eq!(
-            attachment("été\"\r\n.csv"),
-            "attachment; filename=\"_t____.csv\"; filename*=UTF-8''%C3%A9t%C3%A9%22%0D%0A.csv"
+            attachment("été \"\r\n.csv"),
+            "attachment; filename=\"_t_ ___.csv\"; filename*=UTF-8''%C3%A9t%C3%A9%20%22%0D%0A.csv"
         );
     }
 }

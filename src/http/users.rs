@@ -50,13 +50,13 @@ pub(super) async fn list(app: &App) -> Result<Response, Problem> {
 }
 
 /// Changes or removes a user.
-pub(super) async fn user(app: &App, id: Uuid, request: Request) -> Result<Response, Problem> {
+pub(super) async fn user(app: &App, id: Uuid, mut request: Request) -> Result<Response, Problem> {
     if request.method == Method::DELETE {
         let work = async { users::delete(&mut *app.pool.client().await?, id).await };
         let existed = db::in_time(work).await.map_err(refused)?;
         return existed.then(reply::empty).ok_or(NOT_FOUND);
     }
-    let input = request.body.input(&request.headers).await?;
+    let input = request.input(app).await?;
     let change = user::parse(&input)?;
     let work = async { users::change(&mut *app.pool.client().await?, id, change).await };
     let account = db::in_time(work).await.map_err(refused)?.ok_or(NOT_FOUND)?;

@@ -1,5 +1,6 @@
-//! New accounts. Every request that asks the table about a name counts, whether the account is made
-//! or not: each answer tells whether somebody has that name.
+//! New accounts. Every request counts for its address before its body is read, because reading is work,
+//! and for its name before the table is asked about it, because each answer tells whether somebody has
+//! that name. Whether an account is made does not matter.
 //!
 //! | counted by | at once | then | against |
 //! |---|---|---|---|
@@ -36,16 +37,20 @@ impl Registrations {
         }
     }
 
-    /// Counts a request from there for this name.
+    /// Counts a request from there.
     ///
     /// # Errors
     /// [`TooMany`] when there were enough; that costs nothing more.
-    pub fn count(&self, from: &Peer, username: &str) -> Result<(), TooMany> {
-        let address = self.keys.of(from.network());
-        self.of_address.take(address)?;
-        self.of_name
-            .take(self.keys.of(username))
-            .inspect_err(|_| self.of_address.give_back(address))
+    pub fn from_address(&self, from: &Peer) -> Result<(), TooMany> {
+        self.of_address.take(self.keys.of(from.network()))
+    }
+
+    /// Counts a request for this name, from wherever.
+    ///
+    /// # Errors
+    /// As [`from_address`](Self::from_address).
+    pub fn for_name(&self, username: &str) -> Result<(), TooMany> {
+        self.of_name.take(self.keys.of(username))
     }
 }
 
@@ -62,11 +67,12 @@ mod tests {
             address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)),
             https: false,
         };
-        for n in 0..200 {
-            assert_eq!(registrations.count(&peer(1), &n.to_string()), Ok(()));
+        for _ in 0..200 {
+            assert_eq!(registrations.from_address(&peer(1)), Ok(()));
         }
-        assert!(registrations.count(&peer(1), "one more").is_err());
-        let asked = (2..100).take_while(|n| registrations.count(&peer(*n), "ann").is_ok());
+        assert!(registrations.from_address(&peer(1)).is_err());
+        assert!(registrations.from_address(&peer(2)).is_ok());
+        let asked = (0..100).take_while(|_| registrations.for_name("ann").is_ok());
         assert_eq!(asked.count(), 20);
     }
 }

@@ -10,6 +10,9 @@
 //! | address | 100 | one every 3 s | trying one password on many names |
 //! | name | 100 | one every 5 s | guessing from many addresses |
 //!
+//! Besides, a request counts for its address until its body has been read and names somebody: 300 at
+//! once, then one a second. So bodies that are work and lead to no attempt are few.
+//!
 //! A stranger's own count for a name runs out after 20, long before the name's; to keep that one used
 //! up takes more than a dozen addresses that go on all the time. Even then a next attempt is free
 //! within seconds, never hours, and from an address where the name has signed in before, its common
@@ -35,6 +38,7 @@ pub struct SignIns {
     of_pair: Rate,
     of_address: Rate,
     of_name: Rate,
+    unread: Rate,
     /// Pairs whose password was right once.
     familiar: Mutex<HashSet<u64>>,
 }
@@ -45,6 +49,7 @@ impl SignIns {
             of_pair: Rate::new(20, Duration::from_mins(1)),
             of_address: Rate::new(100, Duration::from_secs(3)),
             of_name: Rate::new(100, Duration::from_secs(5)),
+            unread: Rate::new(300, Duration::from_secs(1)),
             ..Self::unlimited()
         }
     }
@@ -55,8 +60,22 @@ impl SignIns {
             of_pair: Rate::unlimited(),
             of_address: Rate::unlimited(),
             of_name: Rate::unlimited(),
+            unread: Rate::unlimited(),
             familiar: Mutex::default(),
         }
+    }
+
+    /// A request from there whose body is to be read. Counts until it is known to be an attempt.
+    ///
+    /// # Errors
+    /// [`TooMany`] when there were enough; that costs nothing more.
+    pub fn unread(&self, from: &Peer) -> Result<Unread<'_>, TooMany> {
+        let address = self.keys.of(from.network());
+        self.unread.take(address)?;
+        Ok(Unread {
+            sign_ins: self,
+            address,
+        })
     }
 
     /// An attempt from there to sign in as this name. Counts as a failed one until it is known to
@@ -99,6 +118,21 @@ impl SignIns {
     fn is_familiar(&self, pair: u64) -> bool {
         let familiar = self.familiar.lock().unwrap_or_else(PoisonError::into_inner);
         familiar.contains(&pair)
+    }
+}
+
+/// A request whose body is being read.
+#[must_use = "a body counts until it is told that it was read"]
+#[derive(Debug)]
+pub struct Unread<'a> {
+    sign_ins: &'a SignIns,
+    address: u64,
+}
+
+impl Unread<'_> {
+    /// The body names somebody, and counts as an attempt from here on.
+    pub fn becomes_attempt(self) {
+        self.sign_ins.unread.give_back(self.address);
     }
 }
 
@@ -215,6 +249,17 @@ mod tests {
             .take_while(|from| sign_ins.attempt(from, "ann").is_ok())
             .count();
         assert_eq!(tried, 20);
+    }
+
+    #[test]
+    fn bodies_that_lead_to_no_attempt_are_few_and_the_others_are_free() {
+        let sign_ins = SignIns::new();
+        for _ in 0..1000 {
+            sign_ins.unread(&peer(1)).unwrap().becomes_attempt();
+        }
+        let unread = (0..1000).take_while(|_| sign_ins.unread(&peer(1)).is_ok());
+        assert_eq!(unread.count(), 300);
+        assert!(sign_ins.unread(&peer(2)).is_ok(), "from elsewhere");
     }
 
     #[test]

@@ -16,6 +16,8 @@ use tokio::{
     time::{self, Instant},
 };
 
+use super::linger::Lingering;
+
 /// A client has this long for a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -107,18 +109,21 @@ impl Timer {
 /// A connection whose timer is told of what comes.
 #[derive(Debug)]
 pub struct Stream {
-    inner: TcpStream,
+    inner: Lingering,
     timer: Timer,
 }
 
 impl Stream {
     pub(super) fn new(inner: TcpStream, timer: Timer) -> Self {
-        Self { inner, timer }
+        Self {
+            inner: Lingering::new(inner),
+            timer,
+        }
     }
 
     /// The connection, once HTTP is done with it.
     pub fn into_tcp(self) -> TcpStream {
-        self.inner
+        self.inner.into_inner()
     }
 }
 

@@ -70,6 +70,19 @@ impl Place {
         }
     }
 
+    /// Whether it can be there. A directory that is missing may be one that is not mounted: whatever was in
+    /// it is there all the same.
+    pub(super) fn is_there(&self) -> Result<(), Failure> {
+        match self {
+            Self::Store(_) => Ok(()),
+            Self::Directory(directory) if directory.is_dir() => Ok(()),
+            Self::Directory(directory) => Err(Failure::Unavailable(format!(
+                "{} is no directory",
+                directory.display()
+            ))),
+        }
+    }
+
     /// Removes what a server that was killed may have left of a file that arrived.
     pub(super) async fn remove_staged(&self, key: Uuid) {
         if let Self::Directory(directory) = self {

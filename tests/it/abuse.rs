@@ -1,6 +1,8 @@
 //! Clients that want to be a burden: slow, endless, deep, huge, tiny, many. The program, in a process
 //! of its own, goes on serving others and holds little memory for them.
 
+mod crumbs;
+
 use std::{
     fs,
     time::{Duration, Instant},

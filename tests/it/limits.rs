@@ -228,6 +228,38 @@ async fn accounts_are_made_up_to_a_number_per_address_and_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_counts_before_its_body_is_read() {
+    let database = database().await;
+    let server = TestServer::on(&database.url, &BEHIND_PROXY).await;
+    for (path, at_most) in [("/api/register/", 200), ("/api/login/", 300)] {
+        let mut waiting = Vec::new();
+        let mut refused = None;
+        // A few more when the machine is slow: one is free every now and then.
+        while refused.is_none() && waiting.len() < at_most + 50 {
+            let mut stream = Http::new(&server.base).address().connect().await.unwrap();
+            // Waits for the body, unless there were too many.
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 198.51.100.7\r\n\
+                 Content-Type: application/json\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            match &answer[9..] {
+                // It is asked for as soon as somebody wants to read it.
+                b"100" => waiting.push(stream),
+                _ => refused = Some(String::from_utf8_lossy(&answer[9..]).into_owned()),
+            }
+        }
+        assert_eq!(refused.as_deref(), Some("429"), "{path}");
+        assert!(waiting.len() >= at_most, "{path}: {}", waiting.len());
+        let body = json!({ "username": "ann", "password": PASSWORD });
+        let elsewhere = At(&server, "203.0.113.1").post(path, &body).await;
+        assert_eq!(elsewhere.status, 400, "{}", elsewhere.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_limits_when_they_are_off() {
     let (server, _database) = TestServer::start().await;
     let body = json!({ "username": "ann", "password": "", "confirm_password": "" });

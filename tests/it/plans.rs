@@ -47,8 +47,28 @@ const WHOLE: &[(&str, &str, &str)] = &[
     ),
     (
         "uploads",
-        "for update skip locked",
+        "set orphaned_at = now()",
         "every upload is asked for its source",
+    ),
+    (
+        "sources",
+        "set orphaned_at = now()",
+        "every upload is asked for its source",
+    ),
+    (
+        "sources",
+        "on conflict (key) do nothing",
+        "every source is asked for its upload",
+    ),
+    (
+        "uploads",
+        "on conflict (key) do nothing",
+        "every source is asked for its upload",
+    ),
+    (
+        "uploads",
+        "as all_of_them",
+        "uploads that may go are compared with all",
     ),
 ];
 
@@ -298,11 +318,22 @@ async fn call_everything(client: &mut Client) -> BTreeSet<String> {
     let upload = uploads::Upload {
         key: id(1 << 66),
         name: "a.csv".into(),
+        original_name: "a b.csv".into(),
     };
     call!(called, uploads::announce(client, &upload));
-    call!(called, uploads::attach(client, upload.key));
+    call!(called, uploads::attach(client, upload.key, hour));
+    call!(called, uploads::release(client, upload.key));
     call!(called, uploads::find(client, id(7)));
-    call!(called, uploads::claim_orphans(client, hour, hour));
+    call!(called, uploads::is_named(client, id(7)));
+    let terms = uploads::Terms {
+        grace: 3600.0,
+        half_way: 3600.0,
+        moment: None,
+    };
+    let look = uploads::Look::begin(client).await.expect("a look");
+    look.due(&terms).await.expect("a count");
+    look.examples(&terms).await.expect("examples");
+    look.claim(&terms, hour).await.expect("a claim");
     call!(called, uploads::forget(client, upload.key));
     called
 }

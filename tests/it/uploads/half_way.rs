@@ -120,35 +120,6 @@ async fn of_a_client_that_hangs_up_nothing_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_file_too_many_at_a_time_is_told_to_come_later() {
-    let (_server, database, store, mut editor) = start(&[]).await;
-    let request = format!(
-        "POST /api/add-source/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: 1000000\r\n{}\r\n",
-        lines(&editor)
-    );
-    let mut wires = Vec::new();
-    for _ in 0..16 {
-        let mut wire = editor.address().connect().await.unwrap();
-        wire.write_all(request.as_bytes()).await.unwrap();
-        wire.write_all(&head(ANN, "a.csv")).await.unwrap();
-        wires.push(wire);
-    }
-    eventually("all have begun", async || noted(&database).await == 16).await;
-    let answer = send(&mut editor, ADD, ANN, ("b.csv", b"1")).await;
-    assert_eq!(answer.status, 503, "{}", answer.text());
-    assert!(answer.header("retry-after").is_some());
-    assert!(
-        answer.text().contains("Too many files"),
-        "{}",
-        answer.text()
-    );
-    assert_eq!(noted(&database).await, 16);
-    drop(wires);
-    remain(&store, &database, 0).await;
-    add(&mut editor, ("b.csv", b"1")).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_is_down_is_said_to_be_and_takes_files_again() {
     let (_server, database, store, mut editor) = start(&[]).await;
     let source = add(&mut editor, ("a.csv", b"1")).await;

@@ -31,6 +31,7 @@ async fn serve_by(
 ) -> (Running, Http) {
     command.env("DATABASE_URL", &database.url);
     command.env("RATE_LIMITS", "off");
+    command.env("UPLOADS_GRACE", "0s");
     command.envs(variables.iter().copied());
     let mut server = Running::start(command);
     let mut visitor = Http::new(&server.line("listening on ").await).on_page(ORIGIN);
