@@ -94,7 +94,7 @@ mod panics;
 pub mod peer;
 mod reads;
 pub mod request;
-mod restarts;
+pub mod restarts;
 pub mod server;
 pub mod shared;
 pub mod signals;

@@ -18,8 +18,13 @@ use marketplace::{
     hosts::Hosts,
     http,
     limits::{Limits, turns::Bounds},
-    live::{Live, tally::Tally, view::Snapshot},
+    live::{
+        Live,
+        tally::Tally,
+        view::{Snapshot, Version},
+    },
     metrics::Metrics,
+    restarts::Restarts,
     server,
     shared::Shared,
     start::Start,
@@ -74,6 +79,7 @@ pub(crate) fn main() -> Result<()> {
             reads: live.reads.clone(),
             announced: live.announced.clone(),
             queue_usage: live.queue_usage.clone(),
+            restarts: Restarts::new(metrics.clone()),
             metrics,
             metrics_allow: Vec::new(),
             metrics_token: None,
@@ -90,9 +96,11 @@ pub(crate) fn main() -> Result<()> {
         });
         let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         role::announce(&listener)?;
+        let mut version = Version::start();
         role::obey(move |counter, frame| {
+            version.counter = counter;
             lists.publish(Snapshot {
-                counter,
+                version,
                 frame,
                 changed: Some(std::time::Instant::now()),
             });
