@@ -134,6 +134,10 @@ use self::{
 /// # Errors
 /// [`Error::Config`] for a setting that is wrong, [`Error::Start`] for a database that this program
 /// cannot use. A database that is merely down is waited for.
+#[expect(
+    clippy::too_many_lines,
+    reason = "it wires every part of the server, once and in order"
+)]
 pub async fn run(
     config: Config,
     database: &Dsn,

@@ -122,7 +122,7 @@ async fn serve(config: Config) -> Result<()> {
     };
     if !config.embedded {
         let database = config.database.url()?.clone();
-        return marketplace::run(config, &database, announce, stop).await;
+        return Box::pin(marketplace::run(config, &database, announce, stop)).await;
     }
     let options = Options {
         data_dir: config.data_dir.clone(),

@@ -17,7 +17,7 @@ pub fn line(text: &str) -> Result<bool> {
 /// Prints bytes as they are. False when nobody reads them any more.
 ///
 /// # Errors
-/// As those of [`line`].
+/// As those of [`line()`].
 pub fn bytes(bytes: &[u8]) -> Result<bool> {
     // A pipe is not flushed by a line's end.
     let mut output = io::stdout().lock();

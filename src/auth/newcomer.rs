@@ -39,7 +39,7 @@ pub enum Newcomer {
 /// [`Error::Unavailable`] when the database cannot be reached, [`Error::Start`] when the file cannot
 /// be read or written.
 pub async fn welcome(database: &Dsn, data_dir: &Path) -> Result<Newcomer> {
-    let was_made = embedded::is_kept(data_dir, FILE).map_err(fail)?;
+    let was_made = embedded::is_kept(data_dir, FILE).map_err(|error| fail(&error))?;
     let client = Pool::new(database, 1)?.client().await?;
     let user = users::by_username(&client, USERNAME).await?;
     if let Some(user) = &user {
@@ -71,9 +71,9 @@ pub async fn welcome(database: &Dsn, data_dir: &Path) -> Result<Newcomer> {
 /// The password in the file, which is made if it is missing.
 fn kept(data_dir: &Path) -> Result<String> {
     let make = || BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 12]>());
-    embedded::kept(data_dir, FILE, make).map_err(fail)
+    embedded::kept(data_dir, FILE, make).map_err(|error| fail(&error))
 }
 
-fn fail(error: EmbeddedError) -> Error {
+fn fail(error: &EmbeddedError) -> Error {
     Error::Start(error.to_string())
 }

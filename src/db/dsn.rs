@@ -485,9 +485,10 @@ mod tests {
             ("verify-full", Require, None, Verify::Host, Verify::Host),
         ] {
             for (root, verify) in [(true, with_root), (false, without_root)] {
-                let (in_uri, in_words) = match root {
-                    true => ("&sslrootcert=%2Fca%20s.pem", "sslrootcert='/ca s.pem'"),
-                    false => ("", ""),
+                let (in_uri, in_words) = if root {
+                    ("&sslrootcert=%2Fca%20s.pem", "sslrootcert='/ca s.pem'")
+                } else {
+                    ("", "")
                 };
                 for text in [
                     format!("postgres://me@db/name?sslmode={mode}{in_uri}"),

@@ -11,7 +11,7 @@
 //! carries it.
 //!
 //! When root runs the program, the owner of a data directory is somebody else, who could put links into
-//! it: see [`directory`].
+//! it: see the module `directory`.
 //!
 //! It knows nothing of tables, migrations or the application: it ends at an empty database and its
 //! address.
@@ -197,7 +197,7 @@ impl Cluster {
         let (answer, closed) = tokio::join!(work, connection);
         closed?;
         let text = |message: &SimpleQueryMessage| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            SimpleQueryMessage::Row(row) => row.try_get(0).ok()?.map(str::to_owned),
             _ => None,
         };
         Ok(answer?.iter().filter_map(text).collect())

@@ -195,11 +195,7 @@ async fn note_keys(client: &Client) -> Result<()> {
             (&keys.letters, Type::TEXT),
             (&keys.look, Type::TEXT),
         ];
-        match client
-            .execute_typed(sql, &values)
-            .await
-            .map_err(Error::from)
-        {
+        match client.execute_typed(sql, &values).await {
             Ok(_) => {}
             // Another one who looks alike got it at the same time.
             Err(Error::Constraint(name)) if NAME_KEYS.contains(&name.as_str()) => {}

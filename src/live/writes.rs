@@ -16,7 +16,7 @@ use crate::{
 /// Adds a source for the user `by`.
 ///
 /// # Errors
-/// As [`sources::insert`], and [`Error::Unavailable`](crate::error::Error::Unavailable) when the
+/// As [`sources::insert`], and [`Error::Unavailable`] when the
 /// database does not answer in time.
 pub async fn insert(app: &App, change: &Change, by: &str) -> Result<Source> {
     let id = Uuid::new_v4();

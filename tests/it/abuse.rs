@@ -155,7 +155,7 @@ async fn slow_clients_are_hung_up_on_and_hold_little() {
         b"POST /api/register/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\
         Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\nContent-Disposition: "
             .as_slice(),
-        &part[..100 * 1024],
+        &part[..8 * 1024],
     ]
     .concat();
     let unmasked = (part.len() as u64).to_be_bytes();

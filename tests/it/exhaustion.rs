@@ -245,8 +245,10 @@ async fn requests_behind_a_lock_are_answered_in_time_and_leave_nothing_behind() 
         count(&observer, waiting).await == 0
     })
     .await;
-    server.ready().await;
+    // A table that nobody can read is said to be locked, until it is not.
+    unready(&server.base, "locked by pid").await;
     lock.commit().await.unwrap();
+    server.ready().await;
     let behind = "select count(*) from sources where country like 'behind%'";
     assert_eq!(count(&observer, behind).await, 0);
     assert_eq!(patch(&mut visitor, "written").await.status, 200);

@@ -222,11 +222,13 @@ async fn a_write_on_any_of_four_nodes_is_seen_on_all_for_one_read_a_view_and_nod
         let statements = text.lines().filter(|line| line.starts_with("marketplace|"));
         statements
             .filter(|line| line.contains("execute") && line.contains(what))
+            // The probes of the tables read no row.
+            .filter(|line| !line.ends_with(" limit 0"))
             .count()
     };
     let rows = sent("next_status");
     let statuses = sent("select id, status from sources");
-    let counts = sent("select s.*, r.* from");
+    let counts = sent("now() as at,");
     println!(
         "{changes} changes, 4 nodes, 12 dashboards, {audited} audits: {rows} reads of rows (lists and watched \
          sources), {statuses} of statuses (events), {counts} of counts"

@@ -143,7 +143,8 @@ async fn a_database_that_refuses_the_server_is_told_at_once_and_asked_less_and_l
     let role = format!("server_of_{}", database.name);
     dba.batch_execute(&format!(
         "create role {role} nologin password 'geheim'; grant all on schema public to {role};
-         grant all on all tables in schema public to {role}"
+         grant all on all tables in schema public to {role};
+         grant execute on all functions in schema public to {role}"
     ))
     .await
     .unwrap();

@@ -67,11 +67,15 @@ impl Running {
         Self { child, lines }
     }
 
-    /// What follows `prefix` in the first line that begins with it.
+    /// What follows `prefix` in the first line that begins with it, or whose message does so where lines
+    /// are JSON.
     pub async fn line(&mut self, prefix: &str) -> String {
         let found = async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
-                if let Some(rest) = line.strip_prefix(prefix) {
+                let json = serde_json::from_str::<serde_json::Value>(&line).unwrap_or_default();
+                let message = json["message"].as_str().unwrap_or_default();
+                let found = line.strip_prefix(prefix);
+                if let Some(rest) = found.or_else(|| message.strip_prefix(prefix)) {
                     return rest.to_owned();
                 }
             }

@@ -18,7 +18,8 @@ const WRONG: &str = "Wrong-secret-7";
 const NEXT: &str = "Next-secret-7";
 /// Of the cluster that runs the pipeline; nobody answers there.
 const AWS: &str = "Aws-secret-7";
-const FORGED: &str = "Forged-secret-7";
+/// Has the form of a session's token.
+const FORGED: &str = "abcdefghijklmnopponmlkjihgfedcbaabcdefghijklmnopponmlkjihgfedcba";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secrets_are_logged_as_text() {

@@ -53,7 +53,12 @@ impl TestServer {
         let config = settings(arguments);
         let running = tokio::spawn(async move {
             let bound = |address| bound.send(address).expect("the test waits for it");
-            marketplace::run(config, &dsn, bound, stopped.cancelled_owned()).await
+            let stopped = stopped.cancelled_owned();
+            let ended = Box::pin(marketplace::run(config, &dsn, bound, stopped)).await;
+            if let Err(error) = &ended {
+                eprintln!("the server ends: {error}");
+            }
+            ended
         });
         let address = address.await.expect("the server binds");
         Self {

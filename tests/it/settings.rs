@@ -196,10 +196,14 @@ async fn settings_of_a_role_do_not_reach_the_program_through_a_pooler() {
         let (role, url) = owner_of(&database).await;
         dba.batch_execute(ELSEWHERE).await.unwrap();
         set_all(&dba, &database, &role, By::Role).await;
-        // Such a session would end before the pooler has another use for it.
-        dba.batch_execute(&format!("alter role {role} reset idle_session_timeout"))
-            .await
-            .unwrap();
+        // Such a session would end before the pooler has another use for it; and so would the one that
+        // holds the lock of a migration, which waits in its transaction.
+        dba.batch_execute(&format!(
+            "alter role {role} reset idle_session_timeout;
+             alter role {role} reset idle_in_transaction_session_timeout"
+        ))
+        .await
+        .unwrap();
         let pooler = if ignores {
             PgBouncer::that_ignores_options(&url, 4).await
         } else {

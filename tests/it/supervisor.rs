@@ -291,7 +291,7 @@ async fn ask(
         sender
     };
     let request = Request::get("/api/read-source/")
-        .header("host", "marketplace")
+        .header("host", "localhost")
         .header("cookie", session)
         .body(Empty::new())
         .expect("it is a request");
@@ -365,7 +365,7 @@ async fn a_request_on_a_connection_that_was_kept_is_answered_while_the_server_st
     tokio::spawn(connection);
     let mut answer = async || {
         sender.ready().await.expect("the connection is kept");
-        let request = Request::get("/healthz").header("host", "marketplace");
+        let request = Request::get("/healthz").header("host", "localhost");
         let request = request.body(Empty::<Bytes>::new()).unwrap();
         let answer = sender.send_request(request).await.expect("an answer");
         let (head, body) = answer.into_parts();

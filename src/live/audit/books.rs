@@ -64,6 +64,10 @@ pub(super) enum Verdict {
 
 /// See the module.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one doubt of its own, and all can be true together"
+)]
 pub(super) struct Books {
     last: Option<Look>,
     due: Due,

@@ -167,7 +167,7 @@ async fn no_value_of_a_row_blanks_the_page() {
         ids.push(row.unwrap().get::<_, String>(0));
     }
     let long = "insert into sources (data_upload, status, country, data_vendor, panel, current_update)
-        values (repeat('x', 200000), repeat('y', 50), repeat('W', 255), repeat('W', 255), repeat('W', 255), null)
+        values (repeat('x', 60000), repeat('y', 50), repeat('W', 255), repeat('W', 255), repeat('W', 255), null)
         returning id::text";
     ids.push(dba.query_one(long, &[]).await.unwrap().get(0));
     let all = ids.len();

@@ -56,6 +56,7 @@ async fn assert_same(text: &str) -> Seen {
     ours
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of strings")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connection_strings_mean_what_libpq_makes_of_them() {
     let tls = tls_cluster().await;
@@ -155,8 +156,8 @@ async fn connection_strings_mean_what_libpq_makes_of_them() {
         format!("postgres://ssl_only:geheim@127.0.0.1:1,127.0.0.1:{port}/marketplace"),
         format!("postgres://ssl_only:geheim@ignored/marketplace?host=127.0.0.1&port={port}"),
         format!("postgres://ssl_only:geheim@[127.0.0.1]:{port}/marketplace"),
-        format!("postgres://ssl_only:geheim@127.0.0.1:0/marketplace"),
-        format!("postgres://ssl_only:geheim@127.0.0.1:99999/marketplace"),
+        "postgres://ssl_only:geheim@127.0.0.1:0/marketplace".to_owned(),
+        "postgres://ssl_only:geheim@127.0.0.1:99999/marketplace".to_owned(),
         // Options that change nothing here, and those that choose a server.
         format!(
             "{at} user=ssl_only password=geheim gssencmode=disable fallback_application_name=x"
