@@ -62,6 +62,10 @@ enum Taken {
 }
 
 fn taken(headers: &HeaderMap) -> Option<Taken> {
+    // There is no socket at this path.
+    if headers.contains_key(header::UPGRADE) {
+        return None;
+    }
     let ranges = || {
         let accepted = headers.get_all(header::ACCEPT).iter();
         accepted.flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
