@@ -17,7 +17,7 @@ run: $(if $(EMBEDDED),postgres) ## Start the server (on a private PostgreSQL, un
 
 test: postgres tools ## Run all tests, on PostgreSQL clusters of their own
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		set -x; cargo nextest run --locked --test-threads $(TEST_THREADS) && cargo test --locked --doc; \
+		set -x; cargo nextest run --locked --no-fail-fast --test-threads $(TEST_THREADS) && cargo test --locked --doc; \
 	else \
 		set -x; cargo test --locked -- --test-threads $(TEST_THREADS); \
 	fi

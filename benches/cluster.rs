@@ -66,6 +66,11 @@ pub(crate) async fn start() -> Result<Throwaway> {
         settings,
     };
     let cluster = Cluster::start(options).await?;
+    // The benchmarks make databases.
+    connect(&cluster.admin_url())
+        .await?
+        .batch_execute("alter role marketplace superuser")
+        .await?;
     Ok(Throwaway {
         cluster,
         directory,

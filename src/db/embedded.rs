@@ -8,7 +8,8 @@
 //! Who gets in: over the Unix socket, without a password, exactly the user who runs the program,
 //! the user who owns the files and root (`peer`); over TCP, on the loopback address alone, whoever
 //! knows the password (SCRAM), which only those users can read. No command line and no log line
-//! carries it.
+//! carries it. The role of the application owns its database and is no superuser; the superuser,
+//! `marketplace_admin`, gets in over the Unix socket alone.
 //!
 //! When root runs the program, the owner of a data directory is somebody else, who could put links into
 //! it: see the module `directory`.
@@ -23,6 +24,7 @@ mod error;
 mod home;
 mod owner;
 mod program;
+mod roles;
 mod server;
 mod visit;
 
@@ -34,8 +36,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{Client, Connection, NoTls, SimpleQueryMessage, Socket};
+use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use self::binaries::Binaries;
 pub use self::error::EmbeddedError;
@@ -46,8 +47,7 @@ pub use self::visit::Visit;
 use crate::backoff::Backoff;
 use crate::outage::Outage;
 
-/// The database that is made for the application, and the role that owns everything (a superuser of
-/// this cluster).
+/// The database that is made for the application, and the role that owns it and is no superuser.
 const NAME: &str = "marketplace";
 
 /// How long a server may take until it accepts connections; most of it is for recovery after a
@@ -163,8 +163,23 @@ impl Cluster {
         url(&self.password, self.port)
     }
 
+    /// The address by which the cluster's superuser gets in over the Unix socket, for whoever may.
+    pub fn admin_url(&self) -> String {
+        let socket: String =
+            form_urlencoded::byte_serialize(self.home.socket_dir.as_os_str().as_encoded_bytes())
+                .collect();
+        // The driver reads %20, and takes a plus for a plus.
+        let socket = socket.replace('+', "%20");
+        format!(
+            "postgres://{}@{socket}:{}/postgres",
+            roles::ADMIN,
+            self.port
+        )
+    }
+
     /// The command that opens the database when the user who runs this program, or root, pastes it
-    /// into a shell. It holds no secret. `-d NAME` behind it opens another database.
+    /// into a shell. It holds no secret. `-d NAME` behind it opens another database, and
+    /// `-U marketplace_admin` is the superuser.
     pub fn psql(&self) -> String {
         format!(
             "{} -h {} -p {} -U {NAME} -d {NAME}",
@@ -187,20 +202,21 @@ impl Cluster {
 
     /// Runs statements as the superuser of the cluster.
     pub async fn administer(&self, statements: &str) -> Result<(), tokio_postgres::Error> {
-        self.execute(NAME, statements).await
+        roles::connect(&self.home.socket_dir, self.port, roles::ADMIN, NAME)
+            .await?
+            .batch_execute(statements)
+            .await
     }
 
     /// Asks something as the superuser of the cluster; gives the first column.
     pub async fn ask(&self, question: &str) -> Result<Vec<String>, tokio_postgres::Error> {
-        let (client, connection) = self.connect(NAME).await?;
-        let work = async move { client.simple_query(question).await };
-        let (answer, closed) = tokio::join!(work, connection);
-        closed?;
+        let admin = roles::connect(&self.home.socket_dir, self.port, roles::ADMIN, NAME).await?;
+        let answer = admin.simple_query(question).await?;
         let text = |message: &SimpleQueryMessage| match message {
             SimpleQueryMessage::Row(row) => row.try_get(0).ok()?.map(str::to_owned),
             _ => None,
         };
-        Ok(answer?.iter().filter_map(text).collect())
+        Ok(answer.iter().filter_map(text).collect())
     }
 
     /// Copies something into a file that only the server's user can read, in a directory of the data
@@ -319,7 +335,7 @@ impl Cluster {
     async fn wait_until_ready(&self, server: &mut Server) -> Result<(), EmbeddedError> {
         let ready = tokio::time::timeout(START_LIMIT, async {
             tokio::select! {
-                opened = self.open() => Some(opened),
+                opened = Box::pin(self.open()) => Some(opened),
                 () = server.exited(POLL) => None,
             }
         });
@@ -329,40 +345,32 @@ impl Cluster {
         }
     }
 
-    /// Opens the database as soon as that is possible; makes it if it is missing.
+    /// Opens the database as soon as that is possible; makes it, and its owner, if they are missing.
     async fn open(&self) -> Result<(), tokio_postgres::Error> {
         loop {
-            let error = match self.execute(NAME, "").await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
+            let opened = async {
+                roles::prepare(&self.home.socket_dir, self.port).await?;
+                self.connect().await
             };
-            match error.code() {
-                Some(&SqlState::INVALID_CATALOG_NAME) => {
-                    return self
-                        .execute("postgres", &format!("create database {NAME}"))
-                        .await;
+            match opened.await {
+                Err(error)
+                    if matches!(error.code(), Some(&SqlState::CANNOT_CONNECT_NOW) | None) =>
+                {
+                    tokio::time::sleep(POLL).await;
                 }
-                Some(&SqlState::CANNOT_CONNECT_NOW) | None => tokio::time::sleep(POLL).await,
-                Some(_) => return Err(error),
+                opened => return opened,
             }
         }
     }
 
-    async fn execute(&self, database: &str, statement: &str) -> Result<(), tokio_postgres::Error> {
-        let (client, connection) = self.connect(database).await?;
-        let work = async move { client.batch_execute(statement).await };
-        let (done, closed) = tokio::join!(work, connection);
-        done.and(closed)
-    }
-
-    async fn connect(
-        &self,
-        database: &str,
-    ) -> Result<(Client, Connection<Socket, NoTlsStream>), tokio_postgres::Error> {
+    /// Connects once by the address that is handed out.
+    async fn connect(&self) -> Result<(), tokio_postgres::Error> {
         let mut config = tokio_postgres::Config::new();
-        config.host("127.0.0.1").port(self.port).dbname(database);
+        config.host("127.0.0.1").port(self.port).dbname(NAME);
         config.user(NAME).password(&self.password);
-        config.connect(NoTls).await
+        let (client, connection) = config.connect(NoTls).await?;
+        drop(client);
+        connection.await
     }
 }
 

@@ -16,7 +16,10 @@ use std::time::Duration;
 use marketplace::db::embedded::{Cluster, EmbeddedError, Options, StopMode};
 
 use self::processes::{Process, until};
-use crate::postgres::{self, Home, connect, options, psql};
+use crate::{
+    postgres::{self, Home, connect, options, psql},
+    server::TestServer,
+};
 
 #[tokio::test]
 async fn a_second_start_finds_the_data_port_and_password_of_the_first() {
@@ -184,6 +187,138 @@ async fn the_psql_command_works_when_pasted_and_a_stranger_gets_nowhere() {
     ] {
         let metadata = fs::metadata(cluster.data_dir().join(path)).unwrap();
         assert_eq!(metadata.mode() & 0o777, mode, "{path}");
+    }
+}
+
+/// Whether the roles are superusers, and who owns the database and what is in it.
+const OWNERSHIP: &str =
+    "select (select rolsuper from pg_roles where rolname = 'marketplace') as app,
+        (select rolsuper from pg_roles where rolname = 'marketplace_admin') as admin,
+        (select array_agg(distinct owner::text) from (
+            select pg_get_userbyid(datdba) as owner from pg_database where datname = 'marketplace'
+            union all select pg_get_userbyid(relowner) from pg_class where oid >= 16384
+            union all select pg_get_userbyid(proowner) from pg_proc where oid >= 16384
+            union all select pg_get_userbyid(typowner) from pg_type where oid >= 16384
+            union all select pg_get_userbyid(nspowner) from pg_namespace
+                       where oid >= 16384 and nspname !~ '^pg_') owners) as owners";
+
+async fn assert_ownership(cluster: &Cluster) {
+    let app = connect(&cluster.url()).await;
+    let row = app.query_one(OWNERSHIP, &[]).await.unwrap();
+    let supers: (bool, bool) = (row.get("app"), row.get("admin"));
+    assert_eq!(supers, (false, true));
+    assert_eq!(row.get::<_, Vec<String>>("owners"), ["marketplace"]);
+    for beyond in [
+        "copy (select 1) to program 'true'",
+        "create role other superuser",
+        "select pg_read_file('/etc/passwd')",
+        "alter system set work_mem = '1MB'",
+    ] {
+        let error = app.batch_execute(beyond).await.unwrap_err();
+        let code = error.code().unwrap().code();
+        assert_eq!(code, "42501", "{beyond}: {error:?}");
+    }
+    let admin = connect(&cluster.admin_url()).await;
+    admin
+        .batch_execute("select pg_read_file('PG_VERSION')")
+        .await
+        .unwrap();
+    let over_tcp = cluster
+        .url()
+        .replace("//marketplace:", "//marketplace_admin:");
+    assert!(
+        tokio_postgres::connect(&over_tcp, tokio_postgres::NoTls)
+            .await
+            .is_err(),
+        "no password opens the superuser's door"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_role_of_the_application_is_no_superuser_and_can_do_all_that_is_needed() {
+    let home = Home::new();
+    let cluster = Cluster::start(options(&home.dir, &[])).await.unwrap();
+    let server = TestServer::on(&cluster.url(), &[]).await;
+    server.visitor("ann").await;
+    assert_ownership(&cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_whose_application_was_a_superuser_is_converted_also_when_that_was_cut_short() {
+    let home = Home::new();
+    let mut cluster = Cluster::start(options(&home.dir, &[])).await.unwrap();
+    TestServer::on(&cluster.url(), &[])
+        .await
+        .stop()
+        .await
+        .unwrap();
+    write_row(&cluster).await;
+    let app = connect(&cluster.url()).await;
+    app.batch_execute(
+        "create type mood as enum ('fine'); create domain few as int check (value < 9);
+         create schema beside; create view beside.words as select word from kept;
+         create table beside.counted (n serial primary key, m int generated always as identity);
+         create procedure beside.nothing() language sql as 'select 1';
+         create table beside.parts (n int) partition by list (n);
+         create table beside.part partition of beside.parts for values in (1);
+         insert into sources (country) values ('France')",
+    )
+    .await
+    .unwrap();
+    drop(app);
+    for is_cut_short in [false, true] {
+        // As a former version left it: initdb's own role is the application's.
+        let admin = connect(&cluster.admin_url()).await;
+        for statement in [
+            "do $$ begin execute (
+                 select format('alter role marketplace_admin password %L', rolpassword)
+                   from pg_authid where rolname = 'marketplace'); end $$",
+            "create role converter superuser login",
+            "set session authorization converter",
+            "alter role marketplace rename to app",
+            "alter role marketplace_admin rename to marketplace",
+            "reset session authorization",
+            "drop role converter",
+            "alter database marketplace owner to marketplace",
+        ] {
+            admin.batch_execute(statement).await.unwrap();
+        }
+        let there = cluster
+            .admin_url()
+            .replace("marketplace_admin@", "marketplace@");
+        let there = there.replace("/postgres", "/marketplace");
+        let inside = connect(&there).await;
+        inside
+            .batch_execute("reassign owned by app to marketplace; drop role app")
+            .await
+            .unwrap();
+        if is_cut_short {
+            inside
+                .batch_execute(
+                    "create role marketplace_owner; alter table kept owner to marketplace_owner",
+                )
+                .await
+                .unwrap();
+            inside
+                .batch_execute(
+                    "do $$ begin execute (
+                         select format('alter role marketplace_owner login password %L', rolpassword)
+                           from pg_authid where rolname = 'marketplace'); end $$",
+                )
+                .await
+                .unwrap();
+        }
+        let sql = "select rolsuper and oid = 10 from pg_roles where rolname = 'marketplace'";
+        assert!(inside.query_one(sql, &[]).await.unwrap().get::<_, bool>(0));
+        drop((inside, admin));
+        cluster.restart(StopMode::Fast).await.unwrap();
+        assert_row(&cluster).await;
+        assert_ownership(&cluster).await;
+        let server = TestServer::on(&cluster.url(), &[]).await;
+        server
+            .visitor(if is_cut_short { "bob" } else { "ann" })
+            .await;
+        server.stop().await.unwrap();
     }
 }
 

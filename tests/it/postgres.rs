@@ -302,10 +302,25 @@ async fn template() -> PathBuf {
     dir
 }
 
+/// Makes the role of the address a superuser: the tests make databases and roles, and do what a DBA may.
+async fn allow_everything(cluster: &Cluster) {
+    let admin = connect(&cluster.admin_url()).await;
+    admin
+        .batch_execute("alter role marketplace superuser")
+        .await
+        .expect("the superuser makes others");
+}
+
 /// The template's name changes with the code that makes it.
 fn template_dir() -> PathBuf {
     let mut hasher = DefaultHasher::new();
-    include_str!("../../src/db/embedded/home.rs").hash(&mut hasher);
+    for code in [
+        include_str!("../../src/db/embedded/home.rs"),
+        include_str!("../../src/db/embedded/roles.rs"),
+        include_str!("postgres.rs"),
+    ] {
+        code.hash(&mut hasher);
+    }
     let name = format!("postgres-template-{:016x}", hasher.finish());
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
@@ -321,6 +336,7 @@ async fn make_template(dir: &Path) {
         home.dir,
         "PostgreSQL's user can't get to the directory of the tests"
     );
+    allow_everything(&cluster).await;
     cluster.stop().await.expect("PostgreSQL stops");
     // Its port would be the first choice of every copy.
     fs::remove_file(home.dir.join("cluster/marketplace.conf")).expect("the settings were written");

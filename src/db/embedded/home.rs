@@ -12,7 +12,7 @@ use super::binaries::Binaries;
 use super::directory::{self, Directory};
 use super::error::EmbeddedError;
 use super::owner::Owner;
-use super::{NAME, claim, program};
+use super::{NAME, claim, program, roles::ADMIN};
 
 /// The file of settings that `cluster/postgresql.conf` includes.
 const CONF: &str = "marketplace.conf";
@@ -142,7 +142,7 @@ impl Home {
             .arg(&unfinished)
             .arg("--pwfile")
             .arg(self.dir.join(PASSWORD))
-            .args(["-U", NAME]);
+            .args(["-U", ADMIN]);
         initdb.args([
             "--encoding=UTF8",
             "--locale=C.UTF-8",
@@ -178,14 +178,13 @@ impl Home {
             |(name, value): &(String, String)| format!("{name} = '{}'", value.replace('\'', "''"));
         conf.extend(settings.iter().map(quoted));
         let mut ident = vec![HEAD.to_owned()];
-        ident.extend(
-            self.owner
-                .names()
-                .map(|name| format!("{NAME} \"{name}\" {NAME}")),
-        );
+        for name in self.owner.names() {
+            ident.extend([NAME, ADMIN].map(|role| format!("{NAME} \"{name}\" {role}")));
+        }
         let hba = [
             HEAD.to_owned(),
             format!("local all,replication all peer map={NAME}"),
+            format!("host all,replication {ADMIN} 127.0.0.1/32 reject"),
             String::from("host all,replication all 127.0.0.1/32 scram-sha-256"),
         ];
         let cluster = self.data.directory(CLUSTER)?;

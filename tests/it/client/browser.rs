@@ -285,7 +285,11 @@ impl Browser {
                 }
                 _ => continue,
             };
-            self.complaints.push(said.to_string());
+            let said = said.to_string();
+            // A page that leaves a view closes the view's socket, also one whose handshake is under way.
+            if !said.contains("closed before the connection is established") {
+                self.complaints.push(said);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use marketplace::db::embedded::Cluster;
 
-use super::{Home, PrivateCluster, copy, options};
+use super::{Home, PrivateCluster, allow_everything, copy, options};
 
 /// A major version, and the Python package that has its programs.
 pub struct Version {
@@ -52,6 +52,7 @@ impl Version {
         let cluster = Cluster::start_from(&programs, options(&home.dir, settings))
             .await
             .unwrap_or_else(|error| panic!("PostgreSQL {} does not start: {error}", self.major));
+        allow_everything(&cluster).await;
         Versioned {
             cluster: PrivateCluster { cluster, home },
             programs,
