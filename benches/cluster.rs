@@ -7,10 +7,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use marketplace::db::{
-    dsn::Dsn,
+use marketplace::{
+    db::migrate,
     embedded::{self, Cluster},
-    migrate,
+    pg::dsn::Dsn,
 };
 use tokio_postgres::{Client, NoTls};
 

@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 use jiff::{Timestamp, ToSpan, civil::date, tz::TimeZone};
-use marketplace::{db::sources::Source, wire::SourceBody, ws::Frame};
+use marketplace::{bodies::SourceBody, db::sources::Source, ws::Frame};
 use uuid::Uuid;
 
 /// A list whose payload has exactly `bytes` bytes and says that it is version `counter`.

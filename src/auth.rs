@@ -2,13 +2,13 @@
 
 pub mod basic;
 pub mod cookies;
+pub mod default_admin;
 mod imported;
-pub mod newcomer;
 pub mod origin;
 pub mod password;
-mod recent;
 pub mod role;
 pub mod sessions;
+mod verified_cache;
 
 use std::time::{Duration, Instant};
 
@@ -19,14 +19,12 @@ use warp::http::HeaderMap;
 use self::role::Role;
 use crate::{
     app::App,
-    db::{
-        self,
-        users::{self, User},
-    },
+    db::users::{self, User},
     error::Error,
     hashes::Kind,
     limits::{TooMany, turns::Asker},
     peer::Peer,
+    pg,
 };
 
 /// Longest name and password that are looked for: 150 and 4,096 characters of four bytes.
@@ -142,7 +140,7 @@ pub async fn stay(app: &App, arrival: Arrival) -> Result<Identity, Refused> {
     let Some(user) = user else {
         return Ok(identity);
     };
-    let session = db::in_time(sessions::open_unseen(app, &user)).await?;
+    let session = pg::in_time(sessions::open_unseen(app, &user)).await?;
     Ok(Identity {
         session: Some(session.ok_or(NOT_THEM)?),
         ..identity
@@ -231,7 +229,7 @@ fn end_of_wrong(began: Instant, took: Duration) -> Instant {
 /// The user of this name who is let in, and whether anybody has a hash that was imported.
 async fn active(app: &App, username: &str) -> Result<(Option<User>, bool), Error> {
     let found =
-        db::in_time(async { users::to_sign_in(&*app.pool.client().await?, username).await });
+        pg::in_time(async { users::to_sign_in(&*app.pool.client().await?, username).await });
     let (user, has_imported) = found.await?;
     Ok((user.filter(|user| user.is_active), has_imported))
 }
@@ -244,7 +242,7 @@ async fn renew(
     password: &str,
 ) -> Result<Option<User>, Refused> {
     let hash = app.hasher.hash(asker, password.to_owned()).await?;
-    let renewed = db::in_time(async {
+    let renewed = pg::in_time(async {
         users::renew_password_hash(&*app.pool.client().await?, &user, &hash).await
     });
     match renewed.await {

@@ -13,14 +13,14 @@ use tokio::task;
 use uuid::Uuid;
 
 use crate::{
+    bodies::SourceBody,
     db::{
-        self, Pool,
         moments::{self, Moment},
         sources::{self, Source},
     },
     error::{Error, Result},
+    pg::{self, Pool},
     shared::Shared,
-    wire::SourceBody,
 };
 
 /// A longer list is not kept for those who ask later, in bytes.
@@ -86,7 +86,7 @@ impl Catalogue {
 impl Parts {
     async fn read(&self) -> Result<Arc<List>> {
         let before = self.last().list.upgrade();
-        let (moment, rows) = db::in_time(async {
+        let (moment, rows) = pg::in_time(async {
             let client = self.pool.client().await?;
             let moment = moments::now(&client).await?;
             let is_same = moment.is_some() && moment == self.last().moment;

@@ -9,6 +9,7 @@ pub mod emr;
 pub mod healthcheck;
 pub mod import;
 mod secret;
+pub mod tail;
 mod target;
 pub mod uploads;
 pub mod users;

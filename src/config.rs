@@ -34,10 +34,11 @@ pub use self::{
     uploads::{Uploads, UploadsUrl},
 };
 use crate::{
-    db::{dsn::Dsn, users::Role},
+    db::users::Role,
     error::{Error, Result},
     hosts::Host,
     peer::{Network, Peer},
+    pg::dsn::Dsn,
 };
 
 /// A change-driven server for PostgreSQL: row changes reach every dashboard over WebSockets.

@@ -31,7 +31,6 @@ use crate::{
         emr::{DeployMode, JobPattern},
     },
     db::{
-        self, Pool,
         runs::{self, CANCEL_PENDING, LOST, REFUSED, REQUESTED, Request, Run},
         sources,
         submissions::{self, Problem, WaitsFor},
@@ -39,6 +38,7 @@ use crate::{
     error::{Error, Result},
     metrics::Metrics,
     outage::Outage,
+    pg::{self, Pool},
 };
 
 /// How long somebody who asked for a run waits for the cluster to take it; the run waits on.
@@ -228,7 +228,7 @@ impl Emr {
             deploy_mode: order.deploy_mode.name(),
             requested_by: order.requested_by.chars().take(255).collect(),
         };
-        let inserted = db::in_time(async {
+        let inserted = pg::in_time(async {
             let client = pool.client().await?;
             if let Some(source) = request.source_id
                 && sources::find(&client, source).await?.is_none()
@@ -257,7 +257,7 @@ impl Emr {
         self.0.bell.notify_one();
         let deadline = time::Instant::now() + patience;
         loop {
-            let settled = db::in_time(look(pool, id)).await?;
+            let settled = pg::in_time(look(pool, id)).await?;
             let no_access = settled
                 .problem
                 .as_ref()
@@ -279,7 +279,7 @@ impl Emr {
         let run = find(pool, id).await?;
         if run.state == REQUESTED && run.step_id.is_none() {
             let cancel = async { runs::cancel_waiting(&*pool.client().await?, id).await };
-            if db::in_time(cancel).await? {
+            if pg::in_time(cancel).await? {
                 self.tell(id);
                 return find(pool, id).await;
             }
@@ -314,7 +314,7 @@ impl Emr {
                 state,
                 reason: reason.or(run.reason),
             };
-            db::in_time(async { runs::change(&*pool.client().await?, &[change]).await }).await?;
+            pg::in_time(async { runs::change(&*pool.client().await?, &[change]).await }).await?;
         }
         let run = find(pool, id).await?;
         match asked.refusal {
@@ -457,7 +457,7 @@ async fn ask_to_cancel(
 }
 
 async fn find(pool: &Pool, id: Uuid) -> Result<Run, Refusal> {
-    let found = db::in_time(async { runs::find(&*pool.client().await?, id).await });
+    let found = pg::in_time(async { runs::find(&*pool.client().await?, id).await });
     found.await?.ok_or(Refusal::NotFound("Run"))
 }
 

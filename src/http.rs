@@ -5,16 +5,16 @@ mod accounts;
 pub mod body;
 pub mod cors;
 mod documents;
-mod exchange;
-mod headers;
 mod health;
 mod hosts;
 mod metrics;
+mod middleware;
 mod page;
 pub mod paths;
 pub mod reply;
 mod request;
 mod runs;
+mod security_headers;
 mod sources;
 mod uploads;
 mod users;
@@ -41,9 +41,9 @@ use crate::{
         role::{FORBIDDEN, Role},
         sessions::LIFETIME,
     },
-    db,
-    live::handshake,
     peer::Peer,
+    pg,
+    sockets::handshake,
 };
 
 /// Every route of the server.
@@ -59,7 +59,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify();
     let routes = routes.or(page::is_only_read()).unify();
     let routes = listed().and(routes).or(not_found()).unify();
-    headers::around(cors::around(app, routes.boxed()))
+    security_headers::around(cors::around(app, routes.boxed()))
 }
 
 /// All routes as the accept loop serves them, to hosts of this server, each answer with its id, logged
@@ -74,7 +74,7 @@ pub fn service(
 > + Clone {
     let routes = TowerToHyperService::new(warp::service(routes(&app)));
     let metrics = app.metrics.clone();
-    exchange::around(hosts::around(routes, app), metrics)
+    middleware::around(hosts::around(routes, app), metrics)
 }
 
 /// Rejects every path that is not listed.
@@ -106,7 +106,7 @@ pub fn api(app: &App) -> BoxedFilter<(Response,)> {
         .and(warp::body::stream().map(Body::new))
         .then(move |endpoint, method, peer, headers, query, body| {
             let request = Request::new(method, peer, headers, query, body);
-            db::within_budget(serve(app.clone(), endpoint, request))
+            pg::within_budget(serve(app.clone(), endpoint, request))
         })
         .boxed()
 }

@@ -32,7 +32,7 @@
 //! | frame | a WebSocket message, encoded once for everybody ([`ws::Frame`]) |
 //! | group | who gets a view's frames ([`live::group`]) |
 //! | member | a socket's place in a group |
-//! | consumer | what a socket's path stands for ([`live::consumer`]) |
+//! | consumer | what a socket's path stands for ([`crate::sockets::consumer`]) |
 //! | snapshot, delta | the whole list; what leads from one version of it to the next |
 //! | version, epoch | `epoch:counter` of a snapshot; one view's life in one process |
 //! | activity | which statements changed what, and whose they were ([`db::changes`]) |
@@ -71,12 +71,13 @@
 pub mod app;
 pub mod auth;
 mod backoff;
+pub mod bodies;
 pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod console;
-pub mod day;
 pub mod db;
+pub mod embedded;
 pub mod emr;
 pub mod error;
 pub mod forms;
@@ -92,16 +93,19 @@ mod outage;
 pub mod output;
 mod panics;
 pub mod peer;
+pub mod pg;
 mod reads;
 pub mod request;
 pub mod restarts;
+pub mod rollover;
 pub mod server;
 pub mod shared;
 pub mod signals;
+pub mod sockets;
 pub mod start;
 mod supervisor;
 pub mod uploads;
-pub mod wire;
+pub mod writes;
 pub mod ws;
 
 use std::{future::Future, net::SocketAddr, pin::pin};
@@ -114,16 +118,17 @@ use self::{
     auth::password::Hasher,
     catalogue::Catalogue,
     config::{Config, List, RateLimits},
-    db::{Pool, dsn::Dsn, primary::Primary},
     emr::Emr,
     error::{Error, Result},
     hosts::Hosts,
     limits::{Limits, turns::Bounds},
-    live::{Live, tally::Tally},
+    live::Live,
     metrics::Metrics,
+    pg::{Pool, dsn::Dsn, primary::Primary},
     restarts::{Part, Restarts},
     server::Shortage,
     shared::Shared,
+    sockets::stats::Tally,
     start::Start,
     uploads::Uploads,
 };
@@ -147,7 +152,7 @@ pub async fn run(
     let listen = config.listen.url().unwrap_or(database).clone();
     let zone = config.database.time_zone;
     let pool = Pool::new(&database.clone().named("marketplace"), config.pool_size)?;
-    db::tls::connector(&listen)?;
+    pg::tls::connector(&listen)?;
     let listener = match &config.passed {
         Some(passed) => server::adopt(passed)?,
         None => server::bind(config.bind)?,
@@ -230,7 +235,7 @@ pub async fn run(
         tokio::select! {
             ended = live.run(&listen, &pool, &zone.rules, &restarts) => ended,
             () = restarts.keep(Part::task("day"), || {
-                day::run(pool.clone(), zone.rules.clone())
+                rollover::run(pool.clone(), zone.rules.clone())
             }) => Ok(()),
             () = restarts.keep(Part::task("emr"), || emr.clone().run(pool.clone())) => Ok(()),
             () = restarts.keep(Part::task("uploads"), || uploads.run()) => Ok(()),

@@ -1,22 +1,16 @@
 //! The arrow: PostgreSQL -> listener -> signal -> view -> group -> socket.
 
-pub mod announced;
 pub mod audit;
 pub mod channel;
-pub mod consumer;
-pub mod expected;
 pub mod group;
-pub mod handshake;
 pub mod heartbeat;
 pub mod listener;
+pub mod notification_counts;
+pub mod pending_writes;
 mod probe;
 pub mod signal;
-pub mod socket;
-pub mod tail;
-pub mod tally;
 pub mod view;
 mod window;
-pub mod writes;
 
 use std::{pin::Pin, sync::Arc};
 
@@ -24,11 +18,11 @@ use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 
 use self::{
-    announced::Announced,
     audit::Queue,
-    expected::Expected,
     group::{Events, Group, keyed::Keyed},
     listener::{Signals, Status},
+    notification_counts::Announced,
+    pending_writes::Expected,
     signal::Signal,
     view::{
         Reader, Snapshot, View,
@@ -44,9 +38,9 @@ use self::{
     },
 };
 use crate::{
-    db::{Pool, dsn::Dsn, primary::Primary},
     error::{Error, Result},
     metrics::Metrics,
+    pg::{Pool, dsn::Dsn, primary::Primary},
     reads::Reads,
     restarts::{Part, Restarts},
 };

@@ -10,16 +10,15 @@
 use std::process::ExitCode;
 
 use marketplace::{
-    auth::newcomer::{self, Newcomer},
+    auth::default_admin::{self, Newcomer},
     cli,
     config::{self, Command, Config, LogFormat, Tail, Target},
-    db::{
-        dsn::Dsn,
-        embedded::{Cluster, Options},
-        migrate,
-    },
+    db::migrate,
+    embedded::{Cluster, Options},
     error::{Error, Result},
-    live, log, output, signals,
+    log, output,
+    pg::dsn::Dsn,
+    signals,
 };
 use serde_json::{Value, json};
 use tracing_subscriber::filter::LevelFilter;
@@ -134,14 +133,14 @@ async fn serve(config: Config) -> Result<()> {
         .map_err(|e| Error::Start(e.to_string()))?;
     let database: Dsn = cluster.url().parse().map_err(Error::Start)?;
     migrate::run(&database, &config.database.time_zone.name).await?;
-    let newcomer = newcomer::welcome(&database, cluster.data_dir()).await?;
+    let newcomer = default_admin::welcome(&database, cluster.data_dir()).await?;
     let psql = cluster.psql();
     tell(
         format,
         &format!("edit rows with: {psql}"),
         json!({ "psql": psql }),
     );
-    let username = newcomer::USERNAME;
+    let username = default_admin::USERNAME;
     match newcomer {
         Newcomer::Made(password) => tell(
             format,
@@ -185,7 +184,7 @@ async fn follow(command: Tail) -> Result<()> {
     } = command;
     cli::visit(&target, async |url: &Dsn| {
         tokio::select! {
-            ended = live::tail::run(listen.url().unwrap_or(url), json) => ended,
+            ended = cli::tail::run(listen.url().unwrap_or(url), json) => ended,
             interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
         }
     })

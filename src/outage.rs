@@ -39,7 +39,7 @@ impl Outage {
     }
 
     /// One of a task that uses the pool. A database that is down is spoken of by the audit, and
-    /// [`Pool::is_out`](crate::db::Pool::is_out) soon tells that; until then only the connection has
+    /// [`Pool::is_out`](crate::pg::Pool::is_out) soon tells that; until then only the connection has
     /// broken that this task was using.
     pub(crate) const fn beside_the_pool() -> Self {
         Self::longer_than(Duration::from_secs(3))

@@ -7,9 +7,10 @@ use tokio::sync::watch;
 
 use crate::{
     backoff::Backoff,
-    db::{self, dsn::Dsn, migrate},
+    db::migrate,
     error::{Error, Result},
     outage::Outage,
+    pg::{self, dsn::Dsn},
 };
 
 /// Between attempts to reach a database that is down.
@@ -67,7 +68,7 @@ pub(crate) async fn run(
     progress: &watch::Sender<Start>,
 ) -> Result<()> {
     let (mut down, mut refused) = (Outage::default(), Outage::default());
-    let (mut retry, mut refused_retry) = (RETRY, db::REFUSED);
+    let (mut retry, mut refused_retry) = (RETRY, pg::REFUSED);
     loop {
         progress.send_modify(|start| start.attempt = Some(Instant::now()));
         // Too large for the stack of whoever waits for it.

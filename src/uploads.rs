@@ -19,13 +19,11 @@ pub use self::sweep::Pending;
 use self::{place::Place, sweep::Stopped};
 use crate::{
     config,
-    db::{
-        self, Pool,
-        uploads::{self, Upload},
-    },
+    db::uploads::{self, Upload},
     error::{Error, Result},
     limits::Slot,
     metrics::Metrics,
+    pg::{self, Pool},
 };
 
 /// Longest time that a file may take to arrive.
@@ -113,7 +111,7 @@ impl Uploads {
             name: name::fit_for_paths(&original_name),
             original_name,
         };
-        db::in_time(async { uploads::announce(&*self.0.pool.client().await?, &upload).await })
+        pg::in_time(async { uploads::announce(&*self.0.pool.client().await?, &upload).await })
             .await
             .map_err(Failure::Database)?;
         let writer = BufWriter::with_capacity(store, path(upload.key), PART_BYTES);
@@ -130,7 +128,7 @@ impl Uploads {
 
     /// The file of that name, if a source names it.
     pub async fn find(&self, key: Uuid) -> Result<Option<Upload>> {
-        db::in_time(async { uploads::find(&*self.0.pool.client().await?, key).await }).await
+        pg::in_time(async { uploads::find(&*self.0.pool.client().await?, key).await }).await
     }
 
     /// What it contains.
@@ -148,7 +146,7 @@ impl Uploads {
             Ok(Some(_)) => {
                 let release =
                     async { uploads::release(&*self.0.pool.client().await?, upload.key).await };
-                let released = db::in_time(release).await;
+                let released = pg::in_time(release).await;
                 // Not before: what is replaced by another's file meanwhile is an orphan from here on.
                 self.nudge();
                 released.map_err(Failure::Database)
@@ -177,7 +175,7 @@ impl Uploads {
             Err(error) => return Err(error.into()),
         }
         self.0.place.remove_staged(key).await;
-        db::in_time(async { uploads::forget(&*self.0.pool.client().await?, key).await })
+        pg::in_time(async { uploads::forget(&*self.0.pool.client().await?, key).await })
             .await
             .map_err(Failure::Database)
     }
@@ -260,7 +258,7 @@ impl Received {
         if let Some(uploads) = &self.unwanted {
             let pool = &uploads.0.pool;
             let attach = async { uploads::attach(&*pool.client().await?, key, WRITE_LEASE).await };
-            if !db::in_time(attach).await.map_err(Failure::Database)? {
+            if !pg::in_time(attach).await.map_err(Failure::Database)? {
                 let why = "somebody deleted its row while it arrived";
                 return Err(Failure::Unavailable(why.into()));
             }

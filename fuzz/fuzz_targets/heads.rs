@@ -2,11 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use marketplace::{
-    auth::{basic, cookies},
-    live::consumer::Consumer,
-    ws::{deflate::Params, handshake},
-};
+use marketplace::{auth::{basic, cookies}, sockets::consumer::Consumer, ws::{deflate::Params, handshake}};
 use warp::http::{
     HeaderMap, HeaderValue, Method,
     header::{

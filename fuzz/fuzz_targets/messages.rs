@@ -2,14 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use marketplace::{
-    db::sources::Change,
-    forms::{
-        Input, json, registration,
-        source::{self, Mode},
-    },
-    live::consumer::filter,
-};
+use marketplace::{db::sources::Change, forms::{json, registration, source::{self, Mode}, Input}, sockets::filter};
 
 fuzz_target!(|text: &str| {
     filter::answer(text);

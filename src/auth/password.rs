@@ -16,7 +16,7 @@ use argon2::{
 use tokio::task;
 
 use self::memory::Memory;
-use super::{Refused, imported, recent::Recent};
+use super::{Refused, imported, verified_cache::Recent};
 use crate::{
     error::{Error, Result},
     hashes::Kind,

@@ -11,10 +11,11 @@ use super::{Identity, SessionRef, cookies};
 use crate::{
     app::App,
     db::{
-        self, sessions,
+        sessions,
         users::{self, User},
     },
     error::Result,
+    pg,
 };
 
 /// How long a session lasts after it was last used.
@@ -107,7 +108,7 @@ pub(super) async fn of(app: &App, headers: &HeaderMap) -> Result<Option<Identity
     if tokens.is_empty() {
         return Ok(None);
     }
-    db::in_time(async {
+    pg::in_time(async {
         let client = app.pool.client().await?;
         let found = sessions::by_tokens(&client, &digests(&tokens)).await?;
         let Some((place, session)) = found else {

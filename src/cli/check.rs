@@ -15,9 +15,9 @@ use crate::{
         Config, Registration,
         settings::{self, Setting},
     },
-    db::{Pool, primary, tls},
     error::{Error, Result},
     metrics::Metrics,
+    pg::{Pool, primary, tls},
     uploads::Uploads,
 };
 

@@ -3,8 +3,9 @@
 use super::{explained, say, target};
 use crate::{
     config::Target,
-    db::{Pool, demo, dsn::Dsn},
+    db::demo,
     error::Result,
+    pg::{Pool, dsn::Dsn},
 };
 
 /// Adds those that are missing.

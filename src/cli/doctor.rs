@@ -1,15 +1,13 @@
-//! `marketplace doctor`: what [`checkup`] finds, for somebody on call.
+//! `marketplace doctor`: what [`diagnostics`] finds, for somebody on call.
 
 use std::fmt::Write as _;
 
 use super::{say, target};
 use crate::{
     config::Doctor,
-    db::{
-        checkup::{self, Finding, Level},
-        dsn::Dsn,
-    },
+    db::diagnostics::{self, Finding, Level},
     error::{Error, Result},
+    pg::dsn::Dsn,
 };
 
 /// Prints every finding.
@@ -20,7 +18,7 @@ pub async fn run(command: Doctor) -> Result<()> {
     let zone = &command.target.database.time_zone.name;
     let listen = command.listen.url();
     let findings = target::visit(&command.target, async |url: &Dsn| {
-        Ok(checkup::run(url, listen, zone, command.fix).await)
+        Ok(diagnostics::run(url, listen, zone, command.fix).await)
     })
     .await?;
     if command.json {

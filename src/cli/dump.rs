@@ -18,11 +18,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::file::Dump;
 use crate::{
-    db::{
-        dsn::Dsn,
-        embedded::{Cluster, EmbeddedError, Options},
-    },
+    embedded::{Cluster, EmbeddedError, Options},
     error::{Error, Result},
+    pg::dsn::Dsn,
 };
 
 /// What nobody will miss if the machine crashes.

@@ -8,13 +8,11 @@ use uuid::Uuid;
 use super::say;
 use crate::{
     config::emr::{Action, Command, DeployMode, What},
-    db::{
-        Pool,
-        runs::{self, LOST, REFUSED, Run},
-    },
+    db::runs::{self, LOST, REFUSED, Run},
     emr::{Emr, Kind, Order, Refusal, Settled},
     error::{Error, Result},
     metrics::Metrics,
+    pg::Pool,
 };
 
 /// How long a server may take to hand over a run.

@@ -4,11 +4,9 @@
 use super::{dump, explained, say, target};
 use crate::{
     config::import::Import,
-    db::{
-        django::{self, Counts, Report},
-        dsn::Dsn,
-    },
+    db::django::{self, Counts, Report},
     error::Result,
+    pg::dsn::Dsn,
 };
 
 /// How many sentences of a kind a person is shown.

@@ -3,12 +3,10 @@
 
 use crate::{
     config::Target,
-    db::{
-        dsn::Dsn,
-        embedded::{EmbeddedError, Options, Visit},
-        migrate,
-    },
+    db::migrate,
+    embedded::{EmbeddedError, Options, Visit},
     error::{Error, Result},
+    pg::dsn::Dsn,
 };
 
 /// Does `work` on the database of `target`.

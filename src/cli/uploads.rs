@@ -9,9 +9,9 @@ use crate::{
         self,
         uploads::{Action, Command},
     },
-    db::{Pool, dsn::Dsn},
     error::{Error, Result},
     metrics::Metrics,
+    pg::{Pool, dsn::Dsn},
     uploads::{Pending, Uploads},
 };
 

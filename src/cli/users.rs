@@ -6,16 +6,15 @@ use jiff::tz::TimeZone;
 use super::{explained, say, secret, target};
 use crate::{
     auth::password,
+    bodies::UserBody,
     config::users::{Action, PasswordFrom, Users},
     db::{
-        Client, Pool,
-        dsn::Dsn,
         sessions,
         users::{self, Account, Change, Role, User},
     },
     error::{Error, Result},
     forms::{Errors, registration},
-    wire::UserBody,
+    pg::{Pool, PooledClient, dsn::Dsn},
 };
 
 /// Does what the command line says.
@@ -60,7 +59,7 @@ async fn act(database: &Dsn, action: Action, zone: &TimeZone) -> Result<()> {
 }
 
 async fn add(
-    client: &Client,
+    client: &PooledClient,
     name: &str,
     email: &str,
     role: Role,
@@ -79,7 +78,7 @@ async fn add(
     say(&format!("{} was added as {role}", form.username))
 }
 
-async fn set_password(client: &Client, name: &str, password: &PasswordFrom) -> Result<()> {
+async fn set_password(client: &PooledClient, name: &str, password: &PasswordFrom) -> Result<()> {
     let user = named(client, name).await?;
     let password = secret::read(password.password_file.as_deref()).await?;
     let password =
@@ -93,7 +92,7 @@ async fn set_password(client: &Client, name: &str, password: &PasswordFrom) -> R
     ))
 }
 
-async fn change(client: &mut Client, name: &str, to: Change, done: &str) -> Result<()> {
+async fn change(client: &mut PooledClient, name: &str, to: Change, done: &str) -> Result<()> {
     let user = named(client, name).await?;
     users::change(client, user.id, to)
         .await?
@@ -108,7 +107,7 @@ fn active(is_active: bool) -> Change {
     }
 }
 
-async fn list_json(client: &Client, zone: &TimeZone) -> Result<()> {
+async fn list_json(client: &PooledClient, zone: &TimeZone) -> Result<()> {
     let accounts = users::list(client).await?;
     let bodies: Vec<_> = accounts
         .iter()
@@ -117,7 +116,7 @@ async fn list_json(client: &Client, zone: &TimeZone) -> Result<()> {
     say(&serde_json::to_string_pretty(&bodies).expect("keys are strings, so it is JSON"))
 }
 
-async fn list(client: &Client, zone: &TimeZone) -> Result<()> {
+async fn list(client: &PooledClient, zone: &TimeZone) -> Result<()> {
     let accounts = users::list(client).await?;
     let width = |text: fn(&Account) -> &str, least: usize| {
         let widths = accounts.iter().map(|account| text(account).chars().count());
@@ -146,7 +145,7 @@ async fn list(client: &Client, zone: &TimeZone) -> Result<()> {
     say(&lines.join("\n"))
 }
 
-async fn named(client: &Client, name: &str) -> Result<User> {
+async fn named(client: &PooledClient, name: &str) -> Result<User> {
     users::by_username(client, name)
         .await?
         .ok_or_else(|| nobody(name))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 
 use super::{Target, from_file};
-use crate::db::dsn::Dsn;
+use crate::pg::dsn::Dsn;
 
 /// From where, to where, and whether really.
 #[derive(Debug, Args)]

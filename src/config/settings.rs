@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, env, ffi::OsStr, fmt::Write as _};
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
 
 use super::Cli;
-use crate::db::{dsn::Dsn, primary};
+use crate::pg::{dsn::Dsn, primary};
 
 /// Variables that the libraries in this program read, with a sentence each. No flag sets them.
 const OTHERS: [(&str, &str); 9] = [

@@ -4,11 +4,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{
-    client::Client,
-    row::{self, FromRow, row},
-};
-use crate::error::Result;
+use super::row::{self, FromRow, row};
+use crate::{error::Result, pg::Client};
 
 row! {
     /// One statement, as stored.

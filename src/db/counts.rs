@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{
-    client::Client,
-    row::{self, FromRow, row},
+use super::row::{self, FromRow, row};
+use crate::{
+    error::{Error, Result},
+    pg::Client,
 };
-use crate::error::{Error, Result};
 
 /// The start of the past 30 days, in SQL. Hours, because a day of a session's calendar may have 23 or
 /// 25 of them.

@@ -1,7 +1,7 @@
 //! The local calendar in the database: the turn of the day, done once whoever calls.
 
-use super::{client::Client, row};
-use crate::error::Result;
+use super::row;
+use crate::{error::Result, pg::Client};
 
 /// Turns the day if nobody has turned today yet; true when this call did it.
 pub async fn turn(client: &Client) -> Result<bool> {

@@ -2,8 +2,8 @@
 
 use tokio_postgres::types::Type;
 
-use super::{client::Client, sources::on_behalf};
-use crate::error::Result;
+use super::sources::on_behalf;
+use crate::{error::Result, pg::Client};
 
 const DEMO: &str = include_str!("../../sql/demo.sql");
 

@@ -9,16 +9,11 @@ use serde::Serialize;
 use tokio_postgres::{Transaction, types::Type};
 
 use self::backend::Backend;
-use super::{
-    client::Client,
-    dsn::Dsn,
-    primary::Primary,
-    retry::retried,
-    row::{self, row},
-};
+use super::row::{self, row};
 use crate::{
     error::{Error, Result},
     hashes::Kind,
+    pg::{Client, dsn::Dsn, primary::Primary, retry::retried},
 };
 
 /// Makes the temporary tables that the rows are put into.

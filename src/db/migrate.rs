@@ -7,15 +7,15 @@ use refinery_core::traits::r#async::{AsyncQuery, AsyncTransaction};
 use tokio::time;
 use tokio_postgres::{AsyncMessage, error::Severity, types::Type};
 
-use super::{
-    client::Client,
-    dsn::Dsn,
-    primary::{Primary, Wire},
-    row::{self, FromRow, row},
-};
+use super::row::{self, FromRow, row};
 use crate::{
     error::{Error, Result, causes},
     panics,
+    pg::{
+        Client,
+        dsn::Dsn,
+        primary::{Primary, Wire},
+    },
 };
 
 mod embedded {

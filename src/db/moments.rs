@@ -2,8 +2,7 @@
 
 use tokio_postgres::types::Type;
 
-use super::client::Client;
-use crate::error::Result;
+use crate::{error::Result, pg::Client};
 
 /// What names a moment: which transactions are visible, how much log was written, and by which
 /// start of the server, as after a failover or a crash the first two may come again.

@@ -3,8 +3,8 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{client::Client, row};
-use crate::error::Result;
+use crate::pg::Client;
+use crate::{db::row, error::Result};
 
 /// Notifies `channel` of `nonce`.
 pub async fn send(client: &Client, channel: &str, nonce: Uuid) -> Result<()> {

@@ -6,14 +6,13 @@ use tokio_postgres::types::Type;
 
 use super::{
     changes::Change,
-    client::Client,
     row::{self, FromRow},
     runs::Run,
     sessions::{self, Session},
     sources::Source,
     users::{Account, User},
 };
-use crate::error::Result;
+use crate::{error::Result, pg::Client};
 
 /// The tables that are asked for.
 pub const TABLES: [&str; 5] = ["sources", "users", "sessions", "pipeline_runs", "changes"];

@@ -7,11 +7,10 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::{
-    client::Client,
     counts::SINCE,
     row::{self, FromRow, row},
 };
-use crate::error::Result;
+use crate::{error::Result, pg::Client};
 
 /// The state of a run before the cluster knows of it.
 pub const REQUESTED: &str = "requested";

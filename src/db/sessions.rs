@@ -6,11 +6,10 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::{
-    client::Client,
     row::{self, FromRow, row},
     users::{Role, User},
 };
-use crate::error::Result;
+use crate::{error::Result, pg::Client};
 
 row! {
     /// A session that is still valid, and whose it is.

@@ -4,11 +4,8 @@ use jiff::{Timestamp, civil::Date};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::{
-    client::Client,
-    row::{self, FromRow, row},
-};
-use crate::error::Result;
+use super::row::{self, FromRow, row};
+use crate::{error::Result, pg::Client};
 
 row! {
     /// One data source, as stored. Dates are days of the local calendar.

@@ -8,11 +8,11 @@
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
 
-use super::{
-    client::Client,
-    row::{self, FromRow, row},
+use super::row::{self, FromRow, row};
+use crate::{
+    error::{Error, Result},
+    pg::Client,
 };
-use crate::error::{Error, Result};
 
 /// An event that a trigger fires on, as in `pg_trigger.tgtype`.
 pub mod event {

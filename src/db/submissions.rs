@@ -8,11 +8,13 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::{
-    client::Client,
     row::{self, row},
     runs::{LOST, REFUSED},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    pg::Client,
+};
 
 row! {
     /// A run that this server has claimed.

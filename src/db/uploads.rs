@@ -10,11 +10,8 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use super::{
-    client::Client,
-    row::{self, FromRow, row},
-};
-use crate::error::Result;
+use super::row::{self, FromRow, row};
+use crate::{error::Result, pg::Client};
 
 row! {
     /// An object in the store.

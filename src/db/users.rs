@@ -11,14 +11,11 @@ use tokio_postgres::{
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    client::Client,
-    retry::retried,
-    row::{self, FromRow, row},
-};
+use super::row::{self, FromRow, row};
 use crate::{
     error::{Error, Result},
     names::Keys,
+    pg::{Client, retry::retried},
 };
 
 row! {

@@ -16,12 +16,10 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
-    db::{
-        self, Pool,
-        submissions::{self, Problem, Sent, Submission, WaitsFor},
-    },
+    db::submissions::{self, Problem, Sent, Submission, WaitsFor},
     error::Result,
     outage::{self, Outage},
+    pg::{self, Pool},
 };
 
 /// How long a claim holds. A server that dies leaves its runs to the others after this time.
@@ -243,7 +241,7 @@ impl Submitter {
 
     async fn postpone(
         &self,
-        client: &db::Client,
+        client: &pg::PooledClient,
         run: Uuid,
         pause: Duration,
         in_doubt: bool,

@@ -11,12 +11,10 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
-    db::{
-        Pool,
-        runs::{self, Change, Followed, LOST},
-    },
+    db::runs::{self, Change, Followed, LOST},
     error::Result,
     outage::Outage,
+    pg::Pool,
 };
 
 /// Ids that one call may name.

@@ -17,9 +17,10 @@ use crate::{
     app::App,
     auth::{self, Identity, cookies, origin, sessions},
     config::Registration,
-    db::{self, users},
+    db::users,
     forms::{json, password, registration},
     peer::Peer,
+    pg,
 };
 
 /// Makes an account.
@@ -38,7 +39,7 @@ pub(super) async fn register(app: &App, mut request: Request) -> Result<Response
         None => false,
         Some(name) => {
             app.limits.registrations.for_name(name)?;
-            db::in_time(async { users::is_taken(&*app.pool.client().await?, name).await }).await?
+            pg::in_time(async { users::is_taken(&*app.pool.client().await?, name).await }).await?
         }
     };
     let form = draft.finish(taken).map_err(Problem::Form)?;
@@ -46,7 +47,7 @@ pub(super) async fn register(app: &App, mut request: Request) -> Result<Response
     drop(input);
     let asker = app.limits.sign_ins.asker(&request.peer, &form.username);
     let hash = app.hasher.hash(&asker, form.password).await?;
-    let user = db::in_time(async {
+    let user = pg::in_time(async {
         let client = app.pool.client().await?;
         users::insert(
             &client,
@@ -88,7 +89,7 @@ pub(super) async fn login(app: &App, mut request: Request) -> Result<Response, P
         return Err(WRONG);
     };
     // Whatever session the request came with is neither taken over nor ended.
-    let Some(token) = db::in_time(sessions::open(app, &user)).await? else {
+    let Some(token) = pg::in_time(sessions::open(app, &user)).await? else {
         return Err(WRONG);
     };
     tracing::info!(user = user.username, address = %request.peer.address, "signed in");
@@ -112,7 +113,7 @@ pub(super) async fn logout(app: &App, request: Request) -> Result<Response, Prob
     if request.method != Method::GET {
         check_token(&request.headers)?;
     }
-    db::in_time(sessions::close(app, &request.headers)).await?;
+    pg::in_time(sessions::close(app, &request.headers)).await?;
     let mut response = reply::json(
         StatusCode::OK,
         &json!({"message": "Logged out successfully"}),
@@ -130,7 +131,7 @@ pub(super) async fn logout_everywhere(
     peer: &Peer,
 ) -> Result<Response, Problem> {
     let who = who.expect("the endpoint is not open");
-    db::in_time(sessions::close_all(app, who.user_id)).await?;
+    pg::in_time(sessions::close_all(app, who.user_id)).await?;
     let mut response = reply::json(StatusCode::OK, &json!({"message": "Logged out everywhere"}));
     clear_session(app, peer, &mut response);
     Ok(response)
@@ -158,7 +159,7 @@ pub(super) async fn change_password(
     let asker = app.limits.sign_ins.asker(&request.peer, &who.username);
     let hash = app.hasher.hash(&asker, change.new).await?;
     let kept = who.session.map(|session| session.id);
-    let changed = db::in_time(async {
+    let changed = pg::in_time(async {
         let mut client = app.pool.client().await?;
         users::change_password(&mut client, &user, &hash, kept).await
     })

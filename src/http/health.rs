@@ -18,9 +18,10 @@ use super::{
 };
 use crate::{
     app::App,
-    db::{self, Pool, vitals},
+    db::server_info,
     error::{Error, Result},
     peer::Peer,
+    pg::{self, Pool},
     ws::Reason,
 };
 
@@ -61,7 +62,7 @@ async fn ready(app: App, peer: Option<Peer>, headers: HeaderMap) -> Response {
 /// The numbers behind. What cannot be asked of the database is null.
 pub(super) async fn report(app: &App) -> Result<Response, Problem> {
     let troubles = troubles(app).await;
-    let vitals = db::in_time(async { vitals::read(&*app.pool.client().await?).await });
+    let vitals = pg::in_time(async { server_info::read(&*app.pool.client().await?).await });
     let vitals = vitals.await.ok();
     let listener = app.listener.borrow().clone();
     let tally = &app.tally;
@@ -122,7 +123,7 @@ async fn answers(app: &App) -> Result<(), String> {
     let look = || {
         let pool = app.pool.clone();
         async move {
-            let looked = db::in_time(ping(&pool)).await;
+            let looked = pg::in_time(ping(&pool)).await;
             looked.map_err(|error| error.to_string())
         }
     };
@@ -131,7 +132,7 @@ async fn answers(app: &App) -> Result<(), String> {
 }
 
 async fn ping(pool: &Pool) -> Result<()> {
-    if vitals::takes_writes(&*pool.client().await?).await? {
+    if server_info::takes_writes(&*pool.client().await?).await? {
         return Ok(());
     }
     Err(Error::Unavailable(

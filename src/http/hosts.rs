@@ -7,8 +7,9 @@ use hyper::{Request, body::Incoming, service::Service};
 use warp::http::{HeaderValue, Method, StatusCode, Version, header::HOST};
 
 use super::{
-    headers, metrics,
+    metrics,
     reply::{Problem, Response},
+    security_headers,
 };
 use crate::{
     app::App,
@@ -39,7 +40,7 @@ where
         async move {
             match judged {
                 Ok(()) => service.call(request).await,
-                Err(refusal) => Ok(headers::mark(refusal.into_response())),
+                Err(refusal) => Ok(security_headers::mark(refusal.into_response())),
             }
         }
     })

@@ -21,6 +21,7 @@ use crate::{
     error::Result,
     live::channel::Channel,
     peer::Peer,
+    pg,
 };
 
 /// Headers by which a proxy says for whom it asks.
@@ -129,7 +130,7 @@ const STATES: [&str; 11] = [
 
 /// The numbers that only the database has.
 async fn look_into_database(app: &App) {
-    let asked: Result<_> = db::in_time(async {
+    let asked: Result<_> = pg::in_time(async {
         let client = app.pool.client().await?;
         Ok((
             sessions::count(&client).await?,

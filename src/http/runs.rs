@@ -11,11 +11,12 @@ use super::{
 use crate::{
     app::App,
     auth::{Identity, role::FORBIDDEN},
+    bodies::RunBody,
     config::emr::DeployMode,
-    db::{self, runs},
+    db::runs,
     emr::{Kind, Order, Refusal},
     forms::Errors,
-    wire::RunBody,
+    pg,
 };
 
 /// Which steps and jobs may be started, and what keeps this server from starting them.
@@ -48,7 +49,7 @@ pub(super) async fn list(app: &App, query: &str) -> Result<Response, Problem> {
             _ => {}
         }
     }
-    let rows = db::in_time(async {
+    let rows = pg::in_time(async {
         runs::list(&*app.pool.client().await?, source, state.as_deref()).await
     })
     .await?;
@@ -61,7 +62,7 @@ pub(super) async fn list(app: &App, query: &str) -> Result<Response, Problem> {
 
 /// One run with what it went through.
 pub(super) async fn one(app: &App, id: Uuid) -> Result<Response, Problem> {
-    let found = db::in_time(async {
+    let found = pg::in_time(async {
         let client = app.pool.client().await?;
         Ok(match runs::find(&client, id).await? {
             Some(run) => Some((run, runs::history(&client, id).await?)),

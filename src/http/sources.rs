@@ -14,30 +14,34 @@ use super::{
 use crate::{
     app::App,
     auth::Identity,
+    bodies::{self, CardBody, SourceBody},
     db::{
-        self, counts,
+        counts,
         sources::{self, Change, Source},
         uploads::Upload,
     },
     forms::source::{self, Mode},
-    live::writes,
+    pg,
     uploads::Received,
-    wire::{self, CardBody, SourceBody},
+    writes,
 };
 
 /// Every source, newest first.
 pub(super) async fn read(app: &App, who: Option<Identity>) -> Result<Response, Problem> {
     let user = who.expect("the endpoint is not open").user_id;
     let under_way = app.limits.lists.begin(user).await?;
-    let list = db::in_time(app.catalogue.list()).await?;
+    let list = pg::in_time(app.catalogue.list()).await?;
     app.limits.lists.pace(user, list.bytes()).await;
     Ok(reply::list(list, under_way))
 }
 
 /// The counts of the Data Library.
 pub(super) async fn library(app: &App) -> Result<Response, Problem> {
-    let counted = db::in_time(async { counts::read(&*app.pool.client().await?).await }).await?;
-    Ok(reply::json(StatusCode::OK, &wire::library(&counted.counts)))
+    let counted = pg::in_time(async { counts::read(&*app.pool.client().await?).await }).await?;
+    Ok(reply::json(
+        StatusCode::OK,
+        &bodies::library(&counted.counts),
+    ))
 }
 
 /// Adds a source. Here and below, `by` is the name of who asks for it.
@@ -70,7 +74,7 @@ pub(super) async fn update(
         // That there is nothing to change matters more than what is wrong with the change.
         Err(problem) => {
             let found =
-                db::in_time(async { sources::find(&*app.pool.client().await?, id).await }).await?;
+                pg::in_time(async { sources::find(&*app.pool.client().await?, id).await }).await?;
             return Err(if found.is_some() { problem } else { NOT_FOUND });
         }
     };

@@ -14,19 +14,17 @@ use super::{
 use crate::{
     app::App,
     auth::Identity,
-    db::{
-        self,
-        users::{self, LAST_ADMIN},
-    },
+    bodies::UserBody,
+    db::users::{self, LAST_ADMIN},
     error::Error,
     forms::user,
-    wire::UserBody,
+    pg,
 };
 
 /// Who is asking, and what they may do.
 pub(super) async fn me(app: &App, who: Option<Identity>) -> Result<Response, Problem> {
     let id = who.ok_or(NOT_FOUND)?.user_id;
-    let account = db::in_time(async { users::find(&*app.pool.client().await?, id).await })
+    let account = pg::in_time(async { users::find(&*app.pool.client().await?, id).await })
         .await?
         .ok_or(NOT_FOUND)?;
     Ok(reply::json(
@@ -41,7 +39,7 @@ pub(super) async fn me(app: &App, who: Option<Identity>) -> Result<Response, Pro
 
 /// Everybody, by name.
 pub(super) async fn list(app: &App) -> Result<Response, Problem> {
-    let accounts = db::in_time(async { users::list(&*app.pool.client().await?).await }).await?;
+    let accounts = pg::in_time(async { users::list(&*app.pool.client().await?).await }).await?;
     let bodies: Vec<_> = accounts
         .iter()
         .map(|account| UserBody::new(account, &app.time_zone))
@@ -53,13 +51,13 @@ pub(super) async fn list(app: &App) -> Result<Response, Problem> {
 pub(super) async fn user(app: &App, id: Uuid, mut request: Request) -> Result<Response, Problem> {
     if request.method == Method::DELETE {
         let work = async { users::delete(&mut *app.pool.client().await?, id).await };
-        let existed = db::in_time(work).await.map_err(refused)?;
+        let existed = pg::in_time(work).await.map_err(refused)?;
         return existed.then(reply::empty).ok_or(NOT_FOUND);
     }
     let input = request.input(app).await?;
     let change = user::parse(&input)?;
     let work = async { users::change(&mut *app.pool.client().await?, id, change).await };
-    let account = db::in_time(work).await.map_err(refused)?.ok_or(NOT_FOUND)?;
+    let account = pg::in_time(work).await.map_err(refused)?.ok_or(NOT_FOUND)?;
     Ok(reply::json(
         StatusCode::OK,
         &UserBody::new(&account, &app.time_zone),

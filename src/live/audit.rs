@@ -3,8 +3,8 @@
 //! in while the listener hears nothing, and watches the queue of notifications. It reads no rows and
 //! publishes nothing: it only raises signals.
 
-mod books;
 mod queue;
+mod reconcile;
 mod table;
 
 use std::time::{Duration, Instant};
@@ -13,21 +13,19 @@ use tokio::{sync::watch, time};
 
 pub use self::queue::Queue;
 use self::{
-    books::{Books, Look, Proof, Verdict},
+    reconcile::{Books, Look, Proof, Verdict},
     table::Table,
 };
 use super::{
-    announced::Total,
     channel::Channel,
     listener::{Signals, Status},
+    notification_counts::Total,
 };
 use crate::{
-    db::{
-        self, Pool,
-        statistics::{self, Statistics},
-    },
+    db::statistics::{self, Statistics},
     metrics::{Audited, Metrics},
     outage::Outage,
+    pg::{self, Pool},
 };
 
 /// How often the database's counts are looked at.
@@ -60,7 +58,7 @@ pub async fn run(
             queue.note(statistics.queue_usage, &client).await;
             Ok(statistics)
         };
-        match db::in_time(look).await {
+        match pg::in_time(look).await {
             Ok(statistics) => {
                 if let Some(after) = outage.over() {
                     tracing::info!(after, "the database answers again");
@@ -83,7 +81,7 @@ async fn has_rows_since(pool: &Pool, table: Table, snapshot: &str) -> bool {
         let client = pool.client().await?;
         statistics::has_rows_since(&client, table.name(), snapshot).await
     };
-    db::in_time(asked).await.unwrap_or(true)
+    pg::in_time(asked).await.unwrap_or(true)
 }
 
 struct Audit {

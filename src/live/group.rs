@@ -10,7 +10,7 @@ use std::sync::{
 
 use tokio::sync::{broadcast, watch};
 
-use super::{expected::Expected, signal::Signal};
+use super::{pending_writes::Expected, signal::Signal};
 use crate::{metrics::Traffic, ws::Frame};
 
 /// How many events a member may fall behind before it is told to read everything again.

@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use super::listener::{HEARTBEAT_DEADLINE, HEARTBEAT_EVERY, Status};
 use crate::{
-    db::{self, Pool, notifications},
+    db::notifications,
     error::Result,
     outage::Outage,
+    pg::{self, Pool},
 };
 
 /// Before another attempt to send what could not be sent.
@@ -63,5 +64,5 @@ pub async fn run(pool: Pool, mut listener: watch::Receiver<Status>, deaf: watch:
 async fn beat(pool: &Pool, channel: &str) -> Result<Uuid> {
     let nonce = Uuid::new_v4();
     let send = async { notifications::send(&*pool.client().await?, channel, nonce).await };
-    db::in_time(send).await.map(|()| nonce)
+    pg::in_time(send).await.map(|()| nonce)
 }

@@ -16,9 +16,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
 use super::{
-    announced::Announced,
     channel::{Channel, Payload},
-    expected::Expected,
+    notification_counts::Announced,
+    pending_writes::Expected,
     signal::{Hint, Signal},
     window::Window,
 };

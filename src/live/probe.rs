@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time;
 
 use crate::{
-    db::{self, Pool, probe},
+    db::probe,
     error::{Error, Result},
+    pg::{self, Pool},
     reads::Reads,
 };
 
@@ -23,7 +24,7 @@ pub(super) async fn run(pool: Pool, reads: Reads) {
         for table in probe::TABLES {
             let what = format!("table {table}");
             let probed = async { probe::table(&*pool.client().await?, table).await };
-            match db::in_time(probed).await {
+            match pg::in_time(probed).await {
                 Ok(()) => reads.succeeded(&what),
                 // The audit speaks of a database that is out.
                 Err(_) if pool.is_out() => break,
@@ -36,7 +37,7 @@ pub(super) async fn run(pool: Pool, reads: Reads) {
 /// A read that took too long waits for a lock, if somebody holds one.
 async fn why(pool: &Pool, table: &str, error: Error) -> String {
     let holder = async { probe::holder(&*pool.client().await?, table).await };
-    let holder: Result<Option<String>> = db::in_time(holder).await;
+    let holder: Result<Option<String>> = pg::in_time(holder).await;
     match holder {
         Ok(Some(holder)) => holder,
         Ok(None) | Err(_) => error.to_string(),

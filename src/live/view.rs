@@ -6,11 +6,11 @@ pub mod changes;
 pub mod filter;
 pub mod library;
 pub mod list;
-pub mod open;
 pub mod runs;
 pub mod sessions;
 pub mod toggles;
 pub mod users;
+pub mod watched;
 
 use std::{
     sync::Arc,
@@ -23,9 +23,9 @@ use tokio::time;
 use super::signal::{Hint, Rows, Signal};
 use crate::{
     backoff::Backoff,
-    db::{Client, Pool},
     error::Result,
     metrics::Metrics,
+    pg::{Pool, PooledClient},
     reads::Reads,
     restarts::{Part, Restarts},
     ws::{self, Frame},
@@ -61,7 +61,7 @@ pub trait View: Send + 'static {
     /// Reads what `hint` names, if anything, and publishes; returns how many rows were read.
     fn refresh(
         &mut self,
-        client: Option<&Client>,
+        client: Option<&PooledClient>,
         hint: &Hint,
     ) -> impl Future<Output = Result<usize>> + Send;
 }
@@ -279,7 +279,7 @@ fn named(rows: &Rows) -> Vec<uuid::Uuid> {
 }
 
 /// A frame of a small JSON value.
-pub(super) fn json_frame(value: &impl serde::Serialize) -> Frame {
+pub fn json_frame(value: &impl serde::Serialize) -> Frame {
     Frame::text(&serde_json::to_string(value).expect("keys are strings, so it is JSON"))
 }
 
@@ -312,7 +312,7 @@ mod tests {
             false
         }
 
-        async fn refresh(&mut self, _: Option<&Client>, hint: &Hint) -> Result<usize> {
+        async fn refresh(&mut self, _: Option<&PooledClient>, hint: &Hint) -> Result<usize> {
             let left = self.panics.load(SeqCst);
             if left > 0 {
                 self.panics.store(left - 1, SeqCst);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use marketplace::db::embedded::{Cluster, EmbeddedError, Options, StopMode};
+use marketplace::embedded::{Cluster, EmbeddedError, Options, StopMode};
 
 use self::processes::{Process, until};
 use crate::{

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use marketplace::db::{Pool, dsn::Dsn};
+use marketplace::pg::{Pool, dsn::Dsn};
 use serde_json::json;
 use tokio_postgres::Client;
 use uuid::Uuid;

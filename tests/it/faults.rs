@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use marketplace::db::embedded::{Cluster, StopMode};
+use marketplace::embedded::{Cluster, StopMode};
 use serde_json::json;
 use tokio_postgres::Client;
 use uuid::Uuid;

@@ -80,7 +80,7 @@ async fn whatever_else_is_left_out_of_the_log_the_id_is_not() {
     let mut command = program(&["serve", "--bind", "127.0.0.1:0"]);
     command
         .env("DATABASE_URL", &database.url)
-        .env("RUST_LOG", "off,marketplace::http::exchange=debug");
+        .env("RUST_LOG", "off,marketplace::http::middleware=debug");
     let folder = Home::new();
     std::fs::create_dir(&folder.dir).unwrap();
     let file = folder.dir.join("log");
@@ -185,7 +185,7 @@ fn check(log: &str, ids: &[String; 2]) {
         let target = line["target"].as_str().expect("every line has a target");
         let of_request = [
             "marketplace::http",
-            "marketplace::live::consumer",
+            "marketplace::sockets::consumer",
             "marketplace::auth",
         ];
         if of_request.iter().any(|module| target.starts_with(module)) {

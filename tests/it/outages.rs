@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use marketplace::db::embedded::Cluster;
+use marketplace::embedded::Cluster;
 use serde_json::Value;
 
 use crate::{

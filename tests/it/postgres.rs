@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use marketplace::db::embedded::{Cluster, EmbeddedError, Options};
+use marketplace::embedded::{Cluster, EmbeddedError, Options};
 use tokio::sync::{Mutex, OnceCell};
 use tokio_postgres::{Client, NoTls};
 
@@ -315,8 +315,8 @@ async fn allow_everything(cluster: &Cluster) {
 fn template_dir() -> PathBuf {
     let mut hasher = DefaultHasher::new();
     for code in [
-        include_str!("../../src/db/embedded/home.rs"),
-        include_str!("../../src/db/embedded/roles.rs"),
+        include_str!("../../src/embedded/home.rs"),
+        include_str!("../../src/embedded/roles.rs"),
         include_str!("postgres.rs"),
     ] {
         code.hash(&mut hasher);

@@ -222,7 +222,7 @@ async fn a_database_that_is_down_at_start_is_waited_for() {
     assert_eq!(ready.status, 503, "{}", ready.text());
     assert_eq!(operator.get("/healthz").send().await.status, 200);
 
-    let cluster = marketplace::db::embedded::Cluster::start(postgres::options(&home.dir, &[]))
+    let cluster = marketplace::embedded::Cluster::start(postgres::options(&home.dir, &[]))
         .await
         .expect("PostgreSQL starts");
     assert_eq!(cluster.url(), url, "it is the same database");

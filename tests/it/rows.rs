@@ -5,7 +5,7 @@ mod catalogue;
 
 use std::path::Path;
 
-use marketplace::db::{Pool, migrate};
+use marketplace::{db::migrate, pg::Pool};
 use refinery::{Runner, Target, load_sql_migrations};
 use serde_json::Value;
 use tokio_postgres::{Client, error::SqlState};

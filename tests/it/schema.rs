@@ -60,7 +60,7 @@ async fn everything_in_the_schema_is_described() {
 #[tokio::test]
 async fn of_many_programs_that_migrate_at_once_each_ends_well() {
     let empty = crate::postgres::cluster().await.database(None).await;
-    let dsn: marketplace::db::dsn::Dsn = empty.url.parse().unwrap();
+    let dsn: marketplace::pg::dsn::Dsn = empty.url.parse().unwrap();
     let runs: Vec<_> = (0..5)
         .map(|_| {
             let dsn = dsn.clone();

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use marketplace::{
     config::{self, Command, Config},
-    db::{dsn::Dsn, migrate},
+    db::migrate,
     error::Result,
+    pg::dsn::Dsn,
 };
 use serde_json::json;
 use tokio::{sync::OnceCell, task::JoinHandle};

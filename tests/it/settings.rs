@@ -383,7 +383,7 @@ async fn a_database_that_has_become_read_only_is_not_ready_and_says_so() {
     let owner = std::fs::metadata(cluster.data_dir().join("cluster")).unwrap();
     std::os::unix::fs::chown(&signal, Some(owner.uid()), Some(owner.gid())).unwrap();
     cluster
-        .restart(marketplace::db::embedded::StopMode::Fast)
+        .restart(marketplace::embedded::StopMode::Fast)
         .await
         .unwrap();
     let mut operator = Http::new(&server.base);
@@ -394,7 +394,7 @@ async fn a_database_that_has_become_read_only_is_not_ready_and_says_so() {
     .await;
     std::fs::remove_file(&signal).unwrap();
     cluster
-        .restart(marketplace::db::embedded::StopMode::Fast)
+        .restart(marketplace::embedded::StopMode::Fast)
         .await
         .unwrap();
     server.ready().await;

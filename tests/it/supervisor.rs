@@ -112,7 +112,7 @@ async fn a_service_manager_is_told_of_readiness_life_and_stopping() {
     assert!(first.starts_with("STATUS=the database"), "{first}");
 
     let options = postgres::options(&down.dir, &[]);
-    let cluster = marketplace::db::embedded::Cluster::start(options)
+    let cluster = marketplace::embedded::Cluster::start(options)
         .await
         .expect("PostgreSQL starts");
     manager.hears_of("READY=1").await;

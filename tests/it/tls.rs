@@ -2,7 +2,7 @@
 
 mod libpq;
 
-use marketplace::db::{Pool, dsn::Dsn};
+use marketplace::pg::{Pool, dsn::Dsn};
 
 use crate::{
     postgres::{TlsCluster, tls_cluster},

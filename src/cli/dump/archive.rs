@@ -16,7 +16,7 @@ use super::{
     restore::{refused, text},
     script::Part,
 };
-use crate::db::embedded::Cluster;
+use crate::embedded::Cluster;
 
 /// What it is not to write: nothing of it would be run.
 const WITHOUT: [&str; 7] = [

@@ -24,7 +24,10 @@ use super::{
     script::{Part, Script},
     statement::{self, Meaning},
 };
-use crate::db::{dsn::Dsn, embedded::Cluster, primary::Primary};
+use crate::{
+    embedded::Cluster,
+    pg::{dsn::Dsn, primary::Primary},
+};
 
 /// The role that runs the statements.
 const ROLE: &str = "importer";

@@ -3,8 +3,9 @@
 use tokio_postgres::{Client, types::Type};
 
 use crate::{
-    db::{dsn::Dsn, primary::Primary, row},
+    db::row,
     error::{Error, Result},
+    pg::{dsn::Dsn, primary::Primary},
 };
 
 /// The columns of the model of sources, with the types they are read as.

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
+    bodies::{CardBody, RunBody},
     db::users::Role,
-    wire::{CardBody, RunBody},
 };
 
 /// Who wants an account.

@@ -26,9 +26,9 @@ use super::bodies::{
 };
 use crate::{
     auth::{cookies::SESSION, role::Role},
+    bodies::{RunBody, Section, SourceBody, UserBody},
     http::{Endpoint, paths::PATHS},
-    live::consumer::Consumer,
-    wire::{RunBody, Section, SourceBody, UserBody},
+    sockets::consumer::Consumer,
 };
 
 /// The document as it is sent.

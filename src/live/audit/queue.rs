@@ -4,10 +4,7 @@
 use metrics::Gauge;
 use tokio::sync::watch;
 
-use crate::{
-    db::{Client, notifications},
-    outage::Outage,
-};
+use crate::{db::notifications, outage::Outage, pg::PooledClient};
 
 /// It must have fallen to this part of the warning's level before the next crossing counts.
 const RELIEF: f64 = 0.8;
@@ -34,7 +31,7 @@ impl Queue {
     }
 
     /// Notes how full it is. While it fills up, the log names the session that is likely to hold it.
-    pub(super) async fn note(&mut self, usage: f64, client: &Client) {
+    pub(super) async fn note(&mut self, usage: f64, client: &PooledClient) {
         self.gauge.set(usage);
         self.usage.send_replace(usage);
         if usage < self.warn_from * RELIEF

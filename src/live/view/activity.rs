@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use super::{Snapshot, Version, View, compress, json_frame, moment};
 use crate::{
-    db::{Client, changes},
+    bodies::ChangeBody,
+    db::changes,
     error::Result,
     live::{group::Group, signal::Hint},
-    wire::ChangeBody,
+    pg::PooledClient,
 };
 
 /// See the module.
@@ -48,7 +49,7 @@ impl View for Activity {
         !hint.is_empty() || !self.group.is_current()
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, _: &Hint) -> Result<usize> {
+    async fn refresh(&mut self, client: Option<&PooledClient>, _: &Hint) -> Result<usize> {
         let Some(client) = client else {
             return Ok(0);
         };

@@ -8,12 +8,13 @@ use uuid::Uuid;
 
 use super::{View, json_frame, named};
 use crate::{
-    db::{Client, sources},
+    db::sources,
     error::Result,
     live::{
         group::Events,
         signal::{Hint, Rows},
     },
+    pg::PooledClient,
     ws::Frame,
 };
 
@@ -50,7 +51,7 @@ impl View for Changes {
         matches!(hint.clone().rows(), Rows::Named(_))
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
+    async fn refresh(&mut self, client: Option<&PooledClient>, hint: &Hint) -> Result<usize> {
         let existing: Option<BTreeSet<Uuid>> = match client {
             Some(client) => {
                 let ids = named(&hint.clone().rows());

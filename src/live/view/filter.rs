@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use super::{View, json_frame, moment};
 use crate::{
-    db::{Client, sources},
+    bodies::SourceBody,
+    db::sources,
     error::Result,
     live::{group::keyed::Keyed, signal::Hint},
-    wire::SourceBody,
+    pg::PooledClient,
 };
 
 /// See the module.
@@ -43,7 +44,7 @@ impl View for Filter {
         !self.group.watched(&hint.clone().rows()).is_empty()
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
+    async fn refresh(&mut self, client: Option<&PooledClient>, hint: &Hint) -> Result<usize> {
         let Some(client) = client else { return Ok(0) };
         let read = self.group.begin_read();
         let ids = self.group.watched(&hint.clone().rows());

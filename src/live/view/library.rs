@@ -6,13 +6,11 @@ use serde::Serialize;
 
 use super::{Snapshot, Version, View, compress, json_frame};
 use crate::{
-    db::{
-        Client,
-        counts::{self, Counted, Counts},
-    },
+    bodies,
+    db::counts::{self, Counted, Counts},
     error::Result,
     live::{group::Group, signal::Hint, window::Window},
-    wire,
+    pg::PooledClient,
 };
 
 /// See the module.
@@ -51,7 +49,7 @@ impl View for Library {
         self.shown.is_none() || !hint.is_empty()
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, _: &Hint) -> Result<usize> {
+    async fn refresh(&mut self, client: Option<&PooledClient>, _: &Hint) -> Result<usize> {
         let read = usize::from(client.is_some());
         if let Some(client) = client {
             let Counted { counts, at, until } = counts::read(client).await?;
@@ -69,7 +67,7 @@ impl View for Library {
             return Ok(read);
         };
         let frame = json_frame(&Body {
-            data: wire::library(&counts),
+            data: bodies::library(&counts),
             version: self.version.to_string(),
         });
         if self.group.deflating() > 0 {
@@ -86,6 +84,6 @@ impl View for Library {
 
 #[derive(Serialize)]
 struct Body {
-    data: [wire::Section; 3],
+    data: [bodies::Section; 3],
     version: String,
 }

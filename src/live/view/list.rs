@@ -20,16 +20,14 @@ pub use self::deltas::Deltas;
 use self::deltas::{Rows as StepRows, Step, join, put_version};
 use super::{Snapshot, Version, View, compress, moment, named};
 use crate::{
-    db::{
-        Client,
-        sources::{self, Source},
-    },
+    bodies::SourceBody,
+    db::sources::{self, Source},
     error::Result,
     live::{
         group::Group,
         signal::{Hint, Rows},
     },
-    wire::SourceBody,
+    pg::PooledClient,
     ws::Frame,
 };
 
@@ -166,7 +164,7 @@ impl View for List {
         !self.loaded || !hint.is_empty()
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
+    async fn refresh(&mut self, client: Option<&PooledClient>, hint: &Hint) -> Result<usize> {
         let mut changed = Vec::new();
         let mut read = 0;
         if let Some(client) = client {

@@ -7,15 +7,13 @@ use uuid::Uuid;
 
 use super::{View, json_frame, named};
 use crate::{
-    db::{
-        Client,
-        runs::{self, Run},
-    },
+    db::runs::{self, Run},
     error::Result,
     live::{
         group::Events,
         signal::{Hint, Rows},
     },
+    pg::PooledClient,
     ws::Frame,
 };
 
@@ -57,7 +55,7 @@ impl View for Runs {
         matches!(hint.clone().rows(), Rows::Named(_))
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
+    async fn refresh(&mut self, client: Option<&PooledClient>, hint: &Hint) -> Result<usize> {
         if let (Some(client), rows @ Rows::Named(_)) = (client, hint.clone().rows()) {
             let runs = runs::by_ids(client, &named(&rows)).await?;
             let read = runs.len();

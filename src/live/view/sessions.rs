@@ -12,12 +12,13 @@ use uuid::Uuid;
 
 use super::{
     View,
-    open::{Member, Open},
+    watched::{Member, Open},
 };
 use crate::{
-    db::{Client, sessions},
+    db::sessions,
     error::Result,
     live::signal::{Hint, Rows},
+    pg::PooledClient,
 };
 
 /// How often ends by time are looked for.
@@ -66,7 +67,7 @@ impl View for Sessions {
         !self.0.named(hint).is_empty()
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
+    async fn refresh(&mut self, client: Option<&PooledClient>, hint: &Hint) -> Result<usize> {
         let Some(client) = client else { return Ok(0) };
         let ids = self.0.named(hint);
         let valid = sessions::by_ids(client, &ids).await?;

@@ -8,15 +8,13 @@ use uuid::Uuid;
 
 use super::{View, json_frame, named};
 use crate::{
-    db::{
-        Client,
-        sources::{self, Status},
-    },
+    db::sources::{self, Status},
     error::Result,
     live::{
         group::Events,
         signal::{Hint, Rows},
     },
+    pg::PooledClient,
     ws::Frame,
 };
 
@@ -53,7 +51,7 @@ impl View for Toggles {
         matches!(hint.clone().rows(), Rows::Named(_))
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
+    async fn refresh(&mut self, client: Option<&PooledClient>, hint: &Hint) -> Result<usize> {
         if let (Some(client), rows @ Rows::Named(_)) = (client, hint.clone().rows()) {
             let sources: Vec<Toggled> = sources::statuses(client, &named(&rows))
                 .await?

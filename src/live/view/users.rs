@@ -7,15 +7,13 @@ use uuid::Uuid;
 
 use super::{
     View,
-    open::{Member, Open},
+    watched::{Member, Open},
 };
 use crate::{
-    db::{
-        Client,
-        users::{self, Role},
-    },
+    db::users::{self, Role},
     error::Result,
     live::signal::Hint,
+    pg::PooledClient,
 };
 
 /// The users of this process's open sockets, who are gone when they are shut out.
@@ -49,7 +47,7 @@ impl View for Users {
         !self.0.named(hint).is_empty()
     }
 
-    async fn refresh(&mut self, client: Option<&Client>, hint: &Hint) -> Result<usize> {
+    async fn refresh(&mut self, client: Option<&PooledClient>, hint: &Hint) -> Result<usize> {
         let Some(client) = client else { return Ok(0) };
         let ids = self.0.named(hint);
         let admitted = users::roles(client, &ids).await?.into_iter();

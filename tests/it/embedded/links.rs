@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use marketplace::db::embedded::{Cluster, kept};
+use marketplace::embedded::{Cluster, kept};
 
 use super::is_root;
 use crate::postgres::{Home, options};

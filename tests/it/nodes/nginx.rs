@@ -7,8 +7,7 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use crate::client::Address;
-use crate::server::eventually;
+use crate::{client::Address, server::eventually};
 
 /// The configuration with all reasons.
 pub const WHOLE: &str = include_str!("../../../docs/nginx.conf");

@@ -13,7 +13,7 @@ use crate::{
     proxy::{Counts, Mode, Proxy},
     server::eventually,
 };
-use marketplace::db::embedded::StopMode;
+use marketplace::embedded::StopMode;
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

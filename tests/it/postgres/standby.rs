@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use marketplace::db::embedded::{Cluster, Options};
+use marketplace::embedded::{Cluster, Options};
 
 use super::{Home, PrivateCluster, options};
 

@@ -217,7 +217,7 @@ pub async fn tls_cluster() -> TlsCluster {
     let settings = fs::read_to_string(&conf).expect("the settings can be read");
     fs::write(&conf, format!("{settings}\nssl = on\n")).expect("the settings can be written");
     cluster
-        .restart(marketplace::db::embedded::StopMode::Fast)
+        .restart(marketplace::embedded::StopMode::Fast)
         .await
         .expect("PostgreSQL restarts");
     TlsCluster {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use marketplace::db::embedded::Cluster;
+use marketplace::embedded::Cluster;
 
 use super::{Home, PrivateCluster, allow_everything, copy, options};
 

@@ -3,8 +3,8 @@
 use std::{fs, process::Stdio};
 
 use marketplace::{
-    db::{dsn::Dsn, primary::Primary},
     error::Error,
+    pg::{dsn::Dsn, primary::Primary},
 };
 use tokio::{process::Command, time::timeout};
 

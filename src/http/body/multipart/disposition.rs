@@ -1,8 +1,8 @@
 //! What the head of a part, and the content type of a form, say: parameters (RFC 2045, 6266, 7578, 8187),
 //! as programs really write them. A name of a file is given as it was sent; it may be any text.
 
-use super::{super::malformed, parts::Part};
-use crate::http::reply::Problem;
+use super::parts::Part;
+use crate::http::{body::malformed, reply::Problem};
 
 /// Lines of a head at most; programs send two or three.
 const MAX_LINES: usize = 32;

@@ -5,12 +5,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 use memchr::memmem::{self, Finder};
 
-use super::{
-    super::{Chunks, malformed, too_large},
-    disposition,
-    patience::Patience,
+use super::{disposition, patience::Patience};
+use crate::http::{
+    body::{Chunks, malformed, too_large},
+    reply::Problem,
 };
-use crate::http::reply::Problem;
 
 /// Longest head of a part, and longest text before the first part.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{PATIENCE, within};
-use crate::http::reply::Problem;
+use crate::http::{
+    body::{PATIENCE, within},
+    reply::Problem,
+};
 
 /// How much of a file has to come in a second, on an average.
 const BYTES_A_SECOND: u64 = 1024;

@@ -1,0 +1,23 @@
+//! PostgreSQL as a server: addresses, TLS, the primary among several hosts, the pool and its connections.
+//! Knows no table.
+
+mod budget;
+mod client;
+pub mod dsn;
+mod host_state;
+mod pool;
+mod pooled;
+pub mod primary;
+pub(crate) mod retry;
+pub(crate) mod settings;
+pub mod tls;
+
+pub use tokio_postgres::GenericClient;
+
+pub(crate) use self::pool::REFUSED;
+pub use self::{
+    budget::{in_time, within_budget},
+    client::Client,
+    pool::{Load, Pool},
+    pooled::PooledClient,
+};

@@ -1,0 +1,150 @@
+//! A connection as the statements of `db` use it: each is sent unnamed, with the program's settings,
+//! and again when PostgreSQL has rolled it back because of another transaction. It knows no statement.
+
+use deadpool_postgres::Object;
+use futures_util::future::join3;
+use tokio_postgres::{
+    IsolationLevel, Row, Transaction,
+    types::{ToSql, Type},
+};
+
+use super::{primary::Primary, retry::retried, settings::Settings};
+use crate::error::{Error, Result};
+
+/// Values of a statement with their types.
+type Values<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+
+/// See the module.
+pub struct Client {
+    connection: Connection,
+    settings: Settings,
+    /// The server's version when each transaction has to begin with the settings: behind a pooler.
+    per_transaction: Option<u32>,
+}
+
+enum Connection {
+    Lent(Object),
+    Own(tokio_postgres::Client),
+}
+
+impl Client {
+    pub(crate) fn lent(connection: Object, primary: &Primary) -> Self {
+        Self::new(Connection::Lent(connection), primary)
+    }
+
+    /// Of a connection that `primary` has made.
+    pub(crate) fn own(connection: tokio_postgres::Client, primary: &Primary) -> Self {
+        Self::new(Connection::Own(connection), primary)
+    }
+
+    fn new(connection: Connection, primary: &Primary) -> Self {
+        Self {
+            connection,
+            settings: primary.settings(),
+            per_transaction: primary.per_transaction(),
+        }
+    }
+
+    /// What the pool gets back.
+    pub(crate) fn into_lent(self) -> Option<Object> {
+        match self.connection {
+            Connection::Lent(object) => Some(object),
+            Connection::Own(_) => None,
+        }
+    }
+
+    /// The driver's own client, for what is neither a statement nor a transaction.
+    pub(crate) fn raw(&self) -> &tokio_postgres::Client {
+        match &self.connection {
+            Connection::Lent(object) => object,
+            Connection::Own(client) => client,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn raw_mut(&mut self) -> &mut tokio_postgres::Client {
+        match &mut self.connection {
+            Connection::Lent(object) => object,
+            Connection::Own(client) => client,
+        }
+    }
+
+    /// Runs a statement and gives its rows.
+    ///
+    /// # Errors
+    /// Of the last attempt.
+    pub async fn query_typed(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>> {
+        retried!(
+            self.with_settings(self.raw().query_typed(sql, values))
+                .await
+        )
+    }
+
+    /// Runs a statement and gives the number of rows that it touched.
+    ///
+    /// # Errors
+    /// Of the last attempt.
+    pub async fn execute_typed(&self, sql: &str, values: Values<'_>) -> Result<u64> {
+        retried!(
+            self.with_settings(self.raw().execute_typed(sql, values))
+                .await
+        )
+    }
+
+    /// Runs one statement with the settings. Behind a pooler that takes a transaction, whose three
+    /// messages are sent together: it costs no further round trip, and one that is cancelled rolls back.
+    async fn with_settings<T>(
+        &self,
+        work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
+        let Some(version) = self.per_transaction else {
+            return work.await.map_err(Error::from);
+        };
+        let settings = self.settings.begin(version);
+        let begin = self.raw().batch_execute(&settings);
+        let commit = self.raw().batch_execute("commit");
+        let (opened, done, ended) = join3(begin, work, commit).await;
+        opened?;
+        let done = done?;
+        ended?;
+        Ok(done)
+    }
+
+    /// Begins a transaction of which [`raw`](Self::raw) is then in the middle.
+    pub(crate) async fn begin(&self) -> Result<()> {
+        // A version that is not known is of a server that keeps the settings itself.
+        let begin = self
+            .settings
+            .begin(self.per_transaction.unwrap_or_default());
+        Ok(self.raw().batch_execute(&begin).await?)
+    }
+
+    /// Begins a transaction that reads what is committed and may write. The caller wraps
+    /// all of it in [`retried!`].
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the connection has broken.
+    pub async fn transaction(&mut self) -> Result<Transaction<'_>> {
+        Ok(self.begin_transaction().await?)
+    }
+
+    /// The same with the driver's own errors.
+    pub(crate) async fn begin_transaction(
+        &mut self,
+    ) -> Result<Transaction<'_>, tokio_postgres::Error> {
+        let set = self
+            .per_transaction
+            .map(|version| self.settings.set_local(version));
+        let work = self
+            .raw_mut()
+            .build_transaction()
+            .isolation_level(IsolationLevel::ReadCommitted)
+            .read_only(false)
+            .start()
+            .await?;
+        if let Some(set) = set {
+            work.batch_execute(&set).await?;
+        }
+        Ok(work)
+    }
+}

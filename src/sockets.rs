@@ -1,0 +1,13 @@
+//! Sockets: from a handshake to the messages of one client. The file of each path has what its clients may
+//! send. What is sent to all comes from the groups of [`live`](crate::live).
+
+pub mod activation;
+pub mod consumer;
+pub mod emr;
+pub mod filter;
+pub mod handshake;
+mod liveness;
+mod message;
+pub mod socket;
+pub mod source;
+pub mod stats;

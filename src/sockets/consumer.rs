@@ -1,0 +1,246 @@
+//! Consumers: what each socket is fed, and how it answers what it is sent.
+
+use std::{pin::Pin, sync::Arc, time::Instant};
+
+use super::filter::FilterFeed;
+use crate::{
+    app::App,
+    auth::Identity,
+    live::{
+        Groups,
+        group::{EventMember, Member},
+        view::{Snapshot, Version, json_frame, list::Deltas},
+    },
+    metrics::Traffic,
+    request,
+    ws::Frame,
+};
+
+/// Which socket it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Consumer {
+    /// `ws/data_library/`: the counts.
+    DataLibrary,
+    /// `ws/read_source/`: the whole list each time.
+    ReadSource,
+    /// `ws/read_source/?mode=delta`: what changed since a version the client has, if it has one.
+    ReadSourceDeltas {
+        /// `since`, as the client sent it.
+        since: Option<String>,
+    },
+    /// `ws/filter_source/`: the one source asked for.
+    FilterSource,
+    /// `ws/source/`: adds and changes sources.
+    Source,
+    /// `ws/data_source_activation/`: switches sources on and off.
+    DataSourceActivation,
+    /// `ws/EMRConsumer/`: starts pipeline steps.
+    Emr,
+    /// `ws/activity/`: what was changed lately, and by whom.
+    Activity,
+}
+
+impl Consumer {
+    /// The consumer at a path, without its trailing slash.
+    pub fn at(path: &str) -> Option<Self> {
+        Some(match path.strip_suffix('/').unwrap_or(path) {
+            "/ws/data_library" => Self::DataLibrary,
+            "/ws/read_source" => Self::ReadSource,
+            "/ws/filter_source" => Self::FilterSource,
+            "/ws/source" => Self::Source,
+            "/ws/data_source_activation" => Self::DataSourceActivation,
+            "/ws/EMRConsumer" => Self::Emr,
+            "/ws/activity" => Self::Activity,
+            _ => return None,
+        })
+    }
+
+    /// Whether it only shows what is there, and nothing about people.
+    pub fn is_reading(&self) -> bool {
+        match self {
+            Self::DataLibrary
+            | Self::ReadSource
+            | Self::ReadSourceDeltas { .. }
+            | Self::FilterSource => true,
+            Self::Source | Self::DataSourceActivation | Self::Emr | Self::Activity => false,
+        }
+    }
+
+    /// What goes out to the sockets of its group.
+    pub fn traffic(&self, groups: &Groups) -> Arc<Traffic> {
+        Arc::clone(match self {
+            Self::DataLibrary => groups.library.traffic(),
+            Self::ReadSource => groups.lists.traffic(),
+            Self::ReadSourceDeltas { .. } => groups.deltas.traffic(),
+            Self::FilterSource => groups.filter.traffic(),
+            Self::Source => groups.changes.traffic(),
+            Self::DataSourceActivation => groups.toggles.traffic(),
+            Self::Emr => groups.runs.traffic(),
+            Self::Activity => groups.activity.traffic(),
+        })
+    }
+
+    /// Joins the group that feeds it.
+    pub fn join(&self, groups: &Groups, deflate: bool) -> Feed {
+        match self {
+            Self::DataLibrary => Feed::Snapshots(groups.library.join(deflate)),
+            Self::ReadSource => Feed::Snapshots(groups.lists.join(deflate)),
+            Self::ReadSourceDeltas { since } => Feed::Deltas(DeltaFeed {
+                deltas: groups.deltas.join(deflate),
+                since: since.clone(),
+                at: None,
+                deflate,
+            }),
+            Self::FilterSource => Feed::Filter(FilterFeed::new(groups.filter.clone())),
+            Self::Source => Feed::Events(groups.changes.join()),
+            Self::DataSourceActivation => Feed::Events(groups.toggles.join()),
+            Self::Emr => Feed::Events(groups.runs.join()),
+            Self::Activity => Feed::Snapshots(groups.activity.join(deflate)),
+        }
+    }
+}
+
+/// What a socket is fed without asking.
+#[derive(Debug)]
+pub enum Feed {
+    /// The newest state.
+    Snapshots(Member<Snapshot>),
+    /// The steps to the newest state.
+    Deltas(DeltaFeed),
+    /// The sources that were asked for.
+    Filter(FilterFeed),
+    /// Every event.
+    Events(EventMember),
+}
+
+/// A frame, and when the newest change in it was made, where that is known.
+pub type Fed = (Frame, Option<Instant>);
+
+impl Feed {
+    /// Whether the client's next message may be taken, as far as answers wait here.
+    pub fn has_room(&self) -> bool {
+        match self {
+            Self::Filter(filter) => filter.has_room(),
+            Self::Snapshots(_) | Self::Deltas(_) | Self::Events(_) => true,
+        }
+    }
+
+    /// Waits for the next frame. Cancel-safe.
+    pub async fn next(&mut self, groups: &Groups) -> Fed {
+        match self {
+            Self::Snapshots(member) => fed(member.next().await),
+            Self::Deltas(deltas) => deltas.next(groups).await,
+            Self::Filter(filter) => filter.next().await,
+            Self::Events(member) => (member.next().await, None),
+        }
+    }
+}
+
+fn fed(snapshot: Snapshot) -> Fed {
+    (snapshot.frame, snapshot.changed)
+}
+
+/// A member that follows by deltas, with the version it stands at.
+#[derive(Debug)]
+pub struct DeltaFeed {
+    deltas: Member<Arc<Deltas>>,
+    /// The version it claims to have, until that was looked at.
+    since: Option<String>,
+    at: Option<Version>,
+    deflate: bool,
+}
+
+impl DeltaFeed {
+    async fn next(&mut self, groups: &Groups) -> Fed {
+        loop {
+            if let Some(at) = self.at {
+                let deltas = self.deltas.next().await;
+                // Of a view that was started again nothing leads there: its epoch is another.
+                if at.since(deltas.version()).is_some() {
+                    continue;
+                }
+                if let Some(frame) = deltas.since(at) {
+                    self.at = Some(deltas.version());
+                    return (frame, deltas.changed);
+                }
+                self.at = None;
+            } else if self.since.is_some() {
+                let deltas = self.deltas.next().await;
+                let version = self.since.take();
+                let version = version.and_then(|since| deltas.version().earlier(&since));
+                if let Some(frame) = version.and_then(|version| deltas.since(version)) {
+                    self.at = Some(deltas.version());
+                    return (frame, deltas.changed);
+                }
+            }
+            // No version, or one too old: a snapshot, the same frame that list members get.
+            let snapshot = groups.lists.join(self.deflate).next().await;
+            self.at = Some(snapshot.version);
+            return fed(snapshot);
+        }
+    }
+}
+
+/// What comes of a client's message.
+#[derive(Debug)]
+pub enum Answer {
+    /// Nothing: these sockets push only what their page can show.
+    Nothing,
+    /// A frame for this socket alone.
+    Frame(Frame),
+    /// This source, which is followed from then on.
+    Show(uuid::Uuid),
+}
+
+/// The work of answering one message.
+pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// Answers a text message, on behalf of the request that opened the socket. Somebody unknown only
+/// reads, so the writing sockets owe them nothing.
+pub fn answer(
+    consumer: &Consumer,
+    app: &App,
+    who: Option<Arc<Identity>>,
+    request: request::Id,
+    text: String,
+) -> Answering {
+    let app = app.clone();
+    let answering: Answering = match (consumer, who) {
+        (Consumer::FilterSource, _) => Box::pin(std::future::ready(super::filter::answer(&text))),
+        (Consumer::ReadSourceDeltas { .. }, who) => {
+            let role = who.map(|who| who.role);
+            Box::pin(std::future::ready(super::liveness::answer(
+                &app, role, &text,
+            )))
+        }
+        (Consumer::Source, Some(who)) => {
+            Box::pin(async move { frame(&super::source::answer(&app, &who, &text).await) })
+        }
+        (Consumer::DataSourceActivation, Some(who)) => {
+            Box::pin(async move { frame(&super::activation::answer(&app, &who, &text).await) })
+        }
+        (Consumer::Emr, Some(who)) => {
+            Box::pin(async move { frame(&super::emr::answer(&app, &who, &text).await) })
+        }
+        _ => Box::pin(std::future::ready(Answer::Nothing)),
+    };
+    Box::pin(request.around(answering))
+}
+
+/// What a message gets that is not taken: the error, where the socket's page can show one.
+pub fn refuse(consumer: &Consumer, error: &str) -> Answer {
+    match consumer {
+        Consumer::DataLibrary
+        | Consumer::ReadSource
+        | Consumer::ReadSourceDeltas { .. }
+        | Consumer::Activity => Answer::Nothing,
+        Consumer::FilterSource => Answer::Frame(super::filter::error(error)),
+        Consumer::Source | Consumer::DataSourceActivation | Consumer::Emr => {
+            frame(&serde_json::json!({ "status": "error", "success": false, "error": error }))
+        }
+    }
+}
+
+fn frame(value: &serde_json::Value) -> Answer {
+    Answer::Frame(json_frame(value))
+}
