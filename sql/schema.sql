@@ -65,13 +65,20 @@ declare
     today pg_catalog.date := public.local_date();
 begin
     if tg_relid operator(pg_catalog.<>) 'public.sources'::pg_catalog.regclass then
-        perform public.refuse_foreign_table(tg_relid, 'public.sources');
+        perform public.refuse_foreign_table(tg_relid, 'public.sources'::pg_catalog.text);
     end if;
     if tg_op operator(pg_catalog.=) 'UPDATE' and new.updated_at operator(pg_catalog.=) old.updated_at then
         new.updated_at := pg_catalog.clock_timestamp();
     end if;
-    -- Not by way of timestamptz, as to_char(date) goes: some zones have skipped a day.
-    new.next_status := coalesce(pg_catalog.to_char(new.next_update::pg_catalog.timestamp, 'YYYY-MM-DD'), 'unscheduled');
+    if new.next_update is null then
+        new.next_status := 'unscheduled';
+    -- A date beyond these is refused by a constraint, unless somebody has dropped that.
+    elsif new.next_update operator(pg_catalog.>=) '0001-01-01'::pg_catalog.date
+        and new.next_update operator(pg_catalog.<=) '9999-12-31'::pg_catalog.date
+    then
+        -- Not by way of timestamptz, as to_char(date) goes: some zones have skipped a day.
+        new.next_status := pg_catalog.to_char(new.next_update::pg_catalog.timestamp, 'YYYY-MM-DD'::pg_catalog.text);
+    end if;
     new.datadelivery_status := public.delivery_status(new.current_update, today);
     return new;
 end
@@ -81,7 +88,7 @@ $$;
 -- Name: FUNCTION derive_source(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.derive_source() IS 'Keeps the derived columns and updated_at right, whoever writes.';
+COMMENT ON FUNCTION public.derive_source() IS 'Keeps the derived columns and updated_at right, whoever writes. A next_update that no text can show leaves next_status as it is.';
 
 --
 -- Name: forget_name_keys(); Type: FUNCTION; Schema: public; Owner: -
@@ -95,6 +102,7 @@ begin
     if new.name_key is not distinct from old.name_key then
         new.name_key := null;
         new.look_key := null;
+        new.was_compared := false;
     end if;
     return new;
 end
@@ -522,20 +530,40 @@ CREATE FUNCTION public.rederive_sources() RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+-- Somebody may give the table a column of one of these names.
+#variable_conflict use_variable
 declare
-    today date := public.local_date();
-    changed bigint;
+    today constant date := public.local_date();
+    ids constant uuid[] := array(
+        select s.id from public.sources s
+         where s.datadelivery_status <> public.delivery_status(s.current_update, today)
+           for no key update skip locked);
+    next_one int := 1;
+    how_many int := cardinality(ids);
+    rows_now bigint;
+    changed bigint := 0;
 begin
-    -- The trigger derives the value; the assignment only makes the row pass through it.
-    with stale as materialized (
-        select id from public.sources
-         where datadelivery_status <> public.delivery_status(current_update, today)
-           for no key update skip locked)
-    update public.sources s
-       set datadelivery_status = public.delivery_status(s.current_update, today)
-      from stale
-     where s.id = stale.id;
-    get diagnostics changed = row_count;
+    -- All in one statement, so that they are announced once. When a row in there is refused, half of them,
+    -- and so on down to the row itself, which is left out; from there on twice as many each time.
+    while next_one <= cardinality(ids) loop
+        begin
+            -- The trigger derives the value; the assignment only makes the row pass through it.
+            update public.sources s
+               set datadelivery_status = public.delivery_status(s.current_update, today)
+             where s.id = any (ids[next_one : next_one + how_many - 1]);
+            get diagnostics rows_now = row_count;
+            changed := changed + rows_now;
+            next_one := next_one + how_many;
+            how_many := least(how_many * 2, cardinality(ids));
+        exception when data_exception or integrity_constraint_violation or raise_exception then
+            if how_many = 1 then
+                raise warning 'sources: the delivery status of the row % cannot be derived: %', ids[next_one], sqlerrm;
+                next_one := next_one + 1;
+            else
+                how_many := how_many / 2;
+            end if;
+        end;
+    end loop;
     return changed;
 end
 $$;
@@ -544,7 +572,7 @@ $$;
 -- Name: FUNCTION rederive_sources(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.rederive_sources() IS 'Derives the delivery status again where the calendar has moved past it; returns how many rows changed. Cheap when none did. Leaves out rows that another transaction has locked.';
+COMMENT ON FUNCTION public.rederive_sources() IS 'Derives the delivery status again where the calendar has moved past it; returns how many rows changed. Cheap when none did. Leaves out rows that another transaction has locked, and rows that the database refuses to write.';
 
 --
 -- Name: refuse_foreign_table(oid, text[]); Type: FUNCTION; Schema: public; Owner: -
@@ -605,22 +633,26 @@ CREATE FUNCTION public.turn_day() RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+#variable_conflict use_variable
 declare
-    today date := public.local_date();
+    today constant date := public.local_date();
     changed bigint;
 begin
-    if not pg_try_advisory_xact_lock('public.day_turns'::regclass::bigint) then
+    -- Not an advisory lock: any role that can connect can hold one of those.
+    begin
+        lock table public.day_turns in share update exclusive mode nowait;
+    exception when lock_not_available then
         return false;
-    end if;
+    end;
     insert into public.day_turns (day) values (today) on conflict (day) do nothing;
     if not found then
         return false;
     end if;
     changed := public.rederive_sources();
-    update public.day_turns set rederived = changed where day = today;
-    delete from public.day_turns where day < today - 400;
+    update public.day_turns t set rederived = changed where t.day = today;
+    delete from public.day_turns t where t.day < today - 400;
     -- The counts of the last 30 days move although no run was touched.
-    perform public.notify_change('lib', 'update', null);
+    perform public.notify_change('lib'::text, 'update'::text, null::uuid[]);
     return true;
 end
 $$;
@@ -1219,6 +1251,7 @@ CREATE TABLE public.users (
     is_active boolean DEFAULT true NOT NULL,
     name_key text,
     look_key text,
+    was_compared boolean DEFAULT false NOT NULL,
     CONSTRAINT users_in_range CHECK ((((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((last_login_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (last_login_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (octet_length(password_hash) <= 65536))),
     CONSTRAINT users_role_known CHECK ((role = ANY (ARRAY['viewer'::text, 'editor'::text, 'admin'::text]))),
     CONSTRAINT users_username_not_blank CHECK (((username)::text <> ''::text))
@@ -1264,13 +1297,19 @@ COMMENT ON COLUMN public.users.is_active IS 'Whether the user may sign in. Any c
 -- Name: COLUMN users.name_key; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.users.name_key IS 'The name''s letters without case, by their look: no two users have the same. Null until the next new name is compared with it, and while another user has the same (both imported, or written by SQL).';
+COMMENT ON COLUMN public.users.name_key IS 'The name''s letters without case, by their look. Null until a server has looked at a name that came by an import or by SQL.';
 
 --
 -- Name: COLUMN users.look_key; Type: COMMENT; Schema: public; Owner: -
 --
 
 COMMENT ON COLUMN public.users.look_key IS 'The name''s look as it is written, without case; null as name_key is.';
+
+--
+-- Name: COLUMN users.was_compared; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.users.was_compared IS 'Whether the name was compared with all others before it was given: no two such names look alike.';
 
 --
 -- Name: CONSTRAINT users_in_range ON users; Type: COMMENT; Schema: public; Owner: -
@@ -1347,20 +1386,6 @@ ALTER TABLE ONLY public.sources
 
 ALTER TABLE ONLY public.uploads
     ADD CONSTRAINT uploads_pkey PRIMARY KEY (key);
-
---
--- Name: users users_look_key; Type: CONSTRAINT; Schema: public; Owner: -
---
-
-ALTER TABLE ONLY public.users
-    ADD CONSTRAINT users_look_key UNIQUE (look_key);
-
---
--- Name: users users_name_key; Type: CONSTRAINT; Schema: public; Owner: -
---
-
-ALTER TABLE ONLY public.users
-    ADD CONSTRAINT users_name_key UNIQUE (name_key);
 
 --
 -- Name: users users_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -1503,10 +1528,52 @@ CREATE INDEX users_imported_hash_idx ON public.users USING btree (id) WHERE ((pa
 COMMENT ON INDEX public.users_imported_hash_idx IS 'Whether anybody still has a password''s hash that was imported: while somebody has, wrong sign-ins take longer.';
 
 --
+-- Name: users_look_key_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX users_look_key_idx ON public.users USING btree (look_key);
+
+--
+-- Name: users_name_key_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX users_name_key_idx ON public.users USING btree (name_key);
+
+--
+-- Name: users_new_look_key; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE UNIQUE INDEX users_new_look_key ON public.users USING btree (look_key) WHERE was_compared;
+
+--
+-- Name: INDEX users_new_look_key; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON INDEX public.users_new_look_key IS 'Of two new names that look alike and come at the same time, one is given.';
+
+--
+-- Name: users_new_name_key; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE UNIQUE INDEX users_new_name_key ON public.users USING btree (name_key) WHERE was_compared;
+
+--
+-- Name: INDEX users_new_name_key; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON INDEX public.users_new_name_key IS 'Of two new names that look alike and come at the same time, one is given.';
+
+--
 -- Name: users_without_keys_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX users_without_keys_idx ON public.users USING btree (id) WHERE ((name_key IS NULL) AND (look_key IS NULL));
+CREATE INDEX users_without_keys_idx ON public.users USING btree (id) WHERE (name_key IS NULL);
+
+--
+-- Name: INDEX users_without_keys_idx; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON INDEX public.users_without_keys_idx IS 'Finds those whose names a server has to look at.';
 
 --
 -- Name: pipeline_runs pipeline_runs_activity_deleted; Type: TRIGGER; Schema: public; Owner: -

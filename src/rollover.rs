@@ -1,5 +1,6 @@
 //! The day's turn and the housekeeping that goes with it. Every node asks; the database lets exactly
-//! one do it, also the day's first one to start when none was up at midnight.
+//! one do it, also the day's first one to start when none was up at midnight. Users who came by an import
+//! or by SQL are given the keys here by which new names are compared with theirs.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use jiff::{Zoned, tz::TimeZone};
 use tokio::time;
 
 use crate::{
-    db::{changes, days, sessions},
+    db::{changes, days, sessions, users},
     error::Result,
     outage::Outage,
     pg::Pool,
@@ -25,6 +26,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 pub async fn run(pool: Pool, zone: TimeZone) {
     let mut kept_house: Option<time::Instant> = None;
     let (mut day, mut housekeeping) = (Outage::beside_the_pool(), Outage::beside_the_pool());
+    let mut keys = Outage::beside_the_pool();
     loop {
         let turned = turn(&pool).await;
         match &turned {
@@ -38,6 +40,20 @@ pub async fn run(pool: Pool, zone: TimeZone) {
                     && let Some(lasting) = day.failed()
                 {
                     tracing::warn!(%error, lasting, "the day's delivery states cannot be kept; trying again");
+                }
+            }
+        }
+        match add_keys(&pool).await {
+            Ok(()) => {
+                if let Some(after) = keys.over() {
+                    tracing::info!(after, "names are prepared for comparison again");
+                }
+            }
+            Err(error) => {
+                if !pool.is_out()
+                    && let Some(lasting) = keys.failed()
+                {
+                    tracing::warn!(%error, lasting, "names cannot be prepared for comparison; trying again");
                 }
             }
         }
@@ -74,6 +90,12 @@ async fn turn(pool: &Pool) -> Result<()> {
     if days::turn(&client).await? {
         tracing::info!("the day was turned");
     }
+    Ok(())
+}
+
+async fn add_keys(pool: &Pool) -> Result<()> {
+    let client = pool.client().await?;
+    while users::add_keys(&client).await? > 0 {}
     Ok(())
 }
 

@@ -163,49 +163,92 @@ pub async fn to_sign_in(client: &Client, username: &str) -> Result<(Option<User>
 }
 
 /// Whether somebody has this name, or one that looks like it.
+///
+/// # Errors
+/// [`Error::Unavailable`] while so many users have no keys yet that comparing with them takes too long.
 pub async fn is_taken(client: &Client, username: &str) -> Result<bool> {
-    note_keys(client).await?;
     let keys = Keys::of(username);
-    let sql = "select from users where username = $1 or name_key = $2 or look_key = $3 limit 1";
+    let sql =
+        "select from public.users where username = $1 or name_key = $2 or look_key = $3 limit 1";
     let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
         (&username, Type::TEXT),
         (&keys.letters, Type::TEXT),
         (&keys.look, Type::TEXT),
     ];
-    Ok(!client.query_typed(sql, &values).await?.is_empty())
+    if !client.query_typed(sql, &values).await?.is_empty() {
+        return Ok(true);
+    }
+    looks_like_one_without_keys(client, &keys).await
 }
 
-/// Gives keys to those who came without: by an import, by SQL, or before there were keys. Who has the same
-/// key as somebody else stays without it.
-async fn note_keys(client: &Client) -> Result<()> {
-    let sql = "select id, username from users where name_key is null and look_key is null";
-    for row in client.query_typed(sql, &[]).await? {
-        let (id, username): (Uuid, &str) = (row.try_get("id")?, row.try_get("username")?);
-        let keys = Keys::of(username);
-        let sql = "update users
-                      set name_key = (select $3 where not exists (select from users where name_key = $3)),
-                          look_key = (select $4 where not exists (select from users where look_key = $4))
-                    where id = $1 and username = $2 and name_key is null and look_key is null";
-        let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
-            (&id, Type::UUID),
-            (&username, Type::TEXT),
-            (&keys.letters, Type::TEXT),
-            (&keys.look, Type::TEXT),
-        ];
-        match client.execute_typed(sql, &values).await {
-            Ok(_) => {}
-            // Another one who looks alike got it at the same time.
-            Err(Error::Constraint(name)) if NAME_KEYS.contains(&name.as_str()) => {}
-            Err(error) => return Err(error),
+/// So many users without keys are compared with a new name, and no more.
+const MAX_WITHOUT_KEYS: i64 = 10_000;
+
+/// Compares with those who came by an import or by SQL and have not been given keys yet.
+async fn looks_like_one_without_keys(client: &Client, keys: &Keys) -> Result<bool> {
+    let sql = "select username from public.users where name_key is null limit $1";
+    let rows = client
+        .query_typed(sql, &[(&(MAX_WITHOUT_KEYS + 1), Type::INT8)])
+        .await?;
+    if i64::try_from(rows.len()).is_ok_and(|found| found > MAX_WITHOUT_KEYS) {
+        return Err(Error::Unavailable(
+            "the names of many new users are still being prepared for comparison".into(),
+        ));
+    }
+    for row in &rows {
+        let other = Keys::of(row.try_get("username")?);
+        if other.letters == keys.letters || other.look == keys.look {
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
-/// The constraints by which no two names look alike.
-const NAME_KEYS: [&str; 2] = ["users_name_key", "users_look_key"];
+/// So many users are given keys by one statement.
+const KEYS_AT_ONCE: i64 = 1_000;
+
+/// Gives keys to those who came without: by an import, by SQL, or before there were keys. Gives how many
+/// that were in this call; there may be more of them. Nobody is waited for.
+pub async fn add_keys(client: &Client) -> Result<u64> {
+    let sql = "select id, username from public.users where name_key is null limit $1";
+    let rows = client
+        .query_typed(sql, &[(&KEYS_AT_ONCE, Type::INT8)])
+        .await?;
+    let (mut ids, mut names) = (Vec::<Uuid>::new(), Vec::<&str>::new());
+    for row in &rows {
+        ids.push(row.try_get("id")?);
+        names.push(row.try_get("username")?);
+    }
+    let keys = names.iter().map(|name| Keys::of(name));
+    let (letters, looks): (Vec<_>, Vec<_>) = keys.map(|keys| (keys.letters, keys.look)).unzip();
+    // Somebody may have been renamed since.
+    let sql = "with keyed as materialized (
+                   select u.id, k.letters, k.look
+                     from unnest($1, $2, $3, $4) k (id, username, letters, look)
+                     join public.users u on u.id = k.id and u.username = k.username
+                    where u.name_key is null
+                      for no key update of u skip locked)
+               update public.users u set name_key = keyed.letters, look_key = keyed.look
+                 from keyed where u.id = keyed.id";
+    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
+        (&ids, Type::UUID_ARRAY),
+        (&names, Type::TEXT_ARRAY),
+        (&letters, Type::TEXT_ARRAY),
+        (&looks, Type::TEXT_ARRAY),
+    ];
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    client.execute_typed(sql, &values).await
+}
+
+/// The indexes by which no two new names look alike that come at the same time.
+const NEW_NAMES: [&str; 2] = ["users_new_name_key", "users_new_look_key"];
 
 /// Adds a user; `None` when the name is taken, or looks like one that is.
+///
+/// # Errors
+/// As [`is_taken`].
 pub async fn insert(
     client: &Client,
     username: &str,
@@ -213,11 +256,14 @@ pub async fn insert(
     password_hash: &str,
     role: Role,
 ) -> Result<Option<User>> {
-    note_keys(client).await?;
     let keys = Keys::of(username);
+    if looks_like_one_without_keys(client, &keys).await? {
+        return Ok(None);
+    }
     let sql = format!(
-        "insert into users (username, email, password_hash, role, name_key, look_key)
-         values ($1, $2, $3, $4, $5, $6)
+        "insert into public.users (username, email, password_hash, role, name_key, look_key, was_compared)
+         select $1, $2, $3, $4, $5, $6, true
+          where not exists (select from public.users where name_key = $5 or look_key = $6)
          returning {}",
         User::COLUMNS
     );
@@ -232,7 +278,7 @@ pub async fn insert(
     match client.query_typed(&sql, &values).await {
         Ok(rows) => row::first(&rows),
         Err(Error::Constraint(name))
-            if name == "users_username_key" || NAME_KEYS.contains(&name.as_str()) =>
+            if name == "users_username_key" || NEW_NAMES.contains(&name.as_str()) =>
         {
             Ok(None)
         }
@@ -309,7 +355,7 @@ pub async fn signed_in(client: &Client, id: Uuid) -> Result<()> {
 /// Everybody, by name.
 pub async fn list(client: &Client) -> Result<Vec<Account>> {
     let sql = format!("select {ACCOUNT} from users order by username");
-    Ok(row::all(&client.query_typed(&sql, &[]).await?))
+    row::all(&client.query_typed(&sql, &[]).await?)
 }
 
 const ACCOUNT: &str = Account::COLUMNS;
@@ -325,7 +371,7 @@ pub async fn find(client: &Client, id: Uuid) -> Result<Option<Account>> {
 pub async fn roles(client: &Client, ids: &[Uuid]) -> Result<Vec<Admitted>> {
     let sql = "select id, role from users where id = any($1) and is_active";
     let rows = client.query_typed(sql, &[(&ids, Type::UUID_ARRAY)]).await?;
-    Ok(row::all(&rows))
+    row::all(&rows)
 }
 
 /// What is changed of a user; `None` stays as it is.

@@ -224,3 +224,66 @@ async fn housekeeping_waits_for_no_row_and_fails_no_transaction() {
             .unwrap();
     }
 }
+
+/// Somebody has dropped constraints and turned the triggers off: the rows that came in are bad in ways
+/// that the trigger and the constraints refuse.
+#[tokio::test]
+async fn bad_rows_keep_no_other_row_from_turning() {
+    let database = database().await;
+    let dba = database.connect().await;
+    dba.batch_execute(
+        "alter table sources add column today text, add column changed text, add column ids text;
+         alter table day_turns add column today text, add column changed text;
+         alter table sources drop constraint sources_next_update_range, drop constraint sources_in_range;
+         alter table sources disable trigger user;
+         insert into sources (country, current_update, datadelivery_status)
+              select 'good ' || n, local_date() - 1, 'awaiting' from generate_series(1, 200) n;
+         insert into sources (country, current_update, datadelivery_status, next_update, next_status) values
+              ('far', local_date() - 1, 'awaiting', '5000000-01-01', 'kept'),
+              ('endless', local_date() - 1, 'awaiting', 'infinity', 'kept');
+         insert into sources (country, current_update, datadelivery_status, created_at)
+              values ('refused', local_date() - 1, 'awaiting', 'infinity');
+         alter table sources add constraint sources_in_range check (isfinite(created_at)) not valid;
+         do $$ declare name text; begin
+             for name in select tgname from pg_trigger where tgrelid = 'sources'::regclass and not tgisinternal loop
+                 execute format('alter table sources enable always trigger %I', name);
+             end loop;
+         end $$",
+    )
+    .await
+    .unwrap();
+    let turned = dba.query_one("select turn_day()", &[]).await.unwrap();
+    assert!(turned.get::<_, bool>(0));
+    let sql = "select string_agg(format('%s %s %s', country, datadelivery_status, next_status), ', ' order by country)
+                 from sources where country not like 'good%' or datadelivery_status <> 'delayed'";
+    let rows: String = dba.query_one(sql, &[]).await.unwrap().get(0);
+    assert_eq!(
+        rows,
+        "endless delayed kept, far delayed kept, refused awaiting unscheduled"
+    );
+    let counted = "select rederived from day_turns where day = local_date()";
+    let counted: i64 = dba.query_one(counted, &[]).await.unwrap().get(0);
+    assert_eq!(counted, 202);
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_connect_keeps_no_day_from_turning() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let role = format!("idler_{}", database.name);
+    dba.batch_execute(&format!("create role {role} login password 'geheim'"))
+        .await
+        .unwrap();
+    let (_, server) = database.url.split_once('@').unwrap();
+    let idler = crate::postgres::connect(&format!("postgres://{role}:geheim@{server}")).await;
+    idler
+        .batch_execute("select pg_advisory_lock('public.day_turns'::regclass::bigint)")
+        .await
+        .unwrap();
+    let turned = dba.query_one("select turn_day()", &[]).await.unwrap();
+    assert!(turned.get::<_, bool>(0));
+    drop(idler);
+    dba.batch_execute(&format!("drop role {role}"))
+        .await
+        .unwrap();
+}

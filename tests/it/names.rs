@@ -10,7 +10,7 @@ use crate::{
 
 const TAKEN: &str = "A user with that username already exists.";
 
-async fn register(base: &str, name: &str, password: &str) -> Response {
+pub async fn register(base: &str, name: &str, password: &str) -> Response {
     let mut visitor = Http::new(base).on_page(ORIGIN);
     let body = json!({
         "username": name, "email": "jane@example.com", "password": password, "confirm_password": password,

@@ -35,7 +35,7 @@ const WHOLE: &[(&str, &str, &str)] = &[
     ),
     (
         "sources",
-        "<> public.delivery_status(current_update",
+        "<> public.delivery_status(s.current_update",
         "the day has turned for all sources",
     ),
     (
@@ -79,6 +79,7 @@ const WHOLE: &[(&str, &str, &str)] = &[
 const OTHER_FILES: &[(&str, &str)] = &[
     ("diagnostics", "a person waits for it"),
     ("django", "an import, which reads everything"),
+    ("declared", "it reads no table"),
     ("migrate", "it makes the tables"),
     ("moments", "it reads no table"),
     ("notifications", "it reads no table"),
@@ -239,6 +240,8 @@ async fn call_everything(client: &mut PooledClient) -> BTreeSet<String> {
     );
     call!(called, users::to_sign_in(client, "user 7"));
     call!(called, users::is_taken(client, "USER 7"));
+    call!(called, users::is_taken(client, "nobody"));
+    call!(called, users::add_keys(client));
     call!(called, users::set_password_hash(client, id(8), "y"));
     call!(called, users::renew_password_hash(client, &user, "x"));
     call!(called, users::signed_in(client, id(7)));
