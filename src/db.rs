@@ -4,6 +4,7 @@
 pub mod changes;
 pub mod counts;
 pub mod days;
+mod declared;
 pub mod demo;
 pub mod diagnostics;
 pub mod django;

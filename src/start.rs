@@ -72,7 +72,16 @@ pub(crate) async fn run(
     loop {
         progress.send_modify(|start| start.attempt = Some(Instant::now()));
         // Too large for the stack of whoever waits for it.
-        let result = Box::pin(migrate::run(database, time_zone)).await;
+        let waits = |holder: &str| {
+            progress.send_if_modified(|start| {
+                let is_new = start.trouble.as_deref() != Some(holder);
+                if is_new {
+                    start.trouble = Some(holder.to_owned());
+                }
+                is_new
+            });
+        };
+        let result = Box::pin(migrate::run_and_tell(database, time_zone, &waits)).await;
         progress.send_modify(|start| {
             start.attempt = None;
             start.is_done = result.is_ok();
@@ -91,7 +100,7 @@ pub(crate) async fn run(
                 }
                 return Ok(());
             }
-            Err(error @ Error::Unavailable(_)) => {
+            Err(error @ (Error::Unavailable(_) | Error::Conflict(_) | Error::Locked(_))) => {
                 if let Some(lasting) = down.failed() {
                     tracing::warn!(%error, lasting, "waiting for the database");
                 }

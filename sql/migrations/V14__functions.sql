@@ -342,7 +342,17 @@ revoke execute on function
 -- local_date() and local_time_zone() stay everybody's: people write `current_update = local_date()`. So does
 -- notify_change(), which can do no more than NOTIFY and which triggers of other tables call.
 
--- Rows that were written before.
-update public.sources set updated_at = updated_at
- where next_status <> coalesce(to_char(next_update::timestamp, 'YYYY-MM-DD'), 'unscheduled');
-update public.changes set username = left(username, 150) where char_length(username) > 150;
+-- Rows that were written before. No update without a row: of a published table without a key PostgreSQL
+-- refuses it also then.
+do $$
+begin
+    if exists (select from public.sources
+                where next_status <> coalesce(to_char(next_update::timestamp, 'YYYY-MM-DD'), 'unscheduled')) then
+        update public.sources set updated_at = updated_at
+         where next_status <> coalesce(to_char(next_update::timestamp, 'YYYY-MM-DD'), 'unscheduled');
+    end if;
+    if exists (select from public.changes where char_length(username) > 150) then
+        update public.changes set username = left(username, 150) where char_length(username) > 150;
+    end if;
+end
+$$;

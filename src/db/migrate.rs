@@ -5,16 +5,25 @@ use std::{error::Error as _, future::poll_fn, iter::successors, time::Duration};
 use refinery::{AsyncMigrate, Migration, error::Kind};
 use refinery_core::traits::r#async::{AsyncQuery, AsyncTransaction};
 use tokio::time;
-use tokio_postgres::{AsyncMessage, error::Severity, types::Type};
+use tokio_postgres::{
+    AsyncMessage,
+    error::{Severity, SqlState},
+    types::Type,
+};
 
-use super::row::{self, FromRow, row};
+use super::{
+    declared,
+    row::{self, FromRow, row},
+};
 use crate::{
     error::{Error, Result, causes},
+    outage::Outage,
     panics,
     pg::{
         Client,
         dsn::Dsn,
         primary::{Primary, Wire},
+        retry::retried,
     },
 };
 
@@ -23,12 +32,18 @@ mod embedded {
     refinery::embed_migrations!("sql/migrations");
 }
 
-/// The advisory lock that all programs of this kind hold while they migrate: refinery takes none.
-const LOCK: i64 = 0x6d61_726b_6574;
-/// Where refinery notes what was applied.
+/// Where refinery notes what was applied. Programs that migrate lock it, one at a time.
 const HISTORY: &str = "public.refinery_schema_history";
-/// How often it is asked for.
+/// Makes it as refinery does, which does not expect that somebody else makes it at the same time.
+const MAKE_HISTORY: &str = "create table if not exists public.refinery_schema_history (
+    version int4 primary key, name varchar(255), applied_on varchar(255), checksum varchar(255))";
+/// Between two attempts to lock something.
 const ASK_EVERY: Duration = Duration::from_millis(100);
+/// Longest wait for one table in an attempt to lock all. All waits of an attempt together are shorter than
+/// PostgreSQL's `deadlock_timeout` of a second, so that nobody else's transaction is ever ended because of us.
+const TABLE_WAIT_MILLIS: u32 = 60;
+/// A shorter wait for a lock is not spoken of.
+const USUAL_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait to be told whether there is anything to do.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -41,12 +56,25 @@ pub struct Migrated {
     pub zone_changed: bool,
 }
 
-/// Applies what is missing and sets the local time zone, under a lock of the database.
+/// Applies what is missing and sets the local time zone, one program at a time.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when the database cannot be reached (try again),
-/// [`Error::Start`] when its schema is not one this program can bring up to date.
+/// [`Error::Unavailable`] when the database cannot be reached, [`Error::Conflict`] and [`Error::Locked`]
+/// when other transactions were in the way (try again), [`Error::Start`] when its schema is not one this
+/// program can bring up to date.
 pub async fn run(dsn: &Dsn, time_zone: &str) -> Result<Migrated> {
+    run_and_tell(dsn, time_zone, &|_| ()).await
+}
+
+/// The same. Tells `waits` who holds a lock that is waited for, each time it is asked for.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_and_tell(
+    dsn: &Dsn,
+    time_zone: &str,
+    waits: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Migrated> {
     if is_done(dsn, time_zone).await? {
         return Ok(Migrated {
             applied: 0,
@@ -54,12 +82,27 @@ pub async fn run(dsn: &Dsn, time_zone: &str) -> Result<Migrated> {
         });
     }
     let gate = connect(dsn).await?;
-    lock(&gate).await?;
-    let mut migrator = Migrator(connect(dsn).await?);
+    make_history(&gate).await?;
+    lock(&gate, waits).await?;
+    let mut migrator = Migrator {
+        client: connect(dsn).await?,
+        waits: Waits::new(waits),
+    };
+    let applied = retried!(apply(&mut migrator).await)?;
+    let zone_changed = set_time_zone(&mut migrator.client, time_zone).await?;
+    gate.raw().batch_execute("rollback").await?;
+    Ok(Migrated {
+        applied,
+        zone_changed,
+    })
+}
+
+/// Applies what is missing; gives how many migrations that were.
+async fn apply(migrator: &mut Migrator<'_>) -> Result<usize> {
     let mut runner = embedded::migrations::runner();
     let runner = runner.set_migration_table_name(HISTORY);
     // The library panics at a row of its history that was changed by hand.
-    let report = panics::caught(runner.run_async(&mut migrator))
+    let report = panics::caught(runner.run_async(migrator))
         .await
         .map_err(|panic| {
             Error::Start(format!(
@@ -67,12 +110,7 @@ pub async fn run(dsn: &Dsn, time_zone: &str) -> Result<Migrated> {
             ))
         })?
         .map_err(|e| refused(&e))?;
-    let zone_changed = set_time_zone(&mut migrator.0, time_zone).await?;
-    gate.raw().batch_execute("rollback").await?;
-    Ok(Migrated {
-        applied: report.applied_migrations().len(),
-        zone_changed,
-    })
+    Ok(report.applied_migrations().len())
 }
 
 /// Whether there is nothing to do, as at most starts: they ask nobody for the lock, and a connection
@@ -117,6 +155,11 @@ async fn is_migrated(client: &Client) -> Result<bool> {
         } = Applied::from_row(row)?;
         applied_before.push((version, name, checksum));
     }
+    Ok(applied_before == wanted())
+}
+
+/// Version, name and checksum of this program's migrations, in order.
+pub(super) fn wanted() -> Vec<(i32, String, String)> {
     let runner = embedded::migrations::runner();
     let wanted = runner.get_migrations().iter();
     let mut wanted: Vec<(i32, String, String)> = wanted
@@ -130,33 +173,112 @@ async fn is_migrated(client: &Client) -> Result<bool> {
         .collect();
     // They come in the order of their files' names, V10 before V2.
     wanted.sort_unstable();
-    Ok(applied_before == wanted)
+    wanted
 }
 
-/// Takes the lock for as long as the transaction lasts that is begun here. Not for a session: behind a transaction
-/// pooler that would be the pooler's, and keep the lock for ever. Nor is it waited for in a
-/// transaction, or the programs that wait would hold all of the pooler's connections.
-async fn lock(gate: &Client) -> Result<()> {
-    let sql = "select pg_try_advisory_xact_lock($1) as locked";
+/// Makes refinery's table where it is missing. Others may do so at the same time.
+async fn make_history(client: &Client) -> Result<()> {
+    let there = format!("select to_regclass('{HISTORY}') is not null as there");
     loop {
-        gate.begin().await?;
-        let rows = gate.raw().query_typed(sql, &[(&LOCK, Type::INT8)]).await?;
-        if row::value(&rows, "locked")?.unwrap_or(false) {
+        let rows = client.query_typed(&there, &[]).await?;
+        if row::value(&rows, "there")?.unwrap_or(false) {
             return Ok(());
         }
-        gate.raw().batch_execute("rollback").await?;
+        client.begin().await?;
+        let made = client.raw().batch_execute(MAKE_HISTORY).await;
+        let end = if made.is_ok() { "commit" } else { "rollback" };
+        match made.and(client.raw().batch_execute(end).await) {
+            Err(error) if is_made_by_another(&error) => time::sleep(ASK_EVERY).await,
+            done => return done.map_err(|error| failed(Some(&error), &causes(&error))),
+        }
+    }
+}
+
+fn is_made_by_another(error: &tokio_postgres::Error) -> bool {
+    let code = error.code();
+    code == Some(&SqlState::UNIQUE_VIOLATION) || code == Some(&SqlState::DUPLICATE_TABLE)
+}
+
+/// Locks refinery's table for as long as the transaction lasts that is begun here; reading and adding rows
+/// goes on. It is no advisory lock: any role that can connect can hold one of those for ever. It is not
+/// held by a session: behind a transaction pooler that would be the pooler's, and keep it for ever. Nor is
+/// it waited for in a transaction, or the programs that wait would hold all of the pooler's connections.
+async fn lock(gate: &Client, waits: &(dyn Fn(&str) + Send + Sync)) -> Result<()> {
+    let sql = format!("lock table {HISTORY} in share update exclusive mode nowait");
+    let mut waits = Waits::new(waits);
+    loop {
+        gate.begin().await?;
+        let locked = gate.raw().batch_execute(&sql).await;
+        if locked.is_err() {
+            gate.raw().batch_execute("rollback").await?;
+        }
+        match locked {
+            Ok(()) => {
+                waits.over();
+                return Ok(());
+            }
+            Err(error) if is_locked(&error) => waits.again(gate, &[HISTORY.into()]).await?,
+            Err(error) => return Err(failed(Some(&error), &causes(&error))),
+        }
+    }
+}
+
+fn is_locked(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+}
+
+/// A wait for locks that others hold: it says who, in the log and to whoever asked.
+struct Waits<'a> {
+    tell: &'a (dyn Fn(&str) + Send + Sync),
+    outage: Outage,
+}
+
+impl<'a> Waits<'a> {
+    fn new(tell: &'a (dyn Fn(&str) + Send + Sync)) -> Self {
+        Self {
+            tell,
+            outage: Outage::longer_than(USUAL_WAIT),
+        }
+    }
+
+    /// Waits before another attempt to lock one of `tables`.
+    async fn again(&mut self, client: &Client, tables: &[String]) -> Result<()> {
+        // Those who wait for a lock themselves come last.
+        let sql = "select pg_catalog.format(
+                       '%s is locked by pid %s (user %s, application %L, in a transaction since %s)',
+                       l.relation::pg_catalog.regclass, a.pid, a.usename, a.application_name,
+                       a.xact_start::timestamptz(0)) as holder
+                     from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a using (pid)
+                    where l.granted and l.pid <> pg_catalog.pg_backend_pid()
+                      and l.database = (select oid from pg_catalog.pg_database
+                                         where datname = pg_catalog.current_database())
+                      and l.relation = any (select pg_catalog.to_regclass(t)::oid
+                                              from pg_catalog.unnest($1) t)
+                    order by a.xact_start limit 1";
+        let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] =
+            [(&tables, Type::TEXT_ARRAY)];
+        // Nobody is found when the lock was given back meanwhile.
+        if let Some(row) = client.query_typed(sql, &values).await?.first() {
+            let holder: &str = row.try_get("holder")?;
+            (self.tell)(holder);
+            if let Some(lasting) = self.outage.failed() {
+                tracing::warn!(holder, lasting, "migrating waits for a lock");
+            }
+        }
         time::sleep(ASK_EVERY).await;
+        Ok(())
+    }
+
+    fn over(&mut self) {
+        if let Some(after) = self.outage.over() {
+            tracing::info!(after, "the lock was given back");
+        }
     }
 }
 
 /// The version of the schema that this program makes.
 pub fn newest() -> i32 {
-    let runner = embedded::migrations::runner();
-    let versions = runner.get_migrations().iter();
-    versions
-        .map(refinery::Migration::version)
-        .max()
-        .unwrap_or_default()
+    wanted().last().map_or(0, |(version, ..)| *version)
 }
 
 /// A connection of its own: migrations must not run through a pool that others wait for.
@@ -200,34 +322,84 @@ pub(super) fn unfit_encoding(wire: &Wire) -> Option<&str> {
         .filter(|encoding| *encoding != "UTF8")
 }
 
-/// Applies migrations, each in a transaction with the program's settings.
-struct Migrator(Client);
+/// Applies migrations, each in a transaction with the program's settings that has the tables for itself.
+struct Migrator<'a> {
+    client: Client,
+    waits: Waits<'a>,
+}
 
-impl AsyncTransaction for Migrator {
+impl AsyncTransaction for Migrator<'_> {
     type Error = tokio_postgres::Error;
 
+    /// A transaction of others may have locked some of the tables and want others. Locking one after another
+    /// as a migration comes to them could therefore end in a deadlock, so all are locked first. Until that
+    /// works, none is kept, and nobody waits long behind us.
     async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(
         &'a mut self,
         statements: T,
     ) -> Result<usize, Self::Error> {
-        let work = self.0.begin_transaction().await?;
-        let mut count = 0;
-        for statement in statements {
-            work.batch_execute(statement).await?;
-            count += 1;
+        let statements: Vec<&str> = statements.collect();
+        loop {
+            let work = self.client.begin_transaction().await?;
+            let tables = tables(&work).await?;
+            match lock_all(&work, &tables).await {
+                Ok(()) => {
+                    self.waits.over();
+                    for statement in &statements {
+                        work.batch_execute(statement).await?;
+                    }
+                    work.commit().await?;
+                    return Ok(statements.len());
+                }
+                Err(error) if is_locked(&error) => {
+                    work.rollback().await?;
+                    // Who it is helps an operator; nothing depends on it.
+                    if let Err(error) = self.waits.again(&self.client, &tables).await {
+                        tracing::debug!(%error, "who holds the lock is not known");
+                        time::sleep(ASK_EVERY).await;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
-        work.commit().await?;
-        Ok(count)
     }
 }
 
-impl AsyncQuery<Vec<Migration>> for Migrator {
+/// Those of the schema's tables that are there.
+async fn tables(
+    work: &tokio_postgres::Transaction<'_>,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let names: Vec<&str> = declared::tables().collect();
+    let sql = "select pg_catalog.format('public.%I', name) as name from pg_catalog.unnest($1) name
+                where pg_catalog.to_regclass(pg_catalog.format('public.%I', name)) is not null
+                order by 1";
+    let rows = work.query_typed(sql, &[(&names, Type::TEXT_ARRAY)]).await?;
+    rows.iter().map(|row| row.try_get("name")).collect()
+}
+
+async fn lock_all(
+    work: &tokio_postgres::Transaction<'_>,
+    tables: &[String],
+) -> Result<(), tokio_postgres::Error> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let lock = format!(
+        "set local lock_timeout = {TABLE_WAIT_MILLIS};
+         lock table {} in access exclusive mode;
+         set local lock_timeout = 0",
+        tables.join(", ")
+    );
+    work.batch_execute(&lock).await
+}
+
+impl AsyncQuery<Vec<Migration>> for Migrator<'_> {
     async fn query<'a>(&'a mut self, query: &'a str) -> Result<Vec<Migration>, Self::Error> {
-        self.0.raw_mut().query(query).await
+        self.client.raw_mut().query(query).await
     }
 }
 
-impl AsyncMigrate for Migrator {}
+impl AsyncMigrate for Migrator<'_> {}
 
 async fn local_time_zone(client: &Client) -> Result<String> {
     let sql = "select public.local_time_zone() as zone";
@@ -259,22 +431,27 @@ async fn set_time_zone(client: &mut Client, time_zone: &str) -> Result<bool> {
 fn refused(error: &refinery::Error) -> Error {
     // refinery wraps an error once or twice.
     let mut sources = successors(error.source(), |&cause| cause.source());
-    if let Some(broken) = sources.find_map(|cause| cause.downcast_ref())
-        && is_broken(broken)
-    {
-        return Error::Unavailable(format!("the connection broke while migrating: {broken}"));
-    }
+    let by_database = sources.find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>());
     let why = match error.kind() {
         // Its text would repeat the first of its causes, without what the database says.
         Kind::Connection(what, cause) => format!("{what}: {}", causes(&**cause)),
         _ => causes(error),
     };
-    Error::Start(format!("migrating the database failed: {why}"))
+    failed(by_database, &why)
 }
 
-/// Whether it was the connection that ended, and not a statement that was refused.
-fn is_broken(error: &tokio_postgres::Error) -> bool {
-    let class = error.code().map(|code| &code.code()[..2]);
-    // 57: an administrator ended the session, or the server stops.
-    matches!(class, None | Some("57"))
+/// What to do about a statement that failed, by its SQLSTATE.
+fn failed(by_database: Option<&tokio_postgres::Error>, why: &str) -> Error {
+    let why = format!("migrating the database failed: {why}");
+    match by_database.map(|error| error.code().map(SqlState::code)) {
+        // The connection ended, an administrator ended the session, the server stops or lacks something, or
+        // it was the primary a moment ago.
+        Some(None | Some("25006")) => Error::Unavailable(why),
+        Some(Some(code)) if ["08", "53", "57", "58"].contains(&&code[..2]) => {
+            Error::Unavailable(why)
+        }
+        Some(Some(code)) if code.starts_with("40") => Error::Conflict(why),
+        Some(Some("55P03")) => Error::Locked(why),
+        _ => Error::Start(why),
+    }
 }

@@ -44,7 +44,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("config", &["db", "error", "hosts", "peer", "pg"]),
     ("console", &[]),
-    ("db", &["error", "hashes", "names", "panics", "pg"]),
+    (
+        "db",
+        &["error", "hashes", "names", "outage", "panics", "pg"],
+    ),
     ("embedded", &["backoff", "outage"]),
     (
         "emr",
@@ -190,7 +193,8 @@ fn uses<'a>(source: &Path, module: &str, others: impl Iterator<Item = &'a str>) 
     let texts: Vec<_> = files
         .iter()
         .map(|file| {
-            let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{file:?}: {e}"));
+            let text =
+                fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
             let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
             (
                 file.strip_prefix(source).unwrap().display(),

@@ -36,6 +36,7 @@ mod limits;
 mod logs;
 mod manual;
 mod metrics;
+mod migrations;
 mod monitoring;
 mod names;
 mod nodes;
