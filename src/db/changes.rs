@@ -45,7 +45,7 @@ pub async fn newest(client: &Client) -> Result<Vec<Change>> {
         "select {} from changes order by at desc, id limit 100",
         Change::COLUMNS
     );
-    Ok(row::all(&client.query_typed(&sql, &[]).await?))
+    row::all(&client.query_typed(&sql, &[]).await?)
 }
 
 /// How many statements there were in each minute of the last hour that had any, oldest first.
@@ -56,7 +56,7 @@ pub async fn minutes(client: &Client) -> Result<Vec<Minute>> {
                  from changes
                 where at > statement_timestamp() - interval '1 hour' and at < 'infinity'
                 group by minute order by minute";
-    Ok(row::all(&client.query_typed(sql, &[]).await?))
+    row::all(&client.query_typed(sql, &[]).await?)
 }
 
 /// Removes what is older than 30 days, except rows that another transaction has locked.

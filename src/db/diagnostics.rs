@@ -2,11 +2,11 @@
 //! unless it is asked to mend triggers.
 
 mod advice;
+mod catalogue;
 mod roles;
 mod triggers;
 
 use std::{
-    cmp::Ordering,
     fmt::Display,
     future::poll_fn,
     time::{Duration, Instant},
@@ -15,10 +15,11 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time;
-use tokio_postgres::{AsyncMessage, Client};
+use tokio_postgres::{AsyncMessage, Client, types::Type};
 
+pub use self::catalogue::facts;
 use super::{
-    migrate,
+    declared, migrate,
     row::{self, FromRow, row},
 };
 use crate::{
@@ -29,8 +30,6 @@ use crate::{
     },
 };
 
-/// What the migrations make, a statement a line.
-const SCHEMA: &str = include_str!("../../sql/schema.sql");
 /// The first thing that is looked at.
 const CONNECTION: &str = "connection";
 /// How long a notification may take.
@@ -128,6 +127,7 @@ impl Report {
         self.add("schema public", roles::creators(client).await);
         self.add("callers", roles::callers(client).await);
         self.add("settings", roles::settings(client).await);
+        self.add("definitions", catalogue::look(client).await);
         if self.add("functions", triggers::functions(client).await) {
             let found = if fix {
                 triggers::mend(client).await
@@ -276,38 +276,63 @@ async fn schema(client: &Client) -> Result<Vec<Finding>> {
     if !row::value(&client.query_typed(there, &[]).await?, "there")?.unwrap_or(false) {
         return Ok(vec![Finding::of(Level::Fail, ABOUT, "missing", migrate)]);
     }
-    let sql = "select max(version)::int as newest from public.refinery_schema_history";
-    let rows = client.query_typed(sql, &[]).await?;
-    let found: i32 = row::value(&rows, "newest")?.flatten().unwrap_or_default();
-    let newest = migrate::newest();
-    let version = format!("version {found}");
-    let findings = vec![match found.cmp(&newest) {
-        Ordering::Less => {
-            let found = format!("{version}, of {newest}");
+    let sql = "select version, coalesce(name, '') as name, coalesce(checksum, '') as checksum
+                 from public.refinery_schema_history order by version";
+    let mut applied = Vec::new();
+    for row in client.query_typed(sql, &[]).await? {
+        let text = |column| row.try_get::<_, String>(column);
+        applied.push((
+            row.try_get::<_, i32>("version")?,
+            text("name")?,
+            text("checksum")?,
+        ));
+    }
+    let wanted = migrate::wanted();
+    let newest = |versions: &[(i32, String, String)]| versions.last().map_or(0, |one| one.0);
+    let (found, known) = (newest(&applied), newest(&wanted));
+    let strange = |one: &&(i32, String, String)| !wanted.contains(one);
+    Ok(vec![match applied.iter().find(strange) {
+        None if applied.len() == wanted.len() => Finding::ok(ABOUT, format!("version {found}")),
+        None => {
+            let found = format!("version {found}, of {known}");
             Finding::of(Level::Fail, ABOUT, found, migrate)
         }
-        Ordering::Equal => Finding::ok(ABOUT, version),
-        Ordering::Greater => {
-            let found = format!("{version}; this program knows up to {newest}");
-            Finding::of(Level::Warn, ABOUT, found, "use the newer program")
+        Some((version, ..)) if *version > known => {
+            let found =
+                format!("version {found}; this program knows up to {known} and refuses to start");
+            Finding::of(Level::Fail, ABOUT, found, "use the newer program")
         }
-    }];
-    Ok(findings)
+        Some((version, name, _)) => {
+            let found = format!(
+                "the history has another version {version} ({name}) than this program, which refuses to start"
+            );
+            let advice = "use the program that has made this database; if somebody has changed \
+                          public.refinery_schema_history, restore that table from a backup";
+            Finding::of(Level::Fail, ABOUT, found, advice)
+        }
+    }])
 }
 
+/// What docs/databases.md asks for a role that does not own the tables.
 async fn privileges(client: &Client) -> Result<Vec<Finding>> {
+    let tables: Vec<&str> = declared::tables().collect();
+    let functions: Vec<&str> = declared::callable().collect();
     let sql = "select concat_ws(', ',
-               (select string_agg(p || ' on ' || t, ', ')
-                  from unnest(array['sources', 'users', 'sessions', 'pipeline_runs']) t,
-                       unnest(array['select', 'insert', 'update', 'delete']) p
-                 where to_regclass('public.' || t) is not null
-                   and not has_table_privilege('public.' || t, p)),
-               (select string_agg('execute on function ' || f, ', ')
-                  from unnest(array['turn_day()', 'rederive_sources()', 'cancel_waiting_run(uuid)',
-                                    'pipeline_state_is_final(text)', 'local_time_zone()']) f
-                 where to_regprocedure('public.' || f) is not null
-                   and not has_function_privilege('public.' || f, 'execute'))) as missing";
-    let rows = client.query_typed(sql, &[]).await?;
+               (select string_agg(p || ' on ' || t, ', ' order by place, nth)
+                  from unnest($1) with ordinality wanted (t, place),
+                       unnest(array['select', 'insert', 'update', 'delete']) with ordinality rights (p, nth)
+                 where not has_table_privilege(to_regclass('public.' || t)::oid, p)),
+               (select 'select on ' || t from unnest(array['refinery_schema_history']) t
+                 where not has_table_privilege(to_regclass('public.' || t)::oid, 'select')),
+               (select string_agg('execute on function ' || f, ', ' order by place)
+                  from unnest($2) with ordinality wanted (f, place)
+                 where not has_function_privilege(to_regprocedure('public.' || f)::oid, 'execute'))) as missing";
+    let rows = client
+        .query_typed(
+            sql,
+            &[(&tables, Type::TEXT_ARRAY), (&functions, Type::TEXT_ARRAY)],
+        )
+        .await?;
     let missing: String = row::value(&rows, "missing")?.unwrap_or_default();
     Ok(vec![if missing.is_empty() {
         Finding::ok("privileges", "enough")

@@ -168,7 +168,7 @@ async fn report(work: &Transaction<'_>, backend: &Backend, dry_run: bool) -> Res
     let sql = "select kind, done, rows from django_counts
                union all select 'source', 'found', count(*) from django_sources
                union all select 'user', 'found', count(*) from django_users";
-    for done in row::all::<Outcome>(&work.query_typed(sql, &[]).await?) {
+    for done in row::all::<Outcome>(&work.query_typed(sql, &[]).await?)? {
         let counts = match done.kind.as_str() {
             "source" => &mut report.sources,
             _ => &mut report.users,
@@ -187,7 +187,7 @@ async fn report(work: &Transaction<'_>, backend: &Backend, dry_run: bool) -> Res
         ("left out", &mut report.left_out),
     ] {
         let rows = work.query_typed(sql, &[(&section, Type::TEXT)]).await?;
-        notes.extend(row::values::<String>(&rows, "django_notes", "note"));
+        notes.extend(row::values::<String>(&rows, "django_notes", "note")?);
     }
     Ok(report)
 }

@@ -52,6 +52,12 @@ macro_rules! row {
                     $($field: columns.next(stringify!($field))?,)*
                 })
             }
+
+            fn check_types(row: &tokio_postgres::Row) -> $crate::error::Result<()> {
+                $crate::db::row::check_type::<$key_type>(row, $table, stringify!($key))?;
+                $($crate::db::row::check_type::<$type>(row, $table, stringify!($field))?;)*
+                Ok(())
+            }
         }
     };
     (@column $name:ident) => { stringify!($name) };
@@ -72,10 +78,43 @@ pub(crate) trait FromRow: Sized {
     /// # Errors
     /// When a column is missing, or has a value that its field cannot hold.
     fn from_row(row: &Row) -> Result<Self, Unreadable>;
+
+    /// Whether the columns have types that the fields can hold, whatever the values.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] names the first column that has not.
+    fn check_types(row: &Row) -> Result<()>;
+}
+
+/// Whether the column `name` is there and has a type that a `T` can hold: if not, no row can be read, and
+/// it is the table that is wrong.
+pub(crate) fn check_type<'a, T: FromSql<'a>>(
+    row: &'a Row,
+    table: &'static str,
+    name: &'static str,
+) -> Result<()> {
+    let column = row.columns().iter().find(|column| column.name() == name);
+    let why = match column {
+        Some(column) if T::accepts(column.type_()) => return Ok(()),
+        Some(column) => format!(
+            "has the type {}, which is not the one that this program reads",
+            column.type_()
+        ),
+        None => "is missing".into(),
+    };
+    Err(Error::Unreadable(format!(
+        "{table}: the column {name} {why}"
+    )))
 }
 
 /// The rows that can be read. Each of the others is counted and left out, and logged once.
-pub(super) fn all<T: FromRow>(rows: &[Row]) -> Vec<T> {
+///
+/// # Errors
+/// [`Error::Unreadable`] when a column has a type by which no row can be read.
+pub(super) fn all<T: FromRow>(rows: &[Row]) -> Result<Vec<T>> {
+    if let Some(row) = rows.first() {
+        T::check_types(row)?;
+    }
     let readable = |row| match T::from_row(row) {
         Ok(row) => Some(row),
         Err(unreadable) => {
@@ -83,7 +122,7 @@ pub(super) fn all<T: FromRow>(rows: &[Row]) -> Vec<T> {
             None
         }
     };
-    rows.iter().filter_map(readable).collect()
+    Ok(rows.iter().filter_map(readable).collect())
 }
 
 /// The first row, if there is one.
@@ -117,11 +156,17 @@ pub(super) fn value<'a, T: FromSql<'a>>(rows: &'a [Row], name: &str) -> Result<O
 
 /// The column `name` of each row that can be read. The others are left out as by [`all`]; the
 /// column is their key.
+///
+/// # Errors
+/// As [`all`].
 pub(super) fn values<'a, T: FromSql<'a>>(
     rows: &'a [Row],
     table: &'static str,
     name: &'static str,
-) -> Vec<T> {
+) -> Result<Vec<T>> {
+    if let Some(row) = rows.first() {
+        check_type::<T>(row, table, name)?;
+    }
     let readable = |row| match Columns::new(row, table, name).next(name) {
         Ok(value) => Some(value),
         Err(unreadable) => {
@@ -129,7 +174,7 @@ pub(super) fn values<'a, T: FromSql<'a>>(
             None
         }
     };
-    rows.iter().filter_map(readable).collect()
+    Ok(rows.iter().filter_map(readable).collect())
 }
 
 /// The columns of a row, one after another.

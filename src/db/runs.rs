@@ -111,7 +111,7 @@ pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Run>> {
     let rows = client
         .query_typed(&sql, &[(&ids, Type::UUID_ARRAY)])
         .await?;
-    Ok(row::all(&rows))
+    row::all(&rows)
 }
 
 /// One run.
@@ -133,7 +133,7 @@ pub async fn list(client: &Client, source: Option<Uuid>, state: Option<&str>) ->
         (&MAX_LISTED, Type::INT8),
     ];
     let rows = client.query_typed(&sql, &values).await?;
-    Ok(row::all(&rows))
+    row::all(&rows)
 }
 
 row! {
@@ -158,7 +158,7 @@ pub async fn totals(client: &Client) -> Result<Vec<Total>> {
         "select {} from pipeline_runs where created_at >= {SINCE} group by state",
         Total::COLUMNS
     );
-    Ok(row::all(&client.query_typed(&sql, &[]).await?))
+    row::all(&client.query_typed(&sql, &[]).await?)
 }
 
 /// What a run went through, oldest first.
@@ -167,9 +167,7 @@ pub async fn history(client: &Client, id: Uuid) -> Result<Vec<Past>> {
         "select {} from pipeline_run_states where run_id = $1 order by at",
         Past::COLUMNS
     );
-    Ok(row::all(
-        &client.query_typed(&sql, &[(&id, Type::UUID)]).await?,
-    ))
+    row::all(&client.query_typed(&sql, &[(&id, Type::UUID)]).await?)
 }
 
 /// Asks for a run under a fresh `id`; a server hands it to the cluster. The change is kept as that of
@@ -217,7 +215,7 @@ pub async fn followed(client: &Client) -> Result<Vec<Followed>> {
           where step_id is not null and not pipeline_state_is_final(state) order by created_at",
         Followed::COLUMNS
     );
-    Ok(row::all(&client.query_typed(&sql, &[]).await?))
+    row::all(&client.query_typed(&sql, &[]).await?)
 }
 
 /// Stores what the cluster says, in one statement; what somebody has changed by hand in the

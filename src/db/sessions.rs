@@ -181,7 +181,7 @@ pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Session>> {
     let rows = client
         .query_typed(&sql, &[(&ids, Type::UUID_ARRAY)])
         .await?;
-    Ok(row::all(&rows))
+    row::all(&rows)
 }
 
 /// Moves the end of a session to `lifetime` from now.

@@ -77,7 +77,7 @@ const COLUMNS: &str = Source::COLUMNS;
 /// Every source, newest first.
 pub async fn list(client: &Client) -> Result<Vec<Source>> {
     let sql = format!("select {COLUMNS} from sources order by created_at desc, id");
-    Ok(row::all(&client.query_typed(&sql, &[]).await?))
+    row::all(&client.query_typed(&sql, &[]).await?)
 }
 
 /// Those of `ids` that exist, in no particular order.
@@ -86,7 +86,7 @@ pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Source>> {
     let rows = client
         .query_typed(&sql, &[(&ids, Type::UUID_ARRAY)])
         .await?;
-    Ok(row::all(&rows))
+    row::all(&rows)
 }
 
 /// One source.
@@ -100,7 +100,7 @@ pub async fn find(client: &Client, id: Uuid) -> Result<Option<Source>> {
 pub async fn statuses(client: &Client, ids: &[Uuid]) -> Result<Vec<Status>> {
     let sql = "select id, status from sources where id = any($1)";
     let rows = client.query_typed(sql, &[(&ids, Type::UUID_ARRAY)]).await?;
-    Ok(row::all(&rows))
+    row::all(&rows)
 }
 
 /// Says within a statement for whom it is, in no further round trip and for its transaction alone,

@@ -155,7 +155,7 @@ pub async fn claim(
             ],
         )
         .await?;
-    Ok(row::all(&rows))
+    row::all(&rows)
 }
 
 /// Notes that the run is being sent from now on, and claims it for so long again. False when it is
@@ -303,5 +303,5 @@ pub async fn known_steps(client: &Client, step_ids: &[String]) -> Result<Vec<Str
     let rows = client
         .query_typed(sql, &[(&step_ids, Type::TEXT_ARRAY)])
         .await?;
-    Ok(row::values(&rows, "pipeline_run_states", "step_id"))
+    row::values(&rows, "pipeline_run_states", "step_id")
 }

@@ -213,9 +213,7 @@ impl<'a> Look<'a> {
             "select {columns} from public.uploads u
               where {IS_DUE} order by u.orphaned_at, u.created_at limit 20"
         );
-        Ok(row::all(
-            &self.0.query_typed(&sql, &parameters(terms)).await?,
-        ))
+        row::all(&self.0.query_typed(&sql, &parameters(terms)).await?)
     }
 
     /// Claims some of what may be removed, for so long, and ends the look.
@@ -234,7 +232,7 @@ impl<'a> Look<'a> {
         let parameters = [grace, half_way, moment, (&lease as _, Type::FLOAT8)];
         let rows = self.0.query_typed(&sql, &parameters).await?;
         self.0.commit().await?;
-        Ok(row::values(&rows, "uploads", "key"))
+        row::values(&rows, "uploads", "key")
     }
 
     /// Ends the look; what was noted stays.

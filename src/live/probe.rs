@@ -21,7 +21,7 @@ pub(super) async fn run(pool: Pool, reads: Reads) {
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        for table in probe::TABLES {
+        for table in probe::tables() {
             let what = format!("table {table}");
             let probed = async { probe::table(&*pool.client().await?, table).await };
             match pg::in_time(probed).await {

@@ -29,7 +29,9 @@ use crate::{
 
 /// Longest wait for a lock. Twice that, for it is tried twice, is less than `ANSWER_TIMEOUT`: PostgreSQL
 /// gives up by itself, and what was asked for does not happen later. It is also less than the second
-/// after which PostgreSQL looks for deadlocks, so it is never another's transaction that fails.
+/// (`deadlock_timeout`) after which a session that waits looks for a deadlock. So our statement gives way in
+/// a deadlock, unless the other session began to wait some time before ours: it may look first, and then
+/// PostgreSQL ends that session's transaction.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(850);
 /// Longest wait for a connection before a request is told that the database is not available.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);

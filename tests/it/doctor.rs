@@ -47,6 +47,7 @@ async fn a_healthy_database_has_nothing_wrong() {
         "schema public",
         "callers",
         "settings",
+        "definitions",
         "functions",
         "triggers",
         "time zone",
@@ -273,12 +274,23 @@ async fn what_keeps_a_server_from_writing_is_named() {
     let role = format!("reader_{}", database.name);
     dba.batch_execute(&format!(
         "create role {role} login password 'geheim'; grant select on all tables in schema public to {role};
-         grant insert, update, delete on users, sessions, pipeline_runs to {role}"
+         grant insert, update, delete on all tables in schema public to {role};
+         revoke insert, delete on sources, uploads from {role}; revoke update on changes from {role};
+         revoke select on refinery_schema_history from {role}"
     ))
     .await
     .unwrap();
     let (_, server) = database.url.split_once('@').unwrap();
     let url = format!("postgres://{role}:geheim@{server}");
+    // Without this right nothing else can be told.
+    let (code, findings) = doctor(&url, &[]).await;
+    assert_eq!((code, bad(&findings).len()), (1, 1), "{findings:#?}");
+    assert!(bad(&findings)[0][2].contains("refinery_schema_history"));
+    dba.batch_execute(&format!(
+        "grant select on refinery_schema_history to {role}"
+    ))
+    .await
+    .unwrap();
     let (code, findings) = doctor(&url, &[]).await;
     assert_eq!(code, 1, "{findings:#?}");
     assert_eq!(
@@ -286,10 +298,11 @@ async fn what_keeps_a_server_from_writing_is_named() {
         [
             "fail",
             "privileges",
-            "missing: insert on sources, update on sources, delete on sources, \
-             execute on function turn_day(), execute on function rederive_sources(), \
-             execute on function cancel_waiting_run(uuid), \
-             execute on function pipeline_state_is_final(text)"
+            "missing: update on changes, insert on sources, delete on sources, \
+             insert on uploads, delete on uploads, \
+             execute on function cancel_waiting_run(uuid), execute on function delivery_status(date, date), \
+             execute on function pipeline_state_is_final(text), execute on function rederive_sources(), \
+             execute on function turn_day()"
         ]
     );
 
@@ -373,25 +386,55 @@ async fn schemas_in_front_and_rights_that_others_have_too_much_are_named() {
 async fn a_schema_of_another_program_is_told_from_ours() {
     let database = database().await;
     let dba = database.connect().await;
-    for (sql, code, level, advice) in [
-        (
-            "delete from refinery_schema_history where version = (select max(version) from refinery_schema_history)",
-            1,
-            "fail",
-            "run `marketplace migrate`",
-        ),
+    for (sql, advice) in [
         (
             "insert into refinery_schema_history (version, name) values (9999, 'later')",
-            0,
-            "warn",
             "use the newer program",
         ),
+        (
+            "update refinery_schema_history set checksum = '1' where version = 3",
+            "use the program that has made this database; if somebody has changed \
+             public.refinery_schema_history, restore that table from a backup",
+        ),
+        (
+            "delete from refinery_schema_history
+              where version = (select max(version) from refinery_schema_history)",
+            "run `marketplace migrate`",
+        ),
     ] {
+        let history = "select version, name, applied_on, checksum from refinery_schema_history";
+        let was = dba.query(history, &[]).await.unwrap();
         dba.execute(sql, &[]).await.unwrap();
-        let (found, findings) = doctor(&database.url, &[]).await;
+        let (code, findings) = doctor(&database.url, &[]).await;
         let bad = bad(&findings);
-        assert_eq!((found, bad.len()), (code, 1), "{findings:#?}");
-        assert_eq!((bad[0][0], bad[0][1], bad[0][3]), (level, "schema", advice));
+        assert_eq!((code, bad.len()), (1, 1), "{findings:#?}");
+        assert_eq!(
+            (bad[0][0], bad[0][1], bad[0][3]),
+            ("fail", "schema", advice)
+        );
+        if !advice.contains("marketplace migrate") {
+            // The server refuses, too.
+            let mut command = program(&["migrate"]);
+            command.env("DATABASE_URL", &database.url);
+            assert!(!command.output().await.unwrap().status.success(), "{sql}");
+        }
+        // As it was.
+        dba.execute("delete from refinery_schema_history", &[])
+            .await
+            .unwrap();
+        for row in was {
+            dba.execute(
+                "insert into refinery_schema_history (version, name, applied_on, checksum) values ($1, $2, $3, $4)",
+                &[
+                    &row.get::<_, i32>(0),
+                    &row.get::<_, String>(1),
+                    &row.get::<_, String>(2),
+                    &row.get::<_, String>(3),
+                ],
+            )
+            .await
+            .unwrap();
+        }
     }
 }
 
@@ -436,4 +479,170 @@ async fn a_standby_an_empty_database_and_none_are_told_apart() {
         Some(findings.len() - 1),
         "nothing follows: {findings:#?}"
     );
+}
+
+/// What somebody may have done to a database, what the doctor says of it, and how bad it is.
+const CHANGED: &[(&str, &str, &str)] = &[
+    ("drop table changes cascade", "fail", "the table changes is missing"),
+    ("alter table changes rename to x", "fail", "the table changes is missing"),
+    ("alter table sources alter created_at type timestamp", "fail", "sources.created_at is timestamp without"),
+    ("alter table sources alter country type varchar(20)", "warn", "sources.country is character varying(20)"),
+    ("alter table sources alter created_by drop not null", "fail", "sources.created_by has null null"),
+    ("alter table sources alter id drop default", "fail", "sources.id has default none"),
+    ("alter table sources drop column granularity", "fail", "the column sources.granularity is missing"),
+    ("alter table sources enable row level security, force row level security", "fail", "row security"),
+    ("alter table sources set unlogged", "fail", "the table sources is unlogged"),
+    ("alter table sources drop constraint sources_in_range", "fail", "constraint sources.sources_in_range is missing"),
+    ("alter table sessions drop constraint sessions_user_id_fkey", "fail", "sessions_user_id_fkey is missing"),
+    ("drop index users_new_name_key", "fail", "users_new_name_key is missing"),
+    ("drop index sources_created_at_idx", "warn", "sources_created_at_idx is missing"),
+    (
+        "create or replace function derive_source() returns trigger language plpgsql security definer as $$
+         begin return new; end $$",
+        "fail",
+        "derive_source() is not the one",
+    ),
+    ("alter function record_change() security invoker", "fail", "record_change() is not the one"),
+    ("alter function notify_sources() reset search_path", "fail", "notify_sources() is not the one"),
+    ("alter function notify_sources() owner to {role}", "fail", "notify_sources() belongs to"),
+    ("alter table users owner to {role}", "fail", "the table users belongs to"),
+    (
+        "create function theirs() returns trigger language plpgsql as $$ begin return null; end $$;
+         create trigger theirs before insert on sources for each row execute function theirs()",
+        "warn",
+        "sources has the trigger theirs",
+    ),
+    ("create rule theirs as on insert to sources do instead nothing", "fail", "sources has the rule theirs"),
+    ("alter table sources add check (country <> '')", "warn", "sources has the constraint"),
+    ("alter table sources add column theirs text not null", "fail", "sources has the column"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_not_as_the_migrations_make_it_is_named() {
+    for (change, level, words) in CHANGED {
+        let database = database().await;
+        let dba = database.connect().await;
+        let role = format!("other_{}", database.name);
+        let change = change.replace("{role}", &role);
+        dba.batch_execute(&format!(
+            "create role {role}; grant create on schema public to {role}"
+        ))
+        .await
+        .unwrap();
+        dba.batch_execute(&change).await.unwrap();
+        let (code, findings) = doctor(&database.url, &[]).await;
+        let found = bad(&findings);
+        let is_named = found
+            .iter()
+            .any(|one| (one[0], one[1]) == (level, "definitions") && one[2].contains(words));
+        assert!(is_named, "{change}: {found:#?}");
+        assert_eq!(code, i32::from(*level == "fail"), "{change}: {found:#?}");
+        assert!(found.len() <= 4, "{change}: {found:#?}");
+        dba.batch_execute(&format!(
+            "reassign owned by {role} to current_user; drop owned by {role}; drop role {role}"
+        ))
+        .await
+        .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_operator_may_change_is_not_named() {
+    let database = database().await;
+    let dba = database.connect().await;
+    // Made by an extension that everybody may call, as pg_stat_statements_reset is by some.
+    dba.batch_execute(
+        "create extension pgcrypto; alter function gen_salt(text) security definer;
+         create index theirs on sources (country);
+         alter table sources add column theirs text, add column more int not null default 0;
+         alter table sources replica identity full; alter table sources set (fillfactor = 90);
+         create or replace function local_time_zone() returns text language sql immutable parallel safe
+             return 'Asia/Tokyo'",
+    )
+    .await
+    .unwrap();
+    let (code, findings) = doctor(&database.url, &["--time-zone", "Asia/Tokyo"]).await;
+    assert_eq!((code, bad(&findings)), (0, vec![]), "{findings:#?}");
+    dba.batch_execute(
+        "create function theirs() returns int language sql security definer return 1",
+    )
+    .await
+    .unwrap();
+    let (code, findings) = doctor(&database.url, &["--time-zone", "Asia/Tokyo"]).await;
+    assert_eq!(code, 0, "{findings:#?}");
+    assert_eq!(bad(&findings)[0][..2], ["warn", "callers"]);
+    assert!(bad(&findings)[0][2].contains("theirs()"), "{findings:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_dumped_and_restored_is_as_the_migrations_make_it() {
+    let database = database().await;
+    let copy = postgres::cluster().await.database(None).await;
+    let dump = tokio::process::Command::new("pg_dump")
+        .arg(&database.url)
+        .output()
+        .await
+        .unwrap();
+    assert!(dump.status.success(), "{dump:?}");
+    let restored = copy.psql(&String::from_utf8(dump.stdout).unwrap()).await;
+    assert!(restored.status.success(), "{restored:?}");
+    let (code, findings) = doctor(&copy.url, &[]).await;
+    assert_eq!((code, bad(&findings)), (0, vec![]), "{findings:#?}");
+}
+
+/// With what the doctor asks for a server gets ready and does its work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_with_the_rights_that_the_doctor_asks_for_is_enough_for_a_server() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let role = format!("server_{}", database.name);
+    dba.batch_execute(&format!("create role {role} login password 'geheim'; grant select on refinery_schema_history to {role}"))
+        .await
+        .unwrap();
+    let (_, address) = database.url.split_once('@').unwrap();
+    let url = format!("postgres://{role}:geheim@{address}");
+    let (_, findings) = doctor(&url, &[]).await;
+    let missing = findings.iter().find(|one| one[1] == "privileges").unwrap();
+    for right in missing[2].strip_prefix("missing: ").unwrap().split(", ") {
+        // A signature with two types has a comma, too.
+        let right = match right {
+            "execute on function delivery_status(date" => {
+                "execute on function delivery_status(date, date)"
+            }
+            "execute on function notify_change(text" => {
+                "execute on function notify_change(text, text, uuid[])"
+            }
+            "date)" | "text" | "uuid[])" => continue,
+            right => right,
+        };
+        dba.batch_execute(&format!("grant {right} to {role}"))
+            .await
+            .unwrap();
+    }
+    let (code, findings) = doctor(&url, &[]).await;
+    assert_eq!((code, bad(&findings)), (0, vec![]), "{findings:#?}");
+    let server = crate::server::TestServer::on(&url, &[]).await;
+    let mut visitor = server.visitor("visitor").await;
+    let id: uuid::Uuid = dba
+        .query_one(
+            "insert into sources (country) values ('France') returning id",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+    let change = serde_json::json!({ "country": "Spain" });
+    let path = format!("/api/update-source/{id}/");
+    let changed = visitor.call("PATCH", &path).json(&change).send().await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    crate::server::eventually("the day has turned", async || {
+        let sql = "select exists (select from day_turns)";
+        dba.query_one(sql, &[]).await.unwrap().get(0)
+    })
+    .await;
+    server.ready().await;
+    server.stop().await.unwrap();
+    dba.batch_execute(&format!("drop owned by {role}; drop role {role}"))
+        .await
+        .unwrap();
 }

@@ -3,16 +3,15 @@
 
 mod catalogue;
 
-use std::path::Path;
-
 use marketplace::{db::migrate, pg::Pool};
-use refinery::{Runner, Target, load_sql_migrations};
 use serde_json::Value;
 use tokio_postgres::{Client, error::SqlState};
 
 use crate::{
-    client::Http,
-    postgres::{self, Home, TestDatabase},
+    client::{Frame, Http, Socket},
+    doctor::doctor,
+    migrations::at_version,
+    postgres::Home,
     program::{Running, program},
     server::{ORIGIN, SOON, TestServer, database, eventually, open},
 };
@@ -130,20 +129,6 @@ async fn values_that_the_program_cannot_hold_are_refused() {
             "{statement}: {refused:?}"
         );
     }
-}
-
-/// A database with the schema of that version.
-async fn at_version(version: i32) -> TestDatabase {
-    let database = postgres::cluster().await.database(None).await;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/migrations");
-    let migrations = load_sql_migrations(folder).expect("the migrations can be read");
-    let mut client = database.connect().await;
-    Runner::new(&migrations)
-        .set_target(Target::Version(version))
-        .run_async(&mut client)
-        .await
-        .expect("an empty database can be migrated");
-    database
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -346,8 +331,8 @@ async fn accounts_with_times_that_cannot_be_read_leave_the_others_alone() {
     assert!(users.text().contains("\"admin\"") && !users.text().contains("\"bad\""));
     assert_eq!(admin.get("/api/me/").send().await.status, 200);
     let me = bad.get("/api/me/").send().await;
-    assert!([200, 500].contains(&me.status), "{}", me.text());
-    assert!(!me.text().is_empty());
+    assert_eq!(me.status, 500, "{}", me.text());
+    assert!(me.json()["request_id"].is_string(), "{}", me.text());
     assert_eq!(bad.get("/api/read-source/").send().await.status, 200);
 }
 
@@ -435,4 +420,142 @@ async fn a_history_that_was_changed_by_hand_is_said_and_no_panic() {
         let said = error.to_string();
         assert!(said.contains("refinery_schema_history"), "{change}: {said}");
     }
+}
+
+/// By changes after which no row can be read at all: none of them is an empty list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_of_which_no_row_can_be_read_is_not_ready_and_no_empty_list() {
+    let (server, database) = TestServer::start().await;
+    let dba = database.connect().await;
+    let mut visitor = server.visitor("visitor").await;
+    dba.batch_execute(
+        "insert into sources (country) values ('France');
+         insert into pipeline_runs (step) values ('qc');
+         update users set role = 'admin'",
+    )
+    .await
+    .unwrap();
+    let mut list = open(&visitor, "/ws/read_source/").await;
+    assert_eq!(countries(&list.next_json(SOON).await["data"]), ["France"]);
+    let mut operator = Http::new(&server.base);
+    for (break_it, mend_it, table, path) in [
+        (
+            "alter table sources alter created_at type timestamp",
+            "alter table sources alter created_at type timestamptz",
+            "sources",
+            "/api/read-source/",
+        ),
+        (
+            "alter table sources alter id type text using id::text",
+            "alter table sources alter id type uuid using id::uuid",
+            "sources",
+            "/api/read-source/",
+        ),
+        (
+            "alter table users alter created_at type timestamp",
+            "alter table users alter created_at type timestamptz",
+            "users",
+            "/api/users/",
+        ),
+        (
+            "alter table pipeline_runs alter created_at type timestamp",
+            "alter table pipeline_runs alter created_at type timestamptz",
+            "pipeline_runs",
+            "/api/pipeline-runs/",
+        ),
+        (
+            "alter table uploads rename to elsewhere",
+            "alter table elsewhere rename to uploads",
+            "uploads",
+            "",
+        ),
+        (
+            "alter table changes rename to elsewhere",
+            "alter table elsewhere rename to changes",
+            "changes",
+            "",
+        ),
+    ] {
+        dba.batch_execute(break_it).await.unwrap();
+        if table == "sources" {
+            dba.batch_execute("update sources set panel = 'written'")
+                .await
+                .unwrap();
+        }
+        eventually(
+            &format!("readiness names {table}: {break_it}"),
+            async || {
+                let ready = operator.get("/readyz").send().await;
+                ready.status == 503
+                    && ready
+                        .text()
+                        .contains(&format!("table {table} cannot be read"))
+            },
+        )
+        .await;
+        if !path.is_empty() {
+            let answer = visitor.get(path).send().await;
+            assert!(answer.status >= 500, "{break_it}: {}", answer.text());
+        }
+        dba.batch_execute(mend_it).await.unwrap();
+        server.ready().await;
+    }
+    // What was written meanwhile has arrived without another write, and nobody was told of an empty list.
+    eventually("the list shows what was written", async || {
+        frames(&list)
+            .iter()
+            .any(|frame| frame.contains("\"written\""))
+    })
+    .await;
+    for frame in frames(&list) {
+        assert!(!frame.contains("\"data\":[]"), "{frame}");
+    }
+    server.stop().await.unwrap();
+}
+
+/// The texts that a socket has been sent.
+fn frames(socket: &Socket) -> Vec<String> {
+    let texts = socket.frames_from(0).into_iter().map(|frame| match frame {
+        Frame::Text(text) => text,
+        Frame::Binary(_) => String::new(),
+    });
+    texts.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_row_security_hides_make_no_server_ready() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let role = format!("keeper_{}", database.name);
+    dba.batch_execute(&format!(
+        "create role {role} login password 'geheim';
+         grant select, insert, update, delete on all tables in schema public to {role};
+         grant execute on all functions in schema public to {role};
+         alter table sources enable row level security, force row level security"
+    ))
+    .await
+    .unwrap();
+    let (_, address) = database.url.split_once('@').unwrap();
+    let url = format!("postgres://{role}:geheim@{address}");
+    let server = TestServer::launch(&url, &[]).await;
+    let mut operator = Http::new(&server.base);
+    eventually("readiness names the table", async || {
+        let ready = operator.get("/readyz").send().await;
+        ready.status == 503 && ready.text().contains("sources: row security is on")
+    })
+    .await;
+    // A policy that lets the server do everything is enough.
+    dba.batch_execute("create policy reads on sources for select using (true)")
+        .await
+        .unwrap();
+    let (code, findings) = doctor(&url, &[]).await;
+    assert_eq!(code, 1, "{findings:#?}");
+    dba.batch_execute("create policy all_of_it on sources using (true)")
+        .await
+        .unwrap();
+    server.ready().await;
+    server.stop().await.unwrap();
+    dba.batch_execute(&format!("drop owned by {role}; drop role {role}"))
+        .await
+        .unwrap();
 }

@@ -1,4 +1,5 @@
-//! `sql/schema.sql` is what the migrations make. `UPDATE_SCHEMA=1 cargo test schema` writes it anew.
+//! `sql/schema.sql` and `sql/catalogue.txt` are what the migrations make. `UPDATE_SCHEMA=1 cargo test schema`
+//! writes them anew.
 
 use std::path::Path;
 
@@ -30,14 +31,27 @@ async fn the_committed_schema_is_what_the_migrations_make() {
         dump = dump.replace("\n\n\n", "\n\n");
     }
     let dump = format!("{}\n", dump.trim());
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/schema.sql");
+    is_committed("schema.sql", &dump);
+}
+
+#[tokio::test]
+async fn the_committed_facts_are_those_of_a_new_database() {
+    let database = database().await;
+    let client = database.connect().await;
+    let facts = marketplace::db::diagnostics::facts(&client).await.unwrap();
+    is_committed("catalogue.txt", &facts);
+}
+
+/// Holds a file of `sql` against what it must be, or writes it anew.
+fn is_committed(name: &str, wanted: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql").join(name);
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        std::fs::write(&file, &dump).expect("the file can be written");
+        std::fs::write(&file, wanted).expect("the file can be written");
     }
     let committed = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(
-        committed == dump,
-        "sql/schema.sql is out of date; run: UPDATE_SCHEMA=1 cargo test --test it schema"
+        committed == wanted,
+        "sql/{name} is out of date; run: UPDATE_SCHEMA=1 cargo test --test it schema"
     );
 }
 

@@ -1,11 +1,11 @@
 //! Roles of the database: which schemas hide `public` from them, who may make objects in it, and who
 //! may call functions that run as their owner. Also the settings and the encoding of the database.
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, types::Type};
 
 use super::{Finding, Level};
 use crate::{
-    db::{migrate, row},
+    db::{declared, migrate, row},
     error::Result,
 };
 
@@ -81,22 +81,47 @@ pub(super) async fn creators(client: &Client) -> Result<Vec<Finding>> {
     }])
 }
 
-/// A dump that is restored without its privileges gives these back to everybody.
+/// A dump that is restored without its privileges gives these back to everybody. What an extension has made
+/// is its own business, and other functions are their maker's.
 pub(super) async fn callers(client: &Client) -> Result<Vec<Finding>> {
     const ABOUT: &str = "callers";
+    let ours: Vec<&str> = declared::functions().collect();
     let sql = "
-        select string_agg(p.oid::regprocedure::text, ', ' order by p.proname) as found
+        select string_agg(p.oid::regprocedure::text, ', ' order by p.proname)
+                   filter (where ours.id is not null) as found,
+               string_agg(p.oid::regprocedure::text, ', ' order by p.proname)
+                   filter (where ours.id is null) as others
           from pg_proc p
+          left join (select to_regprocedure('public.' || name)::oid as id from unnest($1) name) ours
+                 on ours.id = p.oid
          where p.pronamespace = 'public'::regnamespace and p.prosecdef
-           and has_function_privilege('public', p.oid, 'execute')";
-    let functions = found(client, sql).await?;
-    Ok(vec![if functions.is_empty() {
-        Finding::ok(ABOUT, "none that runs as its owner may be called by PUBLIC")
-    } else {
-        let found = format!("PUBLIC may call {functions}, which runs as its owner");
-        let advice = format!("revoke execute on function {functions} from public");
-        Finding::of(Level::Fail, ABOUT, found, &advice)
-    }])
+           and has_function_privilege('public', p.oid, 'execute')
+           and not exists (select from pg_depend d
+                            where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')";
+    let rows = client
+        .query_typed(sql, &[(&ours, Type::TEXT_ARRAY)])
+        .await?;
+    let text =
+        |column| -> Result<String> { Ok(row::value(&rows, column)?.flatten().unwrap_or_default()) };
+    let mut findings = Vec::new();
+    let ours = text("found")?;
+    if !ours.is_empty() {
+        let found = format!("PUBLIC may call {ours}, which runs as its owner");
+        let advice = format!("revoke execute on function {ours} from public");
+        findings.push(Finding::of(Level::Fail, ABOUT, found, &advice));
+    }
+    let others = text("others")?;
+    if !others.is_empty() {
+        let found =
+            format!("PUBLIC may call {others}, which runs as its owner and is not of this program");
+        let advice = "look whether everybody is meant to call it";
+        findings.push(Finding::of(Level::Warn, ABOUT, found, advice));
+    }
+    if findings.is_empty() {
+        let found = "none that runs as its owner may be called by PUBLIC";
+        findings.push(Finding::ok(ABOUT, found));
+    }
+    Ok(findings)
 }
 
 /// What is set for others does no harm here.

@@ -4,14 +4,20 @@
 
 use tokio_postgres::Client;
 
-use super::{Finding, Level, SCHEMA, advice};
-use crate::error::Result;
+use super::{Finding, Level, advice};
+use crate::{
+    db::declared::{self, SCHEMA},
+    error::Result,
+};
 
 const ABOUT: &str = "triggers";
 
 /// Rows whose derived columns no trigger has derived.
 const REDERIVE: &str = "update public.sources set updated_at = updated_at
-     where next_status is distinct from coalesce(to_char(next_update::timestamp, 'YYYY-MM-DD'), 'unscheduled')
+     where next_status is distinct from case
+               when next_update is null then 'unscheduled'
+               when next_update between '0001-01-01' and '9999-12-31' then to_char(next_update::timestamp, 'YYYY-MM-DD')
+               else next_status end
         or datadelivery_status is distinct from public.delivery_status(current_update, public.local_date())";
 
 /// A trigger as the schema has it.
@@ -91,14 +97,7 @@ impl Trigger {
 /// Functions of the schema that the database lacks. A trigger cannot be made without its function.
 pub(super) async fn functions(client: &Client) -> Result<Vec<Finding>> {
     const ABOUT: &str = "functions";
-    let declared: Vec<&str> = SCHEMA
-        .lines()
-        .filter_map(|line| {
-            line.strip_prefix("-- Name: ")?
-                .split_once("; Type: FUNCTION;")
-        })
-        .map(|(signature, _)| signature)
-        .collect();
+    let declared: Vec<&str> = declared::functions().collect();
     let sql = "select coalesce(string_agg(wanted, ', '), '') missing from unnest($1::text[]) wanted
                 where to_regprocedure('public.' || wanted) is null";
     let rows = client

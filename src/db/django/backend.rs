@@ -154,7 +154,7 @@ async fn extra_columns(
     let sql = "select attname::text as attname from pg_attribute
                 where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum";
     let rows = client.query_typed(sql, &[(&table, Type::TEXT)]).await?;
-    let found: Vec<&str> = row::values(&rows, "pg_attribute", "attname");
+    let found: Vec<&str> = row::values(&rows, "pg_attribute", "attname")?;
     if let Some(missing) = wanted.iter().find(|name| !found.contains(name)) {
         return Err(Error::Start(format!("{table} has no column {missing}")));
     }
