@@ -301,6 +301,20 @@ impl SmallDisk {
             "postgres://marketplace:{}@127.0.0.1:{port}/marketplace",
             password.trim()
         );
+        // The role of the address is no superuser, and a test has to use up the space of the log of changes.
+        let (admin, connection) = tokio_postgres::Config::new()
+            .host_path(data_dir.join("socket"))
+            .port(port.parse().unwrap())
+            .user("marketplace_admin")
+            .dbname("marketplace")
+            .connect(NoTls)
+            .await
+            .expect("root gets in through the socket");
+        tokio::spawn(connection);
+        admin
+            .batch_execute("grant execute on function pg_catalog.pg_switch_wal() to marketplace")
+            .await
+            .unwrap();
         Some(Self {
             server,
             base,

@@ -290,8 +290,9 @@ async fn clients_beyond_the_limit_are_told_so_and_let_in_when_others_leave() {
     .await;
 }
 
-/// Whoever has something to migrate asks for this lock.
-const MIGRATION_LOCK: &str = "select pg_advisory_lock(x'6d61726b6574'::bigint)";
+/// A program that has something to migrate asks for this lock.
+const MIGRATION_LOCK: &str =
+    "begin; lock table public.refinery_schema_history in share update exclusive mode";
 
 /// Waits until a statement in this database waits for a lock.
 async fn somebody_waits(onlooker: &Client) {
@@ -308,17 +309,10 @@ async fn a_connection_that_breaks_while_migrating_is_made_again() {
     let database = crate::server::database().await;
     let (dba, onlooker) = (database.connect().await, database.connect().await);
     let (proxy, url) = Proxy::in_front_of(&database.url).await;
-    dba.batch_execute(MIGRATION_LOCK).await.unwrap();
-    let server = TestServer::launch(&url, &["--time-zone", "Asia/Tokyo"]).await;
-    eventually("the lock is asked for", async || {
-        let sql = "select 1 from pg_stat_activity where datname = current_database()
-                    and query like '%pg_try_advisory_xact_lock%' and pid <> pg_backend_pid()";
-        !onlooker.query(sql, &[]).await.unwrap().is_empty()
-    })
-    .await;
-    // What is migrated is looked up in this table first.
-    let hold = "begin; lock table refinery_schema_history; select pg_advisory_unlock_all()";
+    // Another time zone has the program derive every source again, in the transaction that it migrates in.
+    let hold = "begin; lock table public.sources in share row exclusive mode";
     dba.batch_execute(hold).await.unwrap();
+    let server = TestServer::launch(&url, &["--time-zone", "Asia/Tokyo"]).await;
     somebody_waits(&onlooker).await;
     proxy.reset();
     eventually("its connection broke", async || proxy.counts().reset > 0).await;
@@ -350,6 +344,7 @@ async fn a_start_on_a_database_that_is_up_to_date_asks_nobody_for_the_lock() {
     let dba = database.connect().await;
     dba.batch_execute(MIGRATION_LOCK).await.unwrap();
     TestServer::on(&database.url, &[]).await;
-    let sql = "select 1 from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()";
-    assert_eq!(dba.query(sql, &[]).await.unwrap().len(), 1, "it was held");
+    let sql =
+        "select 1 from pg_locks where pid = pg_backend_pid() and mode = 'ShareUpdateExclusiveLock'";
+    assert!(!dba.query(sql, &[]).await.unwrap().is_empty(), "it is held");
 }
