@@ -3,6 +3,7 @@
 
 mod browser;
 mod http;
+mod inflated;
 mod socket;
 mod tests;
 mod wire;

@@ -1,5 +1,6 @@
 //! A WebSocket client that collects whatever comes, in the background, from the first moment.
-//! It never asks for an extension, answers pings by itself, and keeps how and with what code it was closed.
+//! It asks for no extension that a test does not ask for, reads compressed messages, answers pings by itself, and keeps
+//! how and with what code it was closed.
 
 use std::io;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::http::Http;
+use super::inflated::Inflated;
 use super::wire::{Address, Request, Response, read_head};
 
 /// How long a handshake may take.
@@ -47,6 +49,8 @@ pub(crate) enum Refusal {
     Broken(io::Error),
 }
 
+type Connection = Inflated<TcpStream>;
+
 /// What has come so far.
 #[derive(Debug, Default)]
 struct Inbox {
@@ -58,7 +62,7 @@ struct Inbox {
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) handshake: Response,
-    sink: SplitSink<WebSocketStream<TcpStream>, Message>,
+    sink: SplitSink<WebSocketStream<Connection>, Message>,
     inbox: watch::Receiver<Inbox>,
     read: usize,
     reader: JoinHandle<()>,
@@ -205,8 +209,11 @@ async fn shake_hands(
     let config = WebSocketConfig::default()
         .max_message_size(None)
         .max_frame_size(None);
-    let socket =
-        WebSocketStream::from_partially_read(stream, rest, Role::Client, Some(config)).await;
+    let is_compressed = handshake
+        .header("sec-websocket-extensions")
+        .is_some_and(|agreed| agreed.starts_with("permessage-deflate"));
+    let stream = Inflated::new(stream, is_compressed, rest);
+    let socket = WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await;
     let (sink, stream) = socket.split();
     let (sender, inbox) = watch::channel(Inbox::default());
     let reader = tokio::spawn(collect(stream, sender));
@@ -220,7 +227,10 @@ async fn shake_hands(
 }
 
 /// Puts everything into the inbox until the connection has ended.
-async fn collect(mut stream: SplitStream<WebSocketStream<TcpStream>>, inbox: watch::Sender<Inbox>) {
+async fn collect(
+    mut stream: SplitStream<WebSocketStream<Connection>>,
+    inbox: watch::Sender<Inbox>,
+) {
     let mut close = Close {
         code: 1006,
         reason: String::new(),

@@ -123,6 +123,7 @@ pub(crate) struct Step {
     pub(crate) capture: Map<String, Value>,
     pub(crate) sock: Option<String>,
     pub(crate) subprotocols: Option<Vec<String>>,
+    pub(crate) compression: Option<Compression>,
     pub(crate) code: Option<u16>,
     #[serde(default)]
     pub(crate) gap_ms: u64,
@@ -178,6 +179,13 @@ fn anonymous() -> String {
 /// Tells `"json": null` (send `null`) from no `json` at all.
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
     DeserializeTrait::deserialize(from).map(Some)
+}
+
+/// What a handshake offers besides.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Compression {
+    Deflate,
 }
 
 /// A very long text: prefix, unit times count, suffix.

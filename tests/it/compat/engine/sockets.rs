@@ -15,7 +15,7 @@ use crate::compat::Fallible;
 use crate::compat::judge::{Observation, as_reference};
 use crate::compat::norm;
 use crate::compat::template::Vars;
-use crate::compat::transcript::Step;
+use crate::compat::transcript::{Compression, Step};
 
 /// How long expected frames are waited for: in a step that may go otherwise, and else.
 const JUDGED: Duration = Duration::from_millis(2_500);
@@ -57,6 +57,10 @@ impl Engine<'_> {
         add_headers(&mut headers, step, &scene.vars)?;
         if let Some(offered) = &step.subprotocols {
             headers.push(("Sec-WebSocket-Protocol".into(), Some(offered.join(", "))));
+        }
+        if let Some(Compression::Deflate) = step.compression {
+            let offer = "permessage-deflate; client_max_window_bits";
+            headers.push(("Sec-WebSocket-Extensions".into(), Some(offer.into())));
         }
         let headers = headers.into_iter().filter_map(given).collect();
         let path = scene.vars.fill(step.path())?;
