@@ -189,6 +189,9 @@ mod tests {
             headers.insert(header::USER_AGENT, HeaderValue::from_static("curl/8"));
             let expected = expected.unwrap_or(Taken::Other);
             assert_eq!(taken(&headers), Some(expected), "{accept:?}");
+            // A browser's socket, whose handshake also says who sends it.
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            assert_eq!(taken(&headers), None, "{accept:?}");
         }
     }
 }

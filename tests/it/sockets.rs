@@ -47,6 +47,28 @@ fn reads(cluster: &PrivateCluster) -> Vec<String> {
         .collect()
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_where_only_the_page_is_finds_no_socket() {
+    let (server, _database) = TestServer::start().await;
+    let visitor = server.visitor("ann").await;
+    for sent in [
+        &[][..],
+        &[("User-Agent", "Mozilla/5.0")],
+        &[("Accept", "text/html")],
+        &[("User-Agent", "Mozilla/5.0"), ("Accept", "*/*")],
+    ] {
+        let mut headers = visitor.headers();
+        let sent = sent
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
+        headers.extend(sent);
+        match Socket::connect(visitor.address(), "/", headers.clone()).await {
+            Err(Refusal::Answer(answer)) => assert_eq!(answer.status, 404, "{headers:?}"),
+            other => panic!("{headers:?}: {other:?}"),
+        }
+    }
+}
+
 async fn anonymous(base: &str, path: &str) -> Socket {
     open(&Http::new(base).on_page(ORIGIN), path).await
 }
