@@ -695,7 +695,7 @@ async fn each_filter_shows_what_fits_it_and_all_of_them_what_fits_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_sources_are_there_at_once_and_look_well() {
+async fn a_thousand_sources_cost_few_rows_and_few_bytes_and_look_well() {
     if Browser::is_missing() {
         return;
     }
@@ -708,33 +708,34 @@ async fn a_thousand_sources_are_there_at_once_and_look_well() {
     sign_in(&mut ann, "ann").await;
     ann.until(&counts(1_000, 1_000)).await;
 
-    // Others use the same machine, so the best of a few counts.
-    let mut best = [f64::MAX; 2];
-    let mut bytes = 0;
-    for _ in 0..5 {
-        received.store(0, Relaxed);
-        ann.reload().await;
-        ann.until(&counts(1_000, 1_000)).await;
-        let painted = ann
-            .evaluate(
-                "['first-contentful-paint', 'sources-drawn'].map((name) =>
-                    performance.getEntriesByName(name)[0].startTime)",
-            )
-            .await;
-        bytes = received.load(Relaxed);
-        for (best, painted) in best.iter_mut().zip(painted.as_array().unwrap()) {
-            *best = best.min(painted.as_f64().unwrap());
-        }
-        if best[0] <= 500.0 {
-            break;
-        }
-    }
-    let [painted, drawn] = best;
-    println!(
-        "1,000 sources: first paint after {painted:.0} ms, drawn after {drawn:.0} ms, \
-         {bytes} bytes transferred"
-    );
-    assert!(painted <= 500.0, "first paint after {painted} ms");
+    received.store(0, Relaxed);
+    ann.reload().await;
+    ann.until(&counts(1_000, 1_000)).await;
+    ann.until(
+        "['first-contentful-paint', 'sources-drawn'].every((name) => performance.getEntriesByName(name).length)",
+    )
+    .await;
+    let bytes = received.load(Relaxed);
+    let cost = ann
+        .evaluate(
+            "({
+                rows: document.querySelectorAll('tbody tr[data-id]').length,
+                elements: document.querySelectorAll('*').length,
+                requests: performance.getEntriesByType('resource').length,
+                milliseconds: ['first-contentful-paint', 'sources-drawn'].map((name) =>
+                    Math.round(performance.getEntriesByName(name)[0].startTime)),
+            })",
+        )
+        .await;
+    // How long it takes depends on what else the machine does, so that is only shown.
+    println!("1,000 sources: {bytes} bytes transferred, {cost}");
+    let at_most = |name: &str, limit: u64| {
+        let is = cost[name].as_u64().unwrap();
+        assert!((1..=limit).contains(&is), "{name}: {cost}");
+    };
+    at_most("rows", 60);
+    at_most("elements", 2_000);
+    at_most("requests", 50);
     assert!((10_000..300_000).contains(&bytes), "{bytes}");
 
     // Two sections count the past days, the deliveries are those of now.
