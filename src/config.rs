@@ -564,3 +564,80 @@ fn percent(text: &str) -> Result<f32, String> {
         _ => Err("is a number from 0 to 100".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values of each list.
+    fn lists(config: &Config) -> [(&'static str, Vec<String>); 6] {
+        fn texts<T>(lists: &[List<T>]) -> Vec<String>
+        where
+            T: FromStr<Err = String> + std::fmt::Debug,
+        {
+            List::values(lists)
+                .map(|value| format!("{value:?}"))
+                .collect()
+        }
+        [
+            ("allowed-hosts", texts(&config.allowed_hosts)),
+            ("allowed-origins", texts(&config.allowed_origins)),
+            ("trusted-proxies", texts(&config.trusted_proxies)),
+            ("metrics-allow", texts(&config.metrics_allow)),
+            ("pipeline-steps", texts(&config.emr.pipeline_steps)),
+            ("pipeline-jobs", texts(&config.emr.pipeline_jobs)),
+        ]
+    }
+
+    fn serve(lines: &[String]) -> Config {
+        let words = ["marketplace", "serve"].map(str::to_owned);
+        match Cli::try_parse_from(words.iter().chain(lines))
+            .unwrap()
+            .command
+        {
+            Command::Serve(config) => *config,
+            _ => unreachable!("serve was asked for"),
+        }
+    }
+
+    #[test]
+    fn every_list_takes_blanks_and_new_lines_between_its_values() {
+        let samples = [
+            ("allowed-hosts", ["a.example", "b.example"]),
+            (
+                "allowed-origins",
+                ["https://a.example", "https://b.example"],
+            ),
+            ("trusted-proxies", ["10.0.0.0/8", "::1"]),
+            ("metrics-allow", ["10.0.0.0/8", "::1"]),
+            ("pipeline-steps", ["qc", "cleaning"]),
+            ("pipeline-jobs", ["report-*", "load"]),
+        ];
+        let given = |between: &str| {
+            samples.map(|(name, values)| format!("--{name}={}", values.join(between)))
+        };
+        let expected = lists(&serve(&given(",")));
+        assert!(
+            expected.iter().all(|(_, values)| values.len() == 2),
+            "{expected:?}"
+        );
+        for between in [", ", " , ", " ", ",\n"] {
+            assert_eq!(lists(&serve(&given(between))), expected, "{between:?}");
+        }
+        let command = Cli::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        let is_list = |argument: &&clap::Arg| {
+            let names = argument.get_value_names().unwrap_or_default();
+            names.iter().any(|name| name.ends_with(",..."))
+        };
+        let mut named: Vec<_> = serve
+            .get_arguments()
+            .filter(is_list)
+            .filter_map(clap::Arg::get_long)
+            .collect();
+        named.sort_unstable();
+        let mut tested = samples.map(|(name, _)| name);
+        tested.sort_unstable();
+        assert_eq!(named, tested);
+    }
+}

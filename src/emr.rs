@@ -152,13 +152,13 @@ impl Emr {
     }
 
     /// The names of the pipeline's steps, in their order.
-    pub fn steps(&self) -> &[String] {
-        &self.0.settings.pipeline_steps
+    pub fn steps(&self) -> Vec<&str> {
+        self.0.settings.steps().collect()
     }
 
     /// The names, or patterns of names, of the packaged jobs that may be started.
-    pub fn jobs(&self) -> &[JobPattern] {
-        &self.0.settings.pipeline_jobs
+    pub fn jobs(&self) -> impl Iterator<Item = &JobPattern> {
+        self.0.settings.jobs()
     }
 
     /// What keeps runs from being handed to the cluster by this server's settings, in one sentence.

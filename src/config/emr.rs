@@ -1,11 +1,11 @@
 //! Settings of the pipeline on Amazon EMR. What reaches a shell on the cluster is checked here.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use super::Database;
+use super::{Database, List};
 
 /// Where pipeline steps run. Region, credentials and endpoint are the AWS SDK's own settings
 /// (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`, ...).
@@ -24,20 +24,30 @@ pub struct Emr {
     #[arg(
         long,
         env,
-        value_delimiter = ',',
         default_value = "collection,cleaning,qc,consolidation,referencing,recoding,transcoding",
-        value_name = "NAME,...",
-        value_parser = step
+        value_name = "NAME,..."
     )]
-    pub pipeline_steps: Vec<String>,
+    pub pipeline_steps: Vec<List<StepName>>,
 
     /// Packaged jobs that may be started. `*` stands for any letters, digits, `-` and `_`: `report-*`.
-    #[arg(long, env, value_delimiter = ',', value_name = "NAME,...")]
-    pub pipeline_jobs: Vec<JobPattern>,
+    #[arg(long, env, value_name = "NAME,...")]
+    pub pipeline_jobs: Vec<List<JobPattern>>,
 
     /// How often the cluster is asked how the steps are (500ms, 5s, 1m).
     #[arg(long, env, default_value = "5s", value_name = "TIME", value_parser = poll)]
     pub emr_poll: Duration,
+}
+
+impl Emr {
+    /// The names of the steps that may be started, in their order.
+    pub fn steps(&self) -> impl Iterator<Item = &str> {
+        List::values(&self.pipeline_steps).map(|step| step.0.as_str())
+    }
+
+    /// The names, or patterns of names, of the packaged jobs that may be started.
+    pub fn jobs(&self) -> impl Iterator<Item = &JobPattern> {
+        List::values(&self.pipeline_jobs)
+    }
 }
 
 /// `marketplace emr`.
@@ -152,7 +162,7 @@ impl JobPattern {
     }
 }
 
-impl std::str::FromStr for JobPattern {
+impl FromStr for JobPattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -173,13 +183,21 @@ impl std::fmt::Display for JobPattern {
     }
 }
 
-fn step(name: &str) -> Result<String, String> {
-    if is_plain(name) {
-        Ok(name.to_owned())
-    } else {
-        Err(format!(
-            "{name:?} is not a name of letters, digits, - and _"
-        ))
+/// Name of a step that may be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepName(String);
+
+impl FromStr for StepName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if is_plain(name) {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(format!(
+                "{name:?} is not a name of letters, digits, - and _"
+            ))
+        }
     }
 }
 
@@ -216,7 +234,8 @@ mod tests {
 
     #[test]
     fn nothing_that_a_shell_would_read_is_a_step() {
-        assert_eq!(step("qc_2-b"), Ok("qc_2-b".into()));
+        let step = |name: &str| name.parse::<StepName>();
+        assert_eq!(step("qc_2-b"), Ok(StepName("qc_2-b".into())));
         for name in [
             "", "-rf", "a b", "a;b", "a/../b", "$(a)", "a\n", "'a'", "étape", "..",
         ] {

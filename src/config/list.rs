@@ -12,6 +12,11 @@ impl<T> List<T> {
     pub fn join(lists: Vec<Self>) -> Vec<T> {
         lists.into_iter().flat_map(|list| list.0).collect()
     }
+
+    /// As [`join`](Self::join), but leaves them where they are.
+    pub fn values(lists: &[Self]) -> impl Iterator<Item = &T> {
+        lists.iter().flat_map(|list| &list.0)
+    }
 }
 
 impl<T: FromStr<Err = String>> FromStr for List<T> {

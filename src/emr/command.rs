@@ -9,21 +9,17 @@ const PYTHON: &str = "/home/hadoop/myenv/bin/python";
 /// Refuses a step or job that the settings do not allow.
 pub(super) fn check(settings: &config::Emr, kind: Kind, name: &str) -> Result<(), String> {
     match kind {
-        Kind::Step if settings.pipeline_steps.iter().any(|step| step == name) => Ok(()),
+        Kind::Step if settings.steps().any(|step| step == name) => Ok(()),
         Kind::Step => {
-            let steps = settings.pipeline_steps.join(", ");
+            let steps = settings.steps().collect::<Vec<_>>().join(", ");
             Err(format!("there is no such step; the steps are {steps}"))
         }
-        Kind::Job if settings.pipeline_jobs.iter().any(|jobs| jobs.allows(name)) => Ok(()),
-        Kind::Job if settings.pipeline_jobs.is_empty() => {
-            Err("PIPELINE_JOBS allows no packaged job".into())
-        }
+        Kind::Job if settings.jobs().any(|jobs| jobs.allows(name)) => Ok(()),
         Kind::Job => {
-            let jobs: Vec<_> = settings
-                .pipeline_jobs
-                .iter()
-                .map(ToString::to_string)
-                .collect();
+            let jobs: Vec<_> = settings.jobs().map(ToString::to_string).collect();
+            if jobs.is_empty() {
+                return Err("PIPELINE_JOBS allows no packaged job".into());
+            }
             let jobs = jobs.join(", ");
             Err(format!("there is no such job; PIPELINE_JOBS allows {jobs}"))
         }
@@ -77,7 +73,7 @@ mod tests {
         let settings = config::Emr {
             emr_cluster_id: Some("j-1".into()),
             s3_path: Some("s3://bucket/scripts".into()),
-            pipeline_steps: vec!["qc".into()],
+            pipeline_steps: vec!["qc".parse().unwrap()],
             pipeline_jobs: vec!["report-*".parse().unwrap()],
             emr_poll: Duration::from_secs(5),
         };

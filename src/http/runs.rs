@@ -21,7 +21,7 @@ use crate::{
 
 /// Which steps and jobs may be started, and what keeps this server from starting them.
 pub(super) fn pipeline(app: &App) -> Response {
-    let jobs: Vec<_> = app.emr.jobs().iter().map(ToString::to_string).collect();
+    let jobs: Vec<_> = app.emr.jobs().map(ToString::to_string).collect();
     let body = json!({
         "problem": app.emr.check().err(),
         "steps": app.emr.steps(),
