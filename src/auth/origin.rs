@@ -2,7 +2,7 @@
 
 use warp::http::{
     HeaderMap, HeaderValue,
-    header::{HOST, ORIGIN},
+    header::{HOST, ORIGIN, REFERER},
 };
 
 use crate::app::App;
@@ -21,17 +21,33 @@ fn may_act(allowed: &[HeaderValue], headers: &HeaderMap) -> bool {
     let mut origins = headers.get_all(ORIGIN).iter().peekable();
     if origins.peek().is_none() {
         // A page of the same site may be of another subdomain or port; a frontend sends its origin.
-        let mut sites = headers.get_all(FETCH_SITE).iter();
-        return sites.all(|site| site == "same-origin" || site == "none");
+        let mut sites = headers.get_all(FETCH_SITE).iter().peekable();
+        if sites.peek().is_some() {
+            return sites.all(|site| site == "same-origin" || site == "none");
+        }
+        // An old browser sends none, nor does any over plain HTTP.
+        let pages = headers.get_all(REFERER).iter().map(HeaderValue::as_bytes);
+        let mut pages = pages.filter(|page| !page.is_empty());
+        return pages.all(|page| is_allowed(origin_of(page), allowed, headers));
     }
     // A browser sends one; of several each has to be allowed.
-    origins.all(|origin| allowed.contains(origin) || is_own(origin, headers))
+    origins.all(|origin| is_allowed(origin.as_bytes(), allowed, headers))
+}
+
+fn is_allowed(origin: &[u8], allowed: &[HeaderValue], headers: &HeaderMap) -> bool {
+    allowed.iter().any(|allowed| allowed == origin) || is_own(origin, headers)
+}
+
+/// The beginning of a page's address, up to its path.
+fn origin_of(page: &[u8]) -> &[u8] {
+    let mut slashes = page.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let end = slashes.nth(2).map_or(page.len(), |(at, _)| at);
+    &page[..end]
 }
 
 /// A page's origin is this server's when it names the host that the request was sent to, which is one
 /// of [`hosts`](crate::hosts). TLS may end in front of the server, so either scheme will do.
-fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
-    let origin = origin.as_bytes();
+fn is_own(origin: &[u8], headers: &HeaderMap) -> bool {
     let host = origin
         .strip_prefix(b"http://")
         .or_else(|| origin.strip_prefix(b"https://"));
@@ -95,6 +111,37 @@ mod tests {
             assert_eq!(may_act(&allowed, &headers), on_frontend, "{site:?}");
             headers.insert(ORIGIN, HeaderValue::from_static("null"));
             assert!(!may_act(&allowed, &headers), "{site:?}");
+        }
+    }
+
+    #[test]
+    fn a_browser_that_sends_neither_is_asked_for_the_page_it_shows() {
+        let allowed = [HeaderValue::from_static("http://localhost:3000")];
+        for (page, may) in [
+            ("", true),
+            ("http://localhost:3000/main?a=http://evil.example/", true),
+            ("http://localhost:3000", true),
+            ("https://market.example/", true),
+            ("http://evil.example/", false),
+            ("http://evil.example", false),
+            ("http://evil.example/http://localhost:3000/", false),
+            ("http://localhost:3000.evil.example/", false),
+            ("http://localhost:3000@evil.example/", false),
+            ("http://localhost/", false),
+            ("about:blank", false),
+            ("/main", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("market.example"));
+            headers.insert(REFERER, HeaderValue::from_static(page));
+            assert_eq!(may_act(&allowed, &headers), may, "{page}");
+            let mut says_site = headers.clone();
+            says_site.insert(FETCH_SITE, HeaderValue::from_static("cross-site"));
+            assert!(!may_act(&allowed, &says_site), "{page}");
+            says_site.insert(FETCH_SITE, HeaderValue::from_static("same-origin"));
+            assert!(may_act(&allowed, &says_site), "{page}");
+            headers.append(REFERER, HeaderValue::from_static("http://evil.example/"));
+            assert!(!may_act(&allowed, &headers), "{page}");
         }
     }
 }

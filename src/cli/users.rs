@@ -80,9 +80,12 @@ async fn add(
 
 async fn set_password(client: &PooledClient, name: &str, password: &PasswordFrom) -> Result<()> {
     let user = named(client, name).await?;
+    let account = users::find(client, user.id)
+        .await?
+        .ok_or_else(|| nobody(name))?;
     let password = secret::read(password.password_file.as_deref()).await?;
-    let password =
-        registration::new_password(name, &password).map_err(|errors| refused(&errors))?;
+    let password = registration::new_password(name, &account.email, &password)
+        .map_err(|errors| refused(&errors))?;
     let hash = password::hash(&password);
     users::set_password_hash(client, user.id, &hash).await?;
     // Afterwards, or somebody could still open one with the old password in between.

@@ -3,6 +3,7 @@
 use super::{
     Errors, Input,
     registration::{self, required},
+    strength,
 };
 
 /// A change in which nothing is wrong.
@@ -14,15 +15,16 @@ pub struct PasswordChange {
     pub new: String,
 }
 
-/// Checks `input` of the user of this name.
+/// Checks `input` of the user of this name and e-mail address.
 ///
 /// # Errors
 /// The messages of every field that is wrong.
-pub fn parse(input: &Input, username: &str) -> Result<PasswordChange, Errors> {
+pub fn parse(input: &Input, username: &str, email: &str) -> Result<PasswordChange, Errors> {
     let fields = input.fields()?;
     let mut errors = Errors::default();
     let old = required(&fields, OLD, &mut errors);
-    let new = registration::password(&fields, "new_password", &[username], &mut errors);
+    let names = strength::names_of(username, email);
+    let new = registration::password(&fields, "new_password", names, &mut errors);
     match (old, new) {
         (Some(old), Some(new)) => Ok(PasswordChange { old, new }),
         _ => Err(errors),
@@ -43,7 +45,7 @@ mod tests {
     use super::*;
 
     fn check(body: Value) -> Result<(String, String), Value> {
-        parse(&Input::json(body), "long-name")
+        parse(&Input::json(body), "long-name", "jane.doe7@example.com")
             .map(|change| (change.old, change.new))
             .map_err(|errors| serde_json::to_value(errors).unwrap())
     }
@@ -64,7 +66,13 @@ mod tests {
             let body = json!({"old_password": "a", "new_password": password});
             assert_eq!(check(body), Err(json!({"new_password": blank})));
         }
-        for password in ["short", "password", "Long-Name"] {
+        for password in [
+            "short",
+            "password",
+            "Long-Name",
+            "Jane.Doe7",
+            "JANE.doe7@example.com",
+        ] {
             let body = json!({"old_password": "a", "new_password": password});
             assert!(check(body).is_err(), "{password}");
         }

@@ -62,14 +62,15 @@ pub fn check_name(username: &str, email: &str, taken: bool) -> Result<(), Errors
     }
 }
 
-/// A password that an operator gives to somebody of that name.
+/// A password that an operator gives to the user of this name and e-mail address.
 ///
 /// # Errors
 /// The messages of what is wrong with it.
-pub fn new_password(username: &str, password: &str) -> Result<String, Errors> {
+pub fn new_password(username: &str, email: &str, password: &str) -> Result<String, Errors> {
     let body = Input::json(serde_json::json!({ "password": password }));
     let mut errors = Errors::default();
-    let password = self::password(&body.fields()?, "password", &[username], &mut errors);
+    let names = strength::names_of(username, email);
+    let password = self::password(&body.fields()?, "password", names, &mut errors);
     password.ok_or(errors)
 }
 
@@ -82,9 +83,8 @@ pub fn parse(input: &Input) -> Result<Draft, Errors> {
     let mut errors = Errors::default();
     let username = username(&fields, &mut errors);
     let email = email(&fields, &mut errors);
-    let [address, local] = strength::names_of(&email);
-    let names = [username.as_deref().unwrap_or_default(), address, local];
-    let password = password(&fields, "password", &names, &mut errors);
+    let names = strength::names_of(username.as_deref().unwrap_or_default(), &email);
+    let password = password(&fields, "password", names, &mut errors);
     let confirmation = password_again(&fields, &mut errors);
     Ok(Draft {
         username,
@@ -192,11 +192,11 @@ fn email(fields: &Fields<'_>, errors: &mut Errors) -> String {
 pub(super) fn password(
     fields: &Fields<'_>,
     name: &'static str,
-    names: &[&str],
+    names: [&str; 3],
     errors: &mut Errors,
 ) -> Option<String> {
     let password = typed(fields, name, errors)?;
-    let messages = strength::refusals(&password, names);
+    let messages = strength::refusals(&password, &names);
     if messages.is_empty() {
         return Some(password);
     }
@@ -383,9 +383,17 @@ mod tests {
 
     #[test]
     fn an_operator_may_give_a_password_to_somebody_whose_name_nobody_could_have_now() {
-        assert!(new_password("has space", "Staple-8").is_ok());
-        for password in ["", "short", "password", "Has Space"] {
-            assert!(new_password("has space", password).is_err(), "{password}");
+        let new = |password| new_password("has space", "jane.doe7@example.com", password);
+        assert!(new("Staple-8").is_ok());
+        for password in [
+            "",
+            "short",
+            "password",
+            "Has Space",
+            "Jane.Doe7",
+            "jane.doe7@example.com",
+        ] {
+            assert!(new(password).is_err(), "{password}");
         }
         assert!(check_name("ann", "", false).is_ok());
         assert!(check_name("ann", "", true).is_err());

@@ -32,9 +32,9 @@ pub(super) fn refusals(password: &str, names: &[&str]) -> Vec<String> {
     messages
 }
 
-/// The names that an address has: all of it, and what stands before its host.
-pub(super) fn names_of(address: &str) -> [&str; 2] {
-    [address, address.split('@').next().unwrap_or_default()]
+/// The names of a user: the one to sign in with, the e-mail address, and the part of it before the `@`.
+pub(super) fn names_of<'a>(username: &'a str, email: &'a str) -> [&'a str; 3] {
+    [username, email, email.split('@').next().unwrap_or_default()]
 }
 
 fn fold(text: &str) -> String {
@@ -47,8 +47,7 @@ mod tests {
 
     #[test]
     fn short_common_and_own_names_are_refused() {
-        let [local, address] = ["jane.doe7", "jane.doe7@example.com"];
-        let names = ["Z\u{f6}e-Miller", address, local];
+        let names = names_of("Z\u{f6}e-Miller", "jane.doe7@example.com");
         for (password, said) in [
             ("", "at least 8"),
             ("1", "at least 8"),

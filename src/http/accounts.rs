@@ -146,7 +146,10 @@ pub(super) async fn change_password(
 ) -> Result<Response, Problem> {
     let who = who.expect("the endpoint is not open");
     let input = request.input(app).await?;
-    let change = password::parse(&input, &who.username).map_err(Problem::Form)?;
+    let account =
+        pg::in_time(async { users::find(&*app.pool.client().await?, who.user_id).await }).await?;
+    let account = account.ok_or_else(|| Problem::Form(password::wrong()))?;
+    let change = password::parse(&input, &who.username, &account.email).map_err(Problem::Form)?;
     drop(input);
     let counted = app.limits.password_changes.take(who.user_id)?;
     // A session alone is not enough: it may be somebody else who found the browser open.

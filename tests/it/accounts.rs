@@ -404,33 +404,47 @@ async fn logging_out_ends_every_session_that_was_sent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_link_and_no_image_of_another_site_signs_anybody_out() {
+    const SITE: &str = "Sec-Fetch-Site";
     let (server, _database) = TestServer::start().await;
     let visitor = server.visitor("ann").await;
-    let own = server.base.clone();
-    for (site, origin, is_let_in) in [
-        ("cross-site", None, false),
+    let own = server.base.as_str();
+    let [own_page, frontend] = [own, ORIGIN].map(|origin| format!("{origin}/page?a=/b"));
+    let evil = "http://evil.example/page";
+    for (headers, is_let_in) in [
+        (&[(SITE, "cross-site")][..], false),
         // Another port or subdomain.
-        ("same-site", None, false),
-        ("cross-site", Some("http://evil.example"), false),
-        ("cross-site", Some("null"), false),
-        ("same-site", Some(ORIGIN), true),
-        ("same-origin", Some(own.as_str()), true),
-        ("same-origin", None, true),
-        ("none", None, true),
+        (&[(SITE, "same-site")], false),
+        (
+            &[(SITE, "cross-site"), ("Origin", "http://evil.example")],
+            false,
+        ),
+        (&[(SITE, "cross-site"), ("Origin", "null")], false),
+        (&[(SITE, "cross-site"), ("Referer", &own_page)], false),
+        (&[(SITE, "same-site"), ("Origin", ORIGIN)], true),
+        (&[(SITE, "same-origin"), ("Origin", own)], true),
+        (&[(SITE, "same-origin")], true),
+        (&[(SITE, "none")], true),
+        // A browser that sends no such header, as over plain HTTP.
+        (&[("Origin", "http://evil.example")], false),
+        (&[("Origin", ORIGIN), ("Referer", evil)], true),
+        (&[("Referer", evil)], false),
+        (&[("Referer", &frontend)], true),
+        (&[("Referer", &own_page)], true),
+        (&[], true),
     ] {
         let mut browser = Http::new(&server.base).on_page(ORIGIN);
         server.sign_in(&mut browser, "ann").await;
         let mut page = Http::new(&server.base).with_cookies_of(&browser);
         for path in ["/api/logout/", "/api/logout"] {
-            let mut call = page.get(path).header("Sec-Fetch-Site", site);
-            if let Some(origin) = origin {
-                call = call.header("Origin", origin);
+            let mut call = page.get(path);
+            for (name, value) in headers {
+                call = call.header(name, value);
             }
             let answer = call.send().await;
             assert_eq!(
                 answer.status == 200,
                 is_let_in,
-                "{site} {origin:?}: {}",
+                "{headers:?}: {}",
                 answer.text()
             );
             assert!([200, 403].contains(&answer.status), "{}", answer.text());
@@ -445,8 +459,10 @@ async fn no_link_and_no_image_of_another_site_signs_anybody_out() {
         "/api/login/",
         "/api/register/",
     ] {
-        let call = page.post(path).header("Sec-Fetch-Site", "cross-site");
-        assert_eq!(call.send().await.status, 403, "{path}");
+        for (name, value) in [(SITE, "cross-site"), ("Referer", evil)] {
+            let call = page.post(path).header(name, value);
+            assert_eq!(call.send().await.status, 403, "{path} {name}");
+        }
     }
 }
 
