@@ -59,13 +59,14 @@ COMMENT ON FUNCTION public.delivery_status(current_update date, today date) IS '
 
 CREATE FUNCTION public.derive_source() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     -- Once a row, and a plain value where delivery_status is inlined.
     today pg_catalog.date := public.local_date();
 begin
     if tg_relid operator(pg_catalog.<>) 'public.sources'::pg_catalog.regclass then
-        perform public.refuse_foreign_table(tg_relid, 'public.sources'::pg_catalog.text);
+        perform public.refuse_foreign_table(tg_relid, array['public.sources'::pg_catalog.text]::text[]);
     end if;
     if tg_op operator(pg_catalog.=) 'UPDATE' and new.updated_at operator(pg_catalog.=) old.updated_at then
         new.updated_at := pg_catalog.clock_timestamp();
@@ -148,10 +149,11 @@ COMMENT ON FUNCTION public.local_date() IS 'Today in the local calendar, by the 
 
 CREATE FUNCTION public.note_pipeline_run_state() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     if tg_relid operator(pg_catalog.<>) 'public.pipeline_runs'::pg_catalog.regclass then
-        perform public.refuse_foreign_table(tg_relid, 'public.pipeline_runs');
+        perform public.refuse_foreign_table(tg_relid, array['public.pipeline_runs']::text[]);
     end if;
     insert into public.pipeline_run_states (run_id, state, step_id, reason)
     values (new.id, new.state, new.step_id, new.reason);
@@ -182,7 +184,7 @@ declare
     operation constant text := lower(tg_op);
 begin
     if tg_relid not in ('public.sources'::regclass, 'public.pipeline_runs'::regclass, 'public.sessions'::regclass, 'public.users'::regclass) then
-        perform public.refuse_foreign_table(tg_relid, 'public.sources', 'public.pipeline_runs', 'public.sessions', 'public.users');
+        perform public.refuse_foreign_table(tg_relid, array['public.sources', 'public.pipeline_runs', 'public.sessions', 'public.users']::text[]);
     end if;
     -- Nested, because a condition may name only columns that the table at hand has.
     if tg_argv[0] = 'users' and tg_op = 'UPDATE' then
@@ -218,26 +220,26 @@ begin
     end if;
 
     if tg_argv[0] = 'pipeline_runs' then
-        perform public.notify_change('emr', operation, ids), public.notify_change('lib', operation, ids);
+        perform public.notify_change('emr'::text, operation, ids), public.notify_change('lib'::text, operation, ids);
     elsif tg_argv[0] = 'sessions' then
-        perform public.notify_change('session', operation, ids);
+        perform public.notify_change('session'::text, operation, ids);
     elsif tg_argv[0] = 'users' then
-        perform public.notify_change('account', operation, ids);
+        perform public.notify_change('account'::text, operation, ids);
     elsif ids is null or tg_op <> 'UPDATE' or old.id <> new.id then
         if ids is null or tg_op = 'UPDATE' then
-            perform public.notify_change('toggle', 'update', ids);
+            perform public.notify_change('toggle'::text, 'update'::text, ids);
         end if;
-        perform public.notify_change('source_lib', operation, ids), public.notify_change('crud', operation, ids);
+        perform public.notify_change('source_lib'::text, operation, ids), public.notify_change('crud'::text, operation, ids);
     else
         if old.status <> new.status then
-            perform public.notify_change('toggle', 'update', ids);
+            perform public.notify_change('toggle'::text, 'update'::text, ids);
         end if;
         if (old.status, old.datadelivery_status, old.created_at) <> (new.status, new.datadelivery_status, new.created_at) then
-            perform public.notify_change('source_lib', 'update', ids);
+            perform public.notify_change('source_lib'::text, 'update'::text, ids);
         else
-            perform public.notify_change('source', 'update', ids);
+            perform public.notify_change('source'::text, 'update'::text, ids);
         end if;
-        perform public.notify_change('crud', 'update', ids);
+        perform public.notify_change('crud'::text, 'update'::text, ids);
     end if;
     return null;
 end
@@ -295,7 +297,7 @@ declare
     ids uuid[];
 begin
     if tg_relid <> 'public.pipeline_runs'::regclass then
-        perform public.refuse_foreign_table(tg_relid, 'public.pipeline_runs');
+        perform public.refuse_foreign_table(tg_relid, array['public.pipeline_runs']::text[]);
     end if;
     if tg_op = 'DELETE' then
         ids := array(select o.id from old_rows o limit 250);
@@ -303,7 +305,7 @@ begin
         ids := array(select n.id from new_rows n limit 250);
     end if;
     if ids is distinct from '{}' then
-        perform public.notify_change('emr', lower(tg_op), ids), public.notify_change('lib', lower(tg_op), ids);
+        perform public.notify_change('emr'::text, lower(tg_op), ids), public.notify_change('lib'::text, lower(tg_op), ids);
     end if;
     return null;
 end
@@ -327,13 +329,13 @@ declare
     ids uuid[];
 begin
     if tg_relid <> 'public.sessions'::regclass then
-        perform public.refuse_foreign_table(tg_relid, 'public.sessions');
+        perform public.refuse_foreign_table(tg_relid, array['public.sessions']::text[]);
     end if;
     if tg_op <> 'TRUNCATE' then
         ids := array(select o.id from old_rows o limit 250);
     end if;
     if ids is distinct from '{}' then
-        perform public.notify_change('session', lower(tg_op), ids);
+        perform public.notify_change('session'::text, lower(tg_op), ids);
     end if;
     return null;
 end
@@ -360,10 +362,10 @@ declare
     toggled_ids uuid[];
 begin
     if tg_relid <> 'public.sources'::regclass then
-        perform public.refuse_foreign_table(tg_relid, 'public.sources');
+        perform public.refuse_foreign_table(tg_relid, array['public.sources']::text[]);
     end if;
     if tg_op = 'TRUNCATE' then
-        perform public.notify_change('source_lib', 'truncate', null), public.notify_change('crud', 'truncate', null);
+        perform public.notify_change('source_lib'::text, 'truncate'::text, null::uuid[]), public.notify_change('crud'::text, 'truncate'::text, null::uuid[]);
         return null;
     elsif tg_op = 'INSERT' then
         ids := array(select n.id from new_rows n limit 250);
@@ -374,7 +376,7 @@ begin
         return null;
     end if;
     if tg_op <> 'UPDATE' then
-        perform public.notify_change('source_lib', lower(tg_op), ids), public.notify_change('crud', lower(tg_op), ids);
+        perform public.notify_change('source_lib'::text, lower(tg_op), ids), public.notify_change('crud'::text, lower(tg_op), ids);
         return null;
     end if;
 
@@ -403,14 +405,14 @@ begin
     end if;
 
     if toggled then
-        perform public.notify_change('toggle', 'update', toggled_ids);
+        perform public.notify_change('toggle'::text, 'update'::text, toggled_ids);
     end if;
     if toggled or recounted then
-        perform public.notify_change('source_lib', 'update', ids);
+        perform public.notify_change('source_lib'::text, 'update'::text, ids);
     else
-        perform public.notify_change('source', 'update', ids);
+        perform public.notify_change('source'::text, 'update'::text, ids);
     end if;
-    perform public.notify_change('crud', 'update', ids);
+    perform public.notify_change('crud'::text, 'update'::text, ids);
     return null;
 end
 $$;
@@ -433,7 +435,7 @@ declare
     ids uuid[];
 begin
     if tg_relid <> 'public.users'::regclass then
-        perform public.refuse_foreign_table(tg_relid, 'public.users');
+        perform public.refuse_foreign_table(tg_relid, array['public.users']::text[]);
     end if;
     if tg_op = 'DELETE' then
         ids := array(select o.id from old_rows o limit 250);
@@ -450,7 +452,7 @@ begin
              limit 250);
     end if;
     if ids is distinct from '{}' then
-        perform public.notify_change('account', lower(tg_op), ids);
+        perform public.notify_change('account'::text, lower(tg_op), ids);
     end if;
     return null;
 end
@@ -490,7 +492,7 @@ declare
     change uuid := gen_random_uuid();
 begin
     if tg_relid not in ('public.sources'::regclass, 'public.pipeline_runs'::regclass) then
-        perform public.refuse_foreign_table(tg_relid, 'public.sources', 'public.pipeline_runs');
+        perform public.refuse_foreign_table(tg_relid, array['public.sources', 'public.pipeline_runs']::text[]);
     end if;
     if tg_op = 'DELETE' then
         select count(*) into touched from old_rows;
@@ -511,7 +513,7 @@ begin
         coalesce(nullif(current_setting('role'), 'none'), session_user),
         current_setting('application_name')
     );
-    perform public.notify_change('activity', 'insert', array[change]);
+    perform public.notify_change('activity'::text, 'insert'::text, array[change]);
     return null;
 end
 $$;
@@ -578,7 +580,7 @@ COMMENT ON FUNCTION public.rederive_sources() IS 'Derives the delivery status ag
 -- Name: refuse_foreign_table(oid, text[]); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.refuse_foreign_table(attached_to oid, VARIADIC wanted text[]) RETURNS void
+CREATE FUNCTION public.refuse_foreign_table(attached_to oid, wanted text[]) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -599,10 +601,10 @@ end
 $$;
 
 --
--- Name: FUNCTION refuse_foreign_table(attached_to oid, VARIADIC wanted text[]); Type: COMMENT; Schema: public; Owner: -
+-- Name: FUNCTION refuse_foreign_table(attached_to oid, wanted text[]); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.refuse_foreign_table(attached_to oid, VARIADIC wanted text[]) IS 'Raises an error when a trigger function that runs as its owner was attached to another table than the wanted ones or a part of them.';
+COMMENT ON FUNCTION public.refuse_foreign_table(attached_to oid, wanted text[]) IS 'Raises an error when a trigger function that runs as its owner was attached to another table than the wanted ones or a part of them.';
 
 --
 -- Name: touch_pipeline_run(); Type: FUNCTION; Schema: public; Owner: -
@@ -610,6 +612,7 @@ COMMENT ON FUNCTION public.refuse_foreign_table(attached_to oid, VARIADIC wanted
 
 CREATE FUNCTION public.touch_pipeline_run() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     if new.updated_at operator(pg_catalog.=) old.updated_at then
@@ -1909,10 +1912,10 @@ REVOKE ALL ON FUNCTION public.record_change() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.rederive_sources() FROM PUBLIC;
 
 --
--- Name: FUNCTION refuse_foreign_table(attached_to oid, VARIADIC wanted text[]); Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION refuse_foreign_table(attached_to oid, wanted text[]); Type: ACL; Schema: public; Owner: -
 --
 
-REVOKE ALL ON FUNCTION public.refuse_foreign_table(attached_to oid, VARIADIC wanted text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.refuse_foreign_table(attached_to oid, wanted text[]) FROM PUBLIC;
 
 --
 -- Name: FUNCTION touch_pipeline_run(); Type: ACL; Schema: public; Owner: -

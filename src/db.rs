@@ -3,6 +3,7 @@
 
 pub mod changes;
 pub mod counts;
+pub(crate) mod creators;
 pub mod days;
 mod declared;
 pub mod demo;

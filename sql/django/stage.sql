@@ -2,7 +2,7 @@
 
 set local time zone 'UTC';
 set local datestyle = 'ISO, YMD';
-lock table django_imports in share row exclusive mode;
+lock table public.django_imports in share row exclusive mode;
 
 create temp table django_sources (
     id uuid primary key,

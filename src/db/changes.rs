@@ -42,7 +42,7 @@ row! {
 /// The last hundred, newest first.
 pub async fn newest(client: &Client) -> Result<Vec<Change>> {
     let sql = format!(
-        "select {} from changes order by at desc, id limit 100",
+        "select {} from public.changes order by at desc, id limit 100",
         Change::COLUMNS
     );
     row::all(&client.query_typed(&sql, &[]).await?)
@@ -53,7 +53,7 @@ pub async fn minutes(client: &Client) -> Result<Vec<Minute>> {
     // An infinite time has no minute, and would make the whole statement fail.
     let sql = "select floor(extract(epoch from at) / 60)::bigint as minute,
                       count(*) as statements
-                 from changes
+                 from public.changes
                 where at > statement_timestamp() - interval '1 hour' and at < 'infinity'
                 group by minute order by minute";
     row::all(&client.query_typed(sql, &[]).await?)
@@ -61,8 +61,8 @@ pub async fn minutes(client: &Client) -> Result<Vec<Minute>> {
 
 /// Removes what is older than 30 days, except rows that another transaction has locked.
 pub async fn prune(client: &Client) -> Result<()> {
-    let sql = "delete from changes where id in (
-                   select id from changes where at < statement_timestamp() - interval '30 days'
+    let sql = "delete from public.changes where id in (
+                   select id from public.changes where at < statement_timestamp() - interval '30 days'
                       for update skip locked)";
     client.execute_typed(sql, &[]).await?;
     Ok(())

@@ -15,7 +15,7 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time;
-use tokio_postgres::{AsyncMessage, Client, types::Type};
+use tokio_postgres::{AsyncMessage, types::Type};
 
 pub use self::catalogue::facts;
 use super::{
@@ -25,6 +25,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     pg::{
+        Client,
         dsn::{Dsn, Verify},
         primary::{Primary, Wire},
     },
@@ -88,10 +89,7 @@ impl Finding {
 /// that are not as they should be are mended.
 pub async fn run(dsn: &Dsn, listen: Option<&Dsn>, zone: &str, fix: bool) -> Vec<Finding> {
     let client = match connect(dsn).await {
-        Ok((client, wire)) => {
-            tokio::spawn(wire);
-            client
-        }
+        Ok(client) => client,
         Err(finding) => return vec![finding],
     };
     let mut report = Report::default();
@@ -127,7 +125,7 @@ impl Report {
         self.add("schema public", roles::creators(client).await);
         self.add("callers", roles::callers(client).await);
         self.add("settings", roles::settings(client).await);
-        self.add("definitions", catalogue::look(client).await);
+        self.add("definitions", catalogue::look(client.raw()).await);
         if self.add("functions", triggers::functions(client).await) {
             let found = if fix {
                 triggers::mend(client).await
@@ -158,20 +156,22 @@ impl Report {
 }
 
 /// A connection as the server makes it, or what keeps it from being made.
-async fn connect(dsn: &Dsn) -> Result<(Client, Wire), Finding> {
+async fn connect(dsn: &Dsn) -> Result<Client, Finding> {
     connect_by("DATABASE_URL", dsn).await
 }
 
-async fn connect_by(variable: &'static str, dsn: &Dsn) -> Result<(Client, Wire), Finding> {
+async fn connect_by(variable: &'static str, dsn: &Dsn) -> Result<Client, Finding> {
     let dsn = dsn.clone().named("marketplace doctor");
     let primary = Primary::new(&dsn).map_err(|error| {
         let advice = format!("correct {variable}");
         Finding::of(Level::Fail, CONNECTION, error, &advice)
     })?;
-    primary.connect().await.map_err(|failures| {
+    let (client, wire) = primary.connect().await.map_err(|failures| {
         let advice = advice::on_connecting(failures.sqlstate(), variable);
         Finding::of(Level::Fail, CONNECTION, failures, &advice)
-    })
+    })?;
+    tokio::spawn(wire);
+    Ok(Client::own(client, &primary))
 }
 
 row! {
@@ -345,7 +345,7 @@ async fn privileges(client: &Client) -> Result<Vec<Finding>> {
 
 async fn time_zone(client: &Client, zone: &str) -> Result<Vec<Finding>> {
     const ABOUT: &str = "time zone";
-    let there = "select to_regproc('public.local_time_zone') is not null as there";
+    let there = "select to_regprocedure('public.local_time_zone()') is not null as there";
     if !row::value(&client.query_typed(there, &[]).await?, "there")?.unwrap_or(false) {
         return Ok(Vec::new());
     }
@@ -427,8 +427,7 @@ async fn pooler(dsn: &Dsn, listen: Option<&Dsn>) -> Vec<Finding> {
 }
 
 async fn shares(variable: &'static str, dsn: &Dsn) -> Result<bool, Finding> {
-    let failed = |error: tokio_postgres::Error| {
-        let error = Error::from(error);
+    let failed = |error: Error| {
         let advice = advice::on_statement(&error);
         Finding::of(
             Level::Fail,
@@ -441,10 +440,12 @@ async fn shares(variable: &'static str, dsn: &Dsn) -> Result<bool, Finding> {
     let mut pids = Vec::new();
     let mut kept = Vec::new();
     for _ in 0..3 {
-        let (client, wire) = connect_by(variable, dsn).await?;
-        tokio::spawn(wire);
+        let client = connect_by(variable, dsn).await?;
         for row in client.query_typed(sql, &[]).await.map_err(failed)? {
-            pids.push(row.try_get::<_, i32>("pid").map_err(failed)?);
+            pids.push(
+                row.try_get::<_, i32>("pid")
+                    .map_err(|error| failed(error.into()))?,
+            );
         }
         kept.push(client);
     }
@@ -470,7 +471,8 @@ async fn round_trip(client: &Client, listen: &Dsn) -> Finding {
             _ = arrival(&mut wire) => {}
         }
         let sent = Instant::now();
-        client.batch_execute(&format!("notify {channel}")).await?;
+        let notify = format!("notify {channel}");
+        client.raw().batch_execute(&notify).await?;
         arrival(&mut wire).await?;
         Ok::<_, Error>(sent.elapsed())
     };

@@ -109,7 +109,7 @@ fn of_the_backend(error: Error) -> Error {
 
 /// Of what was imported before, all would be removed again.
 async fn refuse_another_backend(work: &Transaction<'_>) -> Result<()> {
-    let sql = "select kind from django_imports l
+    let sql = "select kind from public.django_imports l
                 group by kind
                having not bool_or(case kind
                    when 'source' then exists (select from django_sources d where d.id::text = key)
@@ -125,7 +125,8 @@ async fn refuse_another_backend(work: &Transaction<'_>) -> Result<()> {
 
 /// What is told of passwords whose hash is of a known kind and cannot be computed all the same.
 async fn passwords_left_out(work: &Transaction<'_>) -> Result<Vec<String>> {
-    let sql = "select u.username, u.password_hash from users u join django_touched using (id)
+    let sql =
+        "select u.username, u.password_hash from public.users u join django_touched using (id)
                 where u.password_hash like 'pbkdf2\\_sha256$%' or u.password_hash like '$argon2%'
                 order by u.username";
     let mut notes = Vec::new();
@@ -144,7 +145,7 @@ async fn passwords_left_out(work: &Transaction<'_>) -> Result<Vec<String>> {
 }
 
 async fn has_admin(work: &Transaction<'_>) -> Result<bool> {
-    let sql = "select from users where role = 'admin' and is_active limit 1";
+    let sql = "select from public.users where role = 'admin' and is_active limit 1";
     Ok(!work.query_typed(sql, &[]).await?.is_empty())
 }
 

@@ -12,7 +12,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    declared,
+    creators, declared,
     row::{self, FromRow, row},
 };
 use crate::{
@@ -34,6 +34,10 @@ mod embedded {
 
 /// Where refinery notes what was applied. Programs that migrate lock it, one at a time.
 const HISTORY: &str = "public.refinery_schema_history";
+/// The first migration that names every schema. Those before it look up names in `public` too.
+const CLOSED_SINCE: i32 = 29;
+/// Where names are looked up by the migrations before [`CLOSED_SINCE`].
+const OPEN_PATH: &str = "set local search_path = public, pg_temp";
 /// Makes it as refinery does, which does not expect that somebody else makes it at the same time.
 const MAKE_HISTORY: &str = "create table if not exists public.refinery_schema_history (
     version int4 primary key, name varchar(255), applied_on varchar(255), checksum varchar(255))";
@@ -82,6 +86,7 @@ pub async fn run_and_tell(
         });
     }
     let gate = connect(dsn).await?;
+    refuse_foreign_code(&gate).await?;
     make_history(&gate).await?;
     lock(&gate, waits).await?;
     let mut migrator = Migrator {
@@ -136,10 +141,12 @@ row! {
 /// Whether exactly this program's migrations were applied. Only reads: refinery would make the table
 /// that it keeps, and several programs at once must not.
 async fn is_migrated(client: &Client) -> Result<bool> {
-    let kept = format!("select to_regclass('{HISTORY}') is not null as kept");
-    let rows = client.query_typed(&kept, &[]).await?;
-    if !row::value(&rows, "kept")?.unwrap_or(false) {
+    if !has_history(client).await? {
         return Ok(false);
+    }
+    // Reading a view runs its functions with the rights of this role.
+    if let Some(foreign) = creators::foreign_table(client, HISTORY).await? {
+        return Err(Error::Start(foreign));
     }
     let applied = format!(
         "select {} from {HISTORY} order by version",
@@ -174,6 +181,44 @@ pub(super) fn wanted() -> Vec<(i32, String, String)> {
     // They come in the order of their files' names, V10 before V2.
     wanted.sort_unstable();
     wanted
+}
+
+async fn has_history(client: &Client) -> Result<bool> {
+    let kept = format!("select to_regclass('{HISTORY}') is not null as kept");
+    let rows = client.query_typed(&kept, &[]).await?;
+    Ok(row::value(&rows, "kept")?.unwrap_or(false))
+}
+
+/// Refuses to run migrations that look up names in `public` where another role may have made, or may still
+/// make, an operator or a function there: they could take it for PostgreSQL's own.
+async fn refuse_foreign_code(client: &Client) -> Result<()> {
+    if has_history(client).await? {
+        if let Some(foreign) = creators::foreign_table(client, HISTORY).await? {
+            return Err(Error::Start(foreign));
+        }
+        let newest = format!("select max(version) as newest from {HISTORY}");
+        let rows = client.query_typed(&newest, &[]).await?;
+        let newest: Option<i32> = row::value(&rows, "newest")?.flatten();
+        if newest.is_some_and(|newest| newest >= CLOSED_SINCE) {
+            return Ok(());
+        }
+    }
+    let roles = creators::of_public(client).await?;
+    if !roles.is_empty() {
+        return Err(Error::Start(format!(
+            "{roles} may create objects in the schema public, and the migrations to come could take them for \
+             PostgreSQL's own: run `revoke create on schema public from {roles}` and migrate again; afterwards \
+             it may be granted again"
+        )));
+    }
+    let planted = creators::planted(client).await?;
+    if !planted.is_empty() {
+        return Err(Error::Start(format!(
+            "the schema public holds {planted} of another role, and the migrations to come could take this for \
+             PostgreSQL's own: drop it, or move it to another schema, and migrate again"
+        )));
+    }
+    Ok(())
 }
 
 /// Makes refinery's table where it is missing. Others may do so at the same time.
@@ -346,6 +391,9 @@ impl AsyncTransaction for Migrator<'_> {
                 Ok(()) => {
                     self.waits.over();
                     for statement in &statements {
+                        if is_open(statement) {
+                            work.batch_execute(OPEN_PATH).await?;
+                        }
                         work.batch_execute(statement).await?;
                     }
                     work.commit().await?;
@@ -391,6 +439,13 @@ async fn lock_all(
         tables.join(", ")
     );
     work.batch_execute(&lock).await
+}
+
+/// Whether this is a migration that was written for a path with `public` in it.
+fn is_open(statement: &str) -> bool {
+    let runner = embedded::migrations::runner();
+    let mut migrations = runner.get_migrations().iter();
+    migrations.any(|it| it.version() < CLOSED_SINCE && it.sql() == Some(statement))
 }
 
 impl AsyncQuery<Vec<Migration>> for Migrator<'_> {

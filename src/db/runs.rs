@@ -47,7 +47,7 @@ row! {
         pub created_at: Timestamp,
         pub updated_at: Timestamp,
         /// Whether its state will not change any more.
-        pub is_final: bool = "pipeline_state_is_final(state)",
+        pub is_final: bool = "public.pipeline_state_is_final(state::text)",
     }
 }
 
@@ -106,8 +106,9 @@ const COLUMNS: &str = Run::COLUMNS;
 
 /// Those of `ids` that exist, oldest first.
 pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Run>> {
-    let sql =
-        format!("select {COLUMNS} from pipeline_runs where id = any($1) order by created_at, id");
+    let sql = format!(
+        "select {COLUMNS} from public.pipeline_runs where id = any($1) order by created_at, id"
+    );
     let rows = client
         .query_typed(&sql, &[(&ids, Type::UUID_ARRAY)])
         .await?;
@@ -116,14 +117,14 @@ pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Run>> {
 
 /// One run.
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<Run>> {
-    let sql = format!("select {COLUMNS} from pipeline_runs where id = $1");
+    let sql = format!("select {COLUMNS} from public.pipeline_runs where id = $1");
     row::first(&client.query_typed(&sql, &[(&id, Type::UUID)]).await?)
 }
 
 /// The newest runs, those of one source or in one state if asked so, newest first.
 pub async fn list(client: &Client, source: Option<Uuid>, state: Option<&str>) -> Result<Vec<Run>> {
     let sql = format!(
-        "select {COLUMNS} from pipeline_runs
+        "select {COLUMNS} from public.pipeline_runs
           where ($1::uuid is null or source_id = $1) and ($2::text is null or state = $2)
           order by created_at desc, id limit $3"
     );
@@ -148,14 +149,14 @@ row! {
         pub unchanged: f64 = "coalesce(extract(epoch from clock_timestamp()
             - min(updated_at) filter (where isfinite(updated_at)))::float8, 0)",
         /// Whether they stay in it.
-        pub is_final: bool = "pipeline_state_is_final(state)",
+        pub is_final: bool = "public.pipeline_state_is_final(state::text)",
     }
 }
 
 /// The runs asked for within 30 days, by state.
 pub async fn totals(client: &Client) -> Result<Vec<Total>> {
     let sql = format!(
-        "select {} from pipeline_runs where created_at >= {SINCE} group by state",
+        "select {} from public.pipeline_runs where created_at >= {SINCE} group by state",
         Total::COLUMNS
     );
     row::all(&client.query_typed(&sql, &[]).await?)
@@ -164,7 +165,7 @@ pub async fn totals(client: &Client) -> Result<Vec<Total>> {
 /// What a run went through, oldest first.
 pub async fn history(client: &Client, id: Uuid) -> Result<Vec<Past>> {
     let sql = format!(
-        "select {} from pipeline_run_states where run_id = $1 order by at",
+        "select {} from public.pipeline_run_states where run_id = $1 order by at",
         Past::COLUMNS
     );
     row::all(&client.query_typed(&sql, &[(&id, Type::UUID)]).await?)
@@ -173,7 +174,8 @@ pub async fn history(client: &Client, id: Uuid) -> Result<Vec<Past>> {
 /// Asks for a run under a fresh `id`; a server hands it to the cluster. The change is kept as that of
 /// who asked.
 pub async fn insert(client: &Client, id: Uuid, request: &Request) -> Result<()> {
-    let sql = "insert into pipeline_runs (id, source_id, kind, step, deploy_mode, requested_by)
+    let sql =
+        "insert into public.pipeline_runs (id, source_id, kind, step, deploy_mode, requested_by)
                values ($1, $2, $3, $4, $5, $6)
                returning set_config('marketplace.user', $6, true)";
     let values: [(&(dyn ToSql + Sync), Type); 6] = [
@@ -190,14 +192,14 @@ pub async fn insert(client: &Client, id: Uuid, request: &Request) -> Result<()> 
 
 /// Cancels a run of which the cluster cannot know yet; false when it may.
 pub async fn cancel_waiting(client: &Client, id: Uuid) -> Result<bool> {
-    let sql = "select cancel_waiting_run($1) as cancelled";
+    let sql = "select public.cancel_waiting_run($1) as cancelled";
     let rows = client.query_typed(sql, &[(&id, Type::UUID)]).await?;
     Ok(row::value(&rows, "cancelled")?.unwrap_or_default())
 }
 
 /// Whether `node` is the one that follows the runs, for so long from now on.
 pub async fn take_turn(client: &Client, node: Uuid, lease: Duration) -> Result<bool> {
-    let sql = "insert into pipeline_followers as f (node, until)
+    let sql = "insert into public.pipeline_followers as f (node, until)
         values ($1, clock_timestamp() + $2 * interval '1 second')
         on conflict (only_one) do update set node = excluded.node, until = excluded.until
          where f.node = excluded.node or f.until < clock_timestamp()
@@ -211,8 +213,8 @@ pub async fn take_turn(client: &Client, node: Uuid, lease: Duration) -> Result<b
 /// The runs that the cluster has and that are not over, oldest first.
 pub async fn followed(client: &Client) -> Result<Vec<Followed>> {
     let sql = format!(
-        "select {} from pipeline_runs
-          where step_id is not null and not pipeline_state_is_final(state) order by created_at",
+        "select {} from public.pipeline_runs
+          where step_id is not null and not public.pipeline_state_is_final(state::text) order by created_at",
         Followed::COLUMNS
     );
     row::all(&client.query_typed(&sql, &[]).await?)
@@ -221,7 +223,7 @@ pub async fn followed(client: &Client) -> Result<Vec<Followed>> {
 /// Stores what the cluster says, in one statement; what somebody has changed by hand in the
 /// meantime stays.
 pub async fn change(client: &Client, changes: &[Change]) -> Result<u64> {
-    let sql = "update pipeline_runs r set state = left(c.state, 50), reason = left(c.reason, 10000)
+    let sql = "update public.pipeline_runs r set state = left(c.state, 50), reason = left(c.reason, 10000)
           from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) c (id, was, state, reason)
          where r.id = c.id and r.state = c.was";
     let ids: Vec<_> = changes.iter().map(|change| change.id).collect();

@@ -41,7 +41,7 @@ impl Session {
 pub type TokenHash = [u8; 32];
 
 /// Of those that are valid.
-pub(super) const FROM: &str = "from sessions s join users u on u.id = s.user_id
+pub(super) const FROM: &str = "from public.sessions s join public.users u on u.id = s.user_id
   where s.expires_at > statement_timestamp() and u.is_active";
 
 /// How many sessions a user has at most; a new one replaces the one that was used longest ago.
@@ -147,7 +147,8 @@ pub async fn stay(
 
 /// How many sessions are valid.
 pub async fn count(client: &Client) -> Result<i64> {
-    let sql = "select count(*) as valid from sessions where expires_at > statement_timestamp()";
+    let sql =
+        "select count(*) as valid from public.sessions where expires_at > statement_timestamp()";
     let rows = client.query_typed(sql, &[]).await?;
     Ok(row::value(&rows, "valid")?.unwrap_or_default())
 }
@@ -186,7 +187,8 @@ pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Session>> {
 
 /// Moves the end of a session to `lifetime` from now.
 pub async fn extend(client: &Client, id: Uuid, lifetime: Duration) -> Result<()> {
-    let sql = "update sessions set expires_at = clock_timestamp() + make_interval(secs => $2)
+    let sql =
+        "update public.sessions set expires_at = clock_timestamp() + make_interval(secs => $2)
                 where id = $1";
     client
         .execute_typed(
@@ -199,7 +201,7 @@ pub async fn extend(client: &Client, id: Uuid, lifetime: Duration) -> Result<()>
 
 /// Ends the sessions of these tokens.
 pub async fn delete(client: &Client, tokens: &[TokenHash]) -> Result<()> {
-    let sql = "delete from sessions where token_hash = any($1)";
+    let sql = "delete from public.sessions where token_hash = any($1)";
     let tokens: Vec<&[u8]> = tokens.iter().map(TokenHash::as_slice).collect();
     client
         .execute_typed(sql, &[(&tokens, Type::BYTEA_ARRAY)])
@@ -209,7 +211,7 @@ pub async fn delete(client: &Client, tokens: &[TokenHash]) -> Result<()> {
 
 /// Ends all sessions of a user.
 pub async fn delete_of_user(client: &Client, user_id: Uuid) -> Result<()> {
-    let sql = "delete from sessions where user_id = $1";
+    let sql = "delete from public.sessions where user_id = $1";
     client.execute_typed(sql, &[(&user_id, Type::UUID)]).await?;
     Ok(())
 }
@@ -217,8 +219,8 @@ pub async fn delete_of_user(client: &Client, user_id: Uuid) -> Result<()> {
 /// Removes sessions that ended by themselves; returns how many. Leaves those that another transaction
 /// has locked: waiting for them could make that one fail with a deadlock.
 pub async fn delete_expired(client: &Client) -> Result<u64> {
-    let sql = "delete from sessions where id in (
-                   select id from sessions where expires_at <= statement_timestamp()
+    let sql = "delete from public.sessions where id in (
+                   select id from public.sessions where expires_at <= statement_timestamp()
                       for update skip locked)";
     client.execute_typed(sql, &[]).await
 }

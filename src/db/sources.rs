@@ -76,13 +76,13 @@ const COLUMNS: &str = Source::COLUMNS;
 
 /// Every source, newest first.
 pub async fn list(client: &Client) -> Result<Vec<Source>> {
-    let sql = format!("select {COLUMNS} from sources order by created_at desc, id");
+    let sql = format!("select {COLUMNS} from public.sources order by created_at desc, id");
     row::all(&client.query_typed(&sql, &[]).await?)
 }
 
 /// Those of `ids` that exist, in no particular order.
 pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Source>> {
-    let sql = format!("select {COLUMNS} from sources where id = any($1)");
+    let sql = format!("select {COLUMNS} from public.sources where id = any($1)");
     let rows = client
         .query_typed(&sql, &[(&ids, Type::UUID_ARRAY)])
         .await?;
@@ -91,14 +91,14 @@ pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Source>> {
 
 /// One source.
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<Source>> {
-    let sql = format!("select {COLUMNS} from sources where id = $1");
+    let sql = format!("select {COLUMNS} from public.sources where id = $1");
     let rows = client.query_typed(&sql, &[(&id, Type::UUID)]).await?;
     row::first(&rows)
 }
 
 /// The statuses of those of `ids` that exist.
 pub async fn statuses(client: &Client, ids: &[Uuid]) -> Result<Vec<Status>> {
-    let sql = "select id, status from sources where id = any($1)";
+    let sql = "select id, status from public.sources where id = any($1)";
     let rows = client.query_typed(sql, &[(&ids, Type::UUID_ARRAY)]).await?;
     row::all(&rows)
 }
@@ -123,8 +123,9 @@ pub async fn insert(client: &Client, id: Uuid, change: &Change, by: &str) -> Res
     let places: Vec<String> = (1..=names.len()).map(|n| format!("${n}")).collect();
     let on_behalf = on_behalf(names.len() + 1);
     let (names, places) = (names.join(", "), places.join(", "));
-    let sql =
-        format!("insert into sources ({names}) values ({places}) returning {COLUMNS}, {on_behalf}");
+    let sql = format!(
+        "insert into public.sources ({names}) values ({places}) returning {COLUMNS}, {on_behalf}"
+    );
     let rows = client
         .query_typed(&sql, &parameters(&id, &set, &by))
         .await?;
@@ -152,7 +153,7 @@ pub async fn update(
             .collect()
     };
     let sql = format!(
-        "update sources set {} where id = $1 returning {COLUMNS}, {}",
+        "update public.sources set {} where id = $1 returning {COLUMNS}, {}",
         assignments.join(", "),
         on_behalf(set.len() + 2),
     );
@@ -165,7 +166,7 @@ pub async fn update(
 /// Removes one source for the user `by`; false when there was none.
 pub async fn delete(client: &Client, id: Uuid, by: &str) -> Result<bool> {
     let sql = format!(
-        "delete from sources where id = $1 returning {}",
+        "delete from public.sources where id = $1 returning {}",
         on_behalf(2)
     );
     let rows = client.query_typed(&sql, &parameters(&id, &[], &by)).await?;

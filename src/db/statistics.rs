@@ -75,7 +75,7 @@ pub async fn read(client: &Client, tables: &[&str]) -> Result<Statistics> {
                pg_current_snapshot()::text as snapshot,
                clock_timestamp() as now
           from unnest($1) with ordinality wanted (name, place)
-         cross join lateral (select to_regclass(wanted.name) as id) t
+         cross join lateral (select to_regclass('public.' || quote_ident(wanted.name)) as id) t
          cross join lateral (
                with recursive parts (part) as (
                    select t.id::oid where t.id is not null
@@ -93,7 +93,8 @@ pub async fn read(client: &Client, tables: &[&str]) -> Result<Statistics> {
          cross join lateral (
                select string_agg(concat_ws(' ', oid, xmin, tgenabled), ',' order by oid) as marks,
                       bit_or(tgtype) filter (where tgenabled in ('O', 'A')
-                          and tgfoid = to_regproc('notify_' || wanted.name))::int as events
+                          and tgfoid = to_regprocedure(
+                              'public.' || quote_ident('notify_' || wanted.name) || '()'))::int as events
                  from pg_trigger where tgrelid = t.id and not tgisinternal) g
          order by wanted.place",
         Table::COLUMNS

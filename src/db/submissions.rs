@@ -112,26 +112,26 @@ pub async fn claim(
     limit: i64,
 ) -> Result<Vec<Submission>> {
     let sql = "with waiting as (
-            select r.id from pipeline_runs r
+            select r.id from public.pipeline_runs r
              where r.state = 'requested' and r.step_id is null
                and (exists (
-                       select from pipeline_submissions s
+                       select from public.pipeline_submissions s
                         where s.run_id = r.id and s.sent_at is not null)
                     or not exists (
-                       select from pipeline_runs other
-                         left join pipeline_submissions s on s.run_id = other.id
+                       select from public.pipeline_runs other
+                         left join public.pipeline_submissions s on s.run_id = other.id
                         where other.state = 'requested' and other.step_id is null
                           and (other.kind, other.step, other.deploy_mode)
                               = (r.kind, r.step, r.deploy_mode)
                           and (s.sent_at is not null
                                or (other.created_at, other.id) < (r.created_at, r.id))))
                and not exists (
-                   select from pipeline_submissions s
+                   select from public.pipeline_submissions s
                     where s.run_id = r.id and s.claimed_until > statement_timestamp())
              order by r.created_at, r.id limit $4
                for update of r skip locked
         ), claimed as (
-            insert into pipeline_submissions as s (run_id, node, claimed_until, attempts)
+            insert into public.pipeline_submissions as s (run_id, node, claimed_until, attempts)
             select id, $1, clock_timestamp() + $2 * interval '1 second', 1 from waiting
                 on conflict (run_id) do update
                set node = excluded.node, claimed_until = excluded.claimed_until,
@@ -143,7 +143,7 @@ pub async fn claim(
                r.updated_at < clock_timestamp() - $3 * interval '1 second'
                    and c.waits_for is distinct from 'room' as is_stale,
                c.attempts, c.problem, c.sent_at, c.cluster_id, c.command
-          from claimed c join pipeline_runs r on r.id = c.run_id";
+          from claimed c join public.pipeline_runs r on r.id = c.run_id";
     let rows = client
         .query_typed(
             sql,
@@ -170,9 +170,9 @@ pub async fn send(
     command: &str,
 ) -> Result<bool> {
     let sql = "with run as (
-            select id from pipeline_runs
+            select id from public.pipeline_runs
              where id = $1 and state = 'requested' and step_id is null for update)
-        update pipeline_submissions s
+        update public.pipeline_submissions s
            set claimed_until = clock_timestamp() + $3 * interval '1 second', cluster_id = $4,
                command = $5, sent_at = coalesce(sent_at, clock_timestamp())
           from run
@@ -248,8 +248,8 @@ pub async fn accepted(
     cluster_id: &str,
     step_id: &str,
 ) -> Result<bool> {
-    let sql = "with done as (delete from pipeline_submissions where run_id = $1)
-        update pipeline_runs set state = 'PENDING', step_id = $3, cluster_id = $2
+    let sql = "with done as (delete from public.pipeline_submissions where run_id = $1)
+        update public.pipeline_runs set state = 'PENDING', step_id = $3, cluster_id = $2
          where id = $1 and step_id is null";
     let rows = client
         .execute_typed(
@@ -289,9 +289,9 @@ async fn give_up(client: &Client, run_id: Uuid, state: &str, reason: &str) -> Re
 
 /// Forgets submissions whose run was deleted or given another state by hand.
 pub async fn sweep(client: &Client) -> Result<()> {
-    let sql = "delete from pipeline_submissions s
+    let sql = "delete from public.pipeline_submissions s
          where s.claimed_until < statement_timestamp() and not exists (
-               select from pipeline_runs r
+               select from public.pipeline_runs r
                 where r.id = s.run_id and r.state = 'requested' and r.step_id is null)";
     client.execute_typed(sql, &[]).await?;
     Ok(())
@@ -299,7 +299,7 @@ pub async fn sweep(client: &Client) -> Result<()> {
 
 /// Those of `step_ids` that belong to a run, or did before it was deleted.
 pub async fn known_steps(client: &Client, step_ids: &[String]) -> Result<Vec<String>> {
-    let sql = "select distinct step_id from pipeline_run_states where step_id = any($1)";
+    let sql = "select distinct step_id from public.pipeline_run_states where step_id = any($1)";
     let rows = client
         .query_typed(sql, &[(&step_ids, Type::TEXT_ARRAY)])
         .await?;

@@ -134,19 +134,22 @@ pub async fn by_username(client: &Client, username: &str) -> Result<Option<User>
     if username.contains('\0') {
         return Ok(None);
     }
-    let sql = format!("select {} from users where username = $1", User::COLUMNS);
+    let sql = format!(
+        "select {} from public.users where username = $1",
+        User::COLUMNS
+    );
     row::first(&client.query_typed(&sql, &[(&username, Type::TEXT)]).await?)
 }
 
 /// The user of exactly this name, and whether anybody still has a password's hash that was imported.
 pub async fn to_sign_in(client: &Client, username: &str) -> Result<(Option<User>, bool)> {
     let sql = format!(
-        "select {}, exists (select from users
+        "select {}, exists (select from public.users
                              where password_hash like 'pbkdf2\\_sha256$%'
                                 or password_hash like '$argon2%'
                                    and password_hash not like '$argon2id$v=19$m=19456,t=2,p=1$%'
                            ) as has_imported
-           from (values (1)) one left join users on username = $1",
+           from (values (1)) one left join public.users on username = $1",
         User::COLUMNS
     );
     // PostgreSQL holds no NUL, so nobody can be called so; nor is anybody called nothing.
@@ -288,7 +291,7 @@ pub async fn insert(
 
 /// Replaces a user's hash, for example by one of today's cost.
 pub async fn set_password_hash(client: &Client, id: Uuid, hash: &str) -> Result<()> {
-    let sql = "update users set password_hash = $2 where id = $1";
+    let sql = "update public.users set password_hash = $2 where id = $1";
     client
         .execute_typed(sql, &[(&id, Type::UUID), (&hash, Type::TEXT)])
         .await?;
@@ -298,7 +301,7 @@ pub async fn set_password_hash(client: &Client, id: Uuid, hash: &str) -> Result<
 /// Replaces the hash that `user` was read with by another of the same password, and ends no session;
 /// false when the user is gone or has another hash by now.
 pub async fn renew_password_hash(client: &Client, user: &User, hash: &str) -> Result<bool> {
-    let sql = "update users set password_hash = $3 where id = $1 and password_hash = $2";
+    let sql = "update public.users set password_hash = $3 where id = $1 and password_hash = $2";
     let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
         (&user.id, Type::UUID),
         (&user.password_hash, Type::TEXT),
@@ -328,7 +331,7 @@ async fn change_password_once(
     kept: Option<Uuid>,
 ) -> Result<bool> {
     let change = client.transaction().await?;
-    let sql = "update users set password_hash = $3 where id = $1 and password_hash = $2";
+    let sql = "update public.users set password_hash = $3 where id = $1 and password_hash = $2";
     let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
         (&user.id, Type::UUID),
         (&user.password_hash, Type::TEXT),
@@ -336,7 +339,7 @@ async fn change_password_once(
     ];
     let changed = change.execute_typed(sql, &values).await? == 1;
     if changed {
-        let sql = "delete from sessions where user_id = $1 and id is distinct from $2";
+        let sql = "delete from public.sessions where user_id = $1 and id is distinct from $2";
         change
             .execute_typed(sql, &[(&user.id, Type::UUID), (&kept, Type::UUID)])
             .await?;
@@ -347,14 +350,14 @@ async fn change_password_once(
 
 /// Notes a sign-in.
 pub async fn signed_in(client: &Client, id: Uuid) -> Result<()> {
-    let sql = "update users set last_login_at = clock_timestamp() where id = $1";
+    let sql = "update public.users set last_login_at = clock_timestamp() where id = $1";
     client.execute_typed(sql, &[(&id, Type::UUID)]).await?;
     Ok(())
 }
 
 /// Everybody, by name.
 pub async fn list(client: &Client) -> Result<Vec<Account>> {
-    let sql = format!("select {ACCOUNT} from users order by username");
+    let sql = format!("select {ACCOUNT} from public.users order by username");
     row::all(&client.query_typed(&sql, &[]).await?)
 }
 
@@ -362,14 +365,14 @@ const ACCOUNT: &str = Account::COLUMNS;
 
 /// The account of this id.
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<Account>> {
-    let sql = format!("select {ACCOUNT} from users where id = $1");
+    let sql = format!("select {ACCOUNT} from public.users where id = $1");
     let rows = client.query_typed(&sql, &[(&id, Type::UUID)]).await?;
     row::first(&rows)
 }
 
 /// The roles of those of `ids` who are still let in.
 pub async fn roles(client: &Client, ids: &[Uuid]) -> Result<Vec<Admitted>> {
-    let sql = "select id, role from users where id = any($1) and is_active";
+    let sql = "select id, role from public.users where id = any($1) and is_active";
     let rows = client.query_typed(sql, &[(&ids, Type::UUID_ARRAY)]).await?;
     row::all(&rows)
 }
@@ -401,7 +404,7 @@ async fn change_once(client: &mut Client, id: Uuid, change: Change) -> Result<Op
         spare_last_admin(&work, id).await?;
     }
     let sql = format!(
-        "update users set role = coalesce($2, role), is_active = coalesce($3, is_active)
+        "update public.users set role = coalesce($2, role), is_active = coalesce($3, is_active)
           where id = $1 returning {ACCOUNT}"
     );
     let role = change.role.map(Role::name);
@@ -426,7 +429,7 @@ pub async fn delete(client: &mut Client, id: Uuid) -> Result<bool> {
 async fn delete_once(client: &mut Client, id: Uuid) -> Result<bool> {
     let work = client.transaction().await?;
     spare_last_admin(&work, id).await?;
-    let sql = "delete from users where id = $1";
+    let sql = "delete from public.users where id = $1";
     let removed = work.execute_typed(sql, &[(&id, Type::UUID)]).await?;
     work.commit().await?;
     Ok(removed > 0)
@@ -434,8 +437,8 @@ async fn delete_once(client: &mut Client, id: Uuid) -> Result<bool> {
 
 /// Makes a user an admin, unless somebody is one already.
 pub async fn appoint_first_admin(client: &Client, id: Uuid) -> Result<()> {
-    let sql = "update users set role = 'admin' where id = $1
-                  and not exists (select from users where role = 'admin' and is_active)";
+    let sql = "update public.users set role = 'admin' where id = $1
+                  and not exists (select from public.users where role = 'admin' and is_active)";
     client.execute_typed(sql, &[(&id, Type::UUID)]).await?;
     Ok(())
 }
@@ -444,7 +447,7 @@ pub async fn appoint_first_admin(client: &Client, id: Uuid) -> Result<()> {
 /// ends nobody else can cease to be: of two admins who remove each other, one finds the other gone.
 async fn spare_last_admin(work: &Transaction<'_>, id: Uuid) -> Result<()> {
     // In one order, so that no two wait for each other; not for those who only sign in meanwhile.
-    let sql = "select id from users where role = 'admin' and is_active
+    let sql = "select id from public.users where role = 'admin' and is_active
                 order by id for no key update";
     let admins = work.query_typed(sql, &[]).await?;
     if admins.len() == 1 && row::value(&admins, "id")? == Some(id) {

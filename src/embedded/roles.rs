@@ -14,7 +14,8 @@ pub(super) const ADMIN: &str = "marketplace_admin";
 /// The owner's name while a cluster is converted.
 const OWNER: &str = "marketplace_owner";
 
-/// A session of the superuser in one database. Cancel-safe: it ends when it is dropped.
+/// A session of the superuser in one database. Names mean PostgreSQL's own objects alone: others may have
+/// made operators and functions in `public`. Cancel-safe: it ends when it is dropped.
 pub(super) async fn connect(
     socket_dir: &Path,
     port: u16,
@@ -23,6 +24,7 @@ pub(super) async fn connect(
 ) -> Result<Client, Error> {
     let mut config = Config::new();
     config.host_path(socket_dir).port(port);
+    config.options("-c search_path=pg_catalog,pg_temp");
     let (client, connection) = config.user(role).dbname(database).connect(NoTls).await?;
     tokio::spawn(connection);
     Ok(client)

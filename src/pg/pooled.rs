@@ -118,7 +118,7 @@ async fn fit(
         // What is closed is found out next, and others may be well.
         return Ok(());
     }
-    let asked = connection.simple_query("select pg_is_in_recovery() as is_standby");
+    let asked = connection.simple_query("select pg_catalog.pg_is_in_recovery() as is_standby");
     match time::timeout(ANSWER, asked).await {
         Ok(Ok(rows)) if is_true(&rows) => {
             known.distrust_older();

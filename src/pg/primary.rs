@@ -23,7 +23,7 @@ use self::hosts::Host;
 use super::{
     dsn::Dsn,
     host_state::Place,
-    settings::{HAS_TRANSACTION_TIMEOUT, IS_MARKED, MARKED, Settings},
+    settings::{MARKED, Settings, ask_for_mark},
     tls,
 };
 use crate::error::{Error, Result, describe, is_refusal};
@@ -170,11 +170,8 @@ impl Primary {
             match self.encrypted(&config).await {
                 Ok((client, mut wire)) => {
                     let version = version(&wire);
-                    if !has_settings(&client, &mut wire).await? {
+                    if !has_settings(&client, &mut wire, version).await? {
                         self.dsn.known.found_pooler(version);
-                    } else if version >= HAS_TRANSACTION_TIMEOUT {
-                        let set = client.batch_execute("set transaction_timeout = 0");
-                        driven(&mut wire, set).await?;
                     }
                     return Ok((client, wire));
                 }
@@ -204,8 +201,12 @@ fn version(wire: &Wire) -> u32 {
 }
 
 /// Whether the settings that a connection was made with have reached the server.
-async fn has_settings(client: &Client, wire: &mut Wire) -> Result<bool, tokio_postgres::Error> {
-    let rows = driven(wire, client.simple_query(IS_MARKED)).await?;
+async fn has_settings(
+    client: &Client,
+    wire: &mut Wire,
+    version: u32,
+) -> Result<bool, tokio_postgres::Error> {
+    let rows = driven(wire, client.simple_query(&ask_for_mark(version))).await?;
     Ok(rows.iter().any(|message| {
         matches!(message, SimpleQueryMessage::Row(row)
             if row.try_get("mark").is_ok_and(|mark| mark == Some(MARKED)))
@@ -303,7 +304,8 @@ async fn place_in_history(client: &Client, wire: &mut Wire) -> Option<Place> {
     // The first eight digits of a WAL file's name are the timeline. What the control file says of it
     // is older: there it moves only with the first checkpoint after a promotion.
     let sql = "select system_identifier as cluster,
-                      pg_walfile_name(pg_current_wal_lsn()) as wal from pg_control_system()";
+                      pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) as wal
+                 from pg_catalog.pg_control_system()";
     let rows = driven(wire, client.simple_query(sql)).await.ok()?;
     let row = rows.into_iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),

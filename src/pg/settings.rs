@@ -1,6 +1,6 @@
 //! The settings of this program's connections, whatever a role, a database or `postgresql.conf` sets:
-//! a setting that is well for people at psql, such as a timeout, another isolation level or a schema in
-//! front of `public`, can stop a server or change what its statements mean.
+//! a setting that is well for people at psql, such as a timeout, another isolation level or a planner
+//! method that is off, can stop a server or change what its statements mean.
 //!
 //! They are sent with the start of a connection (`options`). A pooler in transaction mode refuses or
 //! ignores that, because a transaction may run on any of its connections. There each transaction begins
@@ -8,10 +8,14 @@
 
 use std::{fmt::Write, time::Duration};
 
-/// `(name, value)`. `public` is the only schema that names are looked up in, after PostgreSQL's own; a
-/// temporary table never hides one of ours.
+/// Names without a schema are PostgreSQL's own, or temporary tables. Every statement writes `public.` before
+/// a name of ours: with `public` in the path, a role that may create objects there could make an operator or
+/// a function that fits a statement better than PostgreSQL's, and it would run with the program's rights.
+const CLOSED_PATH: (&str, &str) = ("search_path", "pg_catalog, pg_temp");
+
+/// `(name, value)`.
 const FIXED: [(&str, &str); 18] = [
-    ("search_path", "public, pg_temp"),
+    CLOSED_PATH,
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
@@ -31,17 +35,73 @@ const FIXED: [(&str, &str); 18] = [
     ("plpgsql.extra_errors", "none"),
 ];
 
+/// How statements are planned, each as PostgreSQL has it; all that PostgreSQL 15 lists as planner methods. One
+/// that is off makes a plan's estimated cost huge, which also has it compiled. The statements are short, so
+/// compiling one costs more than it saves.
+const PLANNER: [(&str, &str); 24] = [
+    ("jit", "off"),
+    ("plan_cache_mode", "auto"),
+    ("from_collapse_limit", "8"),
+    ("join_collapse_limit", "8"),
+    ("enable_async_append", "on"),
+    ("enable_bitmapscan", "on"),
+    ("enable_gathermerge", "on"),
+    ("enable_hashagg", "on"),
+    ("enable_hashjoin", "on"),
+    ("enable_incremental_sort", "on"),
+    ("enable_indexonlyscan", "on"),
+    ("enable_indexscan", "on"),
+    ("enable_material", "on"),
+    ("enable_memoize", "on"),
+    ("enable_mergejoin", "on"),
+    ("enable_nestloop", "on"),
+    ("enable_parallel_append", "on"),
+    ("enable_parallel_hash", "on"),
+    ("enable_partition_pruning", "on"),
+    ("enable_partitionwise_aggregate", "off"),
+    ("enable_partitionwise_join", "off"),
+    ("enable_seqscan", "on"),
+    ("enable_sort", "on"),
+    ("enable_tidscan", "on"),
+];
+
+/// Settings that older servers do not know: the major version that brought each.
+const NEWER: [(u32, &str, &str); 5] = [
+    (16, "enable_presorted_aggregate", "on"),
+    (17, "enable_group_by_reordering", "on"),
+    (17, "transaction_timeout", "0"),
+    (18, "enable_distinct_reordering", "on"),
+    (18, "enable_self_join_elimination", "on"),
+];
+
 /// A name of our own, by which a connection shows that its server has read the `options`.
 const MARK: &str = "marketplace.settings";
 
-/// Says whether the `options` were read.
-pub(crate) const IS_MARKED: &str =
-    "select pg_catalog.current_setting('marketplace.settings', true) as mark";
-/// What it says then.
+/// What the mark is when the server has read the `options`.
 pub(crate) const MARKED: &str = "fixed";
 
-/// Servers from this version on have `transaction_timeout`, which older ones do not know.
-pub(crate) const HAS_TRANSACTION_TIMEOUT: u32 = 17;
+/// The statement that says as `mark` whether a server of this version has read the `options`. If it has, the
+/// statement also sets what older servers do not know. Through a pooler it changes nothing.
+pub(crate) fn ask_for_mark(version: u32) -> String {
+    let mark = format!("pg_catalog.current_setting('{MARK}', true)");
+    let mut sql = format!("select {mark} as mark");
+    for (name, value) in newer(version) {
+        let _ = write!(
+            sql,
+            ", case when {mark} operator(pg_catalog.=) '{MARKED}' \
+               then pg_catalog.set_config('{name}', '{value}', false) end"
+        );
+    }
+    sql
+}
+
+/// What a server of this version knows and older ones do not.
+fn newer(version: u32) -> impl Iterator<Item = (&'static str, &'static str)> {
+    NEWER
+        .into_iter()
+        .filter(move |(since, ..)| *since <= version)
+        .map(|(_, name, value)| (name, value))
+}
 
 /// The settings of the connections of one kind.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,22 +129,23 @@ impl Settings {
         )
     }
 
-    /// Sets them for the rest of a transaction.
+    /// Sets them for the rest of a transaction. A role's `statement_timeout` counts for each statement, so it is
+    /// ended by one that takes next to no time.
     pub(crate) fn set_local(self, version: u32) -> String {
-        let timeout = (version >= HAS_TRANSACTION_TIMEOUT)
-            .then(|| ("transaction_timeout", String::from("0")));
+        let newer = newer(version).map(|(name, value)| (name, value.to_owned()));
         let set: Vec<String> = self
             .all()
-            .chain(timeout)
+            .chain(newer)
             .map(|(name, value)| format!("pg_catalog.set_config('{name}', '{value}', true)"))
             .collect();
-        format!("select {}", set.join(", "))
+        format!("set local statement_timeout = 0; select {}", set.join(", "))
     }
 
     fn all(self) -> impl Iterator<Item = (&'static str, String)> {
         let lock_timeout = self.lock_timeout.as_millis().to_string();
         FIXED
             .iter()
+            .chain(&PLANNER)
             .map(|(name, value)| (*name, (*value).to_owned()))
             .chain([("lock_timeout", lock_timeout)])
     }
@@ -101,7 +162,7 @@ mod tests {
         };
         let options = settings.options(Some("-c jit=off"));
         assert!(
-            options.starts_with("-c jit=off -c search_path=public,\\ pg_temp -c "),
+            options.starts_with("-c jit=off -c search_path=pg_catalog,\\ pg_temp -c "),
             "{options}"
         );
         assert!(options.contains("-c default_transaction_isolation=read\\ committed "));
@@ -111,7 +172,17 @@ mod tests {
     #[test]
     fn only_newer_servers_are_told_of_what_older_ones_do_not_know() {
         let settings = Settings::default();
-        assert!(!settings.begin(16).contains("transaction_timeout', '0'"));
-        assert!(settings.begin(17).contains("'transaction_timeout', '0'"));
+        assert!(!settings.options(None).contains(" -c transaction_timeout="));
+        for text in [settings.begin(16), ask_for_mark(16)] {
+            assert!(!text.contains("'transaction_timeout', '0'"), "{text}");
+            assert!(
+                text.contains("'enable_presorted_aggregate', 'on'"),
+                "{text}"
+            );
+        }
+        for text in [settings.begin(17), ask_for_mark(17)] {
+            assert!(text.contains("'transaction_timeout', '0'"), "{text}");
+        }
+        assert!(!ask_for_mark(15).contains("set_config"));
     }
 }

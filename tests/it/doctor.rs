@@ -362,7 +362,7 @@ async fn schemas_in_front_and_rights_that_others_have_too_much_are_named() {
     );
     assert_eq!(
         wrong[2][3],
-        "revoke execute on function record_change() from public"
+        "revoke execute on function public.record_change() from public"
     );
 
     // What the role's own path says goes before the rule.

@@ -46,6 +46,7 @@ mod outages;
 mod packaging;
 mod pgbouncer;
 mod plans;
+mod planted;
 mod pooler;
 mod postgres;
 mod program;

@@ -227,7 +227,7 @@ async fn a_write_on_any_of_four_nodes_is_seen_on_all_for_one_read_a_view_and_nod
             .count()
     };
     let rows = sent("next_status");
-    let statuses = sent("select id, status from sources");
+    let statuses = sent("select id, status from public.sources");
     let counts = sent("now() as at,");
     println!(
         "{changes} changes, 4 nodes, 12 dashboards, {audited} audits: {rows} reads of rows (lists and watched \

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use marketplace::db::migrate;
+use marketplace::{db::migrate, pg::Pool};
 use serde_json::json;
 use tokio_postgres::{Client, error::SqlState};
 use uuid::Uuid;
@@ -23,12 +23,15 @@ use crate::{
 const WATCHED: Uuid = Uuid::from_u128(1);
 
 /// What can be set for a role or a database that would stop a server or change what it does.
-const SET: [(&str, &str); 18] = [
+const SET: [(&str, &str); 21] = [
     ("search_path", "elsewhere, pg_catalog, public"),
     ("default_transaction_isolation", "serializable"),
     ("default_transaction_read_only", "on"),
     ("default_transaction_deferrable", "on"),
     ("lock_timeout", "1"),
+    ("enable_seqscan", "off"),
+    ("enable_nestloop", "off"),
+    ("enable_sort", "off"),
     ("statement_timeout", "1"),
     ("idle_in_transaction_session_timeout", "1"),
     ("idle_session_timeout", "50"),
@@ -219,6 +222,39 @@ async fn settings_of_a_role_do_not_reach_the_program_through_a_pooler() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_planner_method_is_as_postgresql_has_it() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let methods = "from pg_settings where category = 'Query Tuning / Planner Method Configuration'";
+    let sql = format!("select name, case boot_val when 'on' then 'off' else 'on' end {methods}");
+    let rows = dba.query(&sql, &[]).await.unwrap();
+    assert!(rows.len() > 15, "{} methods", rows.len());
+    for row in &rows {
+        let (name, other): (&str, &str) = (row.get(0), row.get(1));
+        let set = format!(
+            "alter database {} set {name} = {other}; alter database {0} set jit = on",
+            database.name
+        );
+        dba.batch_execute(&set).await.unwrap();
+    }
+    let changed = format!(
+        "select coalesce(string_agg(name, ' '), '') as names from (
+            select name {methods} and setting <> boot_val
+            union all select 'jit' where current_setting('jit') = 'on') changed"
+    );
+    let felt = database.connect().await;
+    let felt: String = felt.query_one(&changed, &[]).await.unwrap().get(0);
+    assert_eq!(felt.split(' ').count(), rows.len() + 1, "others feel them");
+    let pooler = PgBouncer::before(&database.url, 4).await;
+    for url in [&database.url, &pooler.url] {
+        let pool = Pool::new(&url.parse().unwrap(), 1).unwrap();
+        let client = pool.client().await.unwrap();
+        let rows = client.query_typed(&changed, &[]).await.unwrap();
+        assert_eq!(rows[0].get::<_, &str>("names"), "", "{url}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schema_of_the_roles_name_is_not_in_front() {
     let database = postgres::cluster().await.database(None).await;
     let dba = database.connect().await;
@@ -323,7 +359,7 @@ async fn a_write_that_is_rolled_back_for_another_is_made_again() {
          create function stumble() returns trigger language plpgsql as $$
          begin
              -- A sequence is not rolled back.
-             if nextval('attempts') % 3 <> 0 then
+             if nextval('public.attempts') % 3 <> 0 then
                  raise exception 'in the way' using errcode = tg_argv[0];
              end if;
              return new;

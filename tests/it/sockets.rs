@@ -39,7 +39,7 @@ fn reads(cluster: &PrivateCluster) -> Vec<String> {
     lines
         .iter()
         .enumerate()
-        .filter(|(_, line)| line.contains("from sources") && line.contains("next_status"))
+        .filter(|(_, line)| line.contains("from public.sources") && line.contains("next_status"))
         .map(|(at, line)| {
             let detail = lines.get(at + 1).filter(|next| next.contains("DETAIL"));
             format!("{line} {}", detail.copied().unwrap_or_default())

@@ -101,10 +101,13 @@ pub async fn facts(client: &Client) -> Result<String> {
 async fn read(client: &Client) -> Result<Facts> {
     let tables: Vec<&str> = declared::tables().collect();
     let functions: Vec<&str> = declared::functions().collect();
-    // Times in constraints are written in the zone of whoever asks. Behind a pooler a setting holds for a
-    // transaction alone.
+    // Times in constraints are written in the zone of whoever asks, and names as their path has it. Behind a
+    // pooler a setting holds for a transaction alone.
     client
-        .batch_execute("begin; set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'")
+        .batch_execute(
+            "begin; set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; \
+             set local search_path = pg_catalog, pg_temp",
+        )
         .await?;
     let rows = client
         .query_typed(

@@ -1,12 +1,13 @@
 //! Roles of the database: which schemas hide `public` from them, who may make objects in it, and who
 //! may call functions that run as their owner. Also the settings and the encoding of the database.
 
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::types::Type;
 
 use super::{Finding, Level};
 use crate::{
-    db::{declared, migrate, row},
+    db::{creators, declared, migrate, row},
     error::Result,
+    pg::Client,
 };
 
 /// A text that one look has found; empty when there is nothing to say.
@@ -63,15 +64,7 @@ pub(super) async fn schemas(client: &Client) -> Result<Vec<Finding>> {
 /// Who could make objects that others take for ours.
 pub(super) async fn creators(client: &Client) -> Result<Vec<Finding>> {
     const ABOUT: &str = "schema public";
-    let sql = "
-        select case when has_schema_privilege('public', n.oid, 'create') then 'PUBLIC'
-               else (select string_agg(quote_ident(r.rolname), ', ' order by r.rolname) from pg_roles r
-                      where not r.rolsuper and r.rolname <> current_user
-                        and r.rolname !~ '^pg_'
-                        and has_schema_privilege(r.oid, n.oid, 'create')
-                        and not pg_has_role(r.oid, n.nspowner, 'usage')) end as found
-          from pg_namespace n where n.nspname = 'public'";
-    let roles = found(client, sql).await?;
+    let roles = creators::of_public(client).await?;
     Ok(vec![if roles.is_empty() {
         Finding::ok(ABOUT, "only its owner makes objects there")
     } else {

@@ -2,12 +2,11 @@
 //! that mend it. What should be is read from `sql/schema.sql`, which a test holds against the
 //! migrations.
 
-use tokio_postgres::Client;
-
 use super::{Finding, Level, advice};
 use crate::{
     db::declared::{self, SCHEMA},
     error::Result,
+    pg::Client,
 };
 
 const ABOUT: &str = "triggers";
@@ -140,11 +139,12 @@ pub(super) async fn mend(client: &Client) -> Result<Vec<Finding>> {
     if !statements.is_empty() {
         // Nobody is kept waiting for long behind the lock that is waited for.
         let script = format!(
-            "begin; set local lock_timeout = '5s'; {}; commit",
+            "set local lock_timeout = '5s'; {}; commit",
             statements.join("; ")
         );
-        if let Err(error) = client.batch_execute(&script).await {
-            client.batch_execute("rollback").await?;
+        client.begin().await?;
+        if let Err(error) = client.raw().batch_execute(&script).await {
+            client.raw().batch_execute("rollback").await?;
             let error = error.into();
             let advice = advice::on_statement(&error);
             let found = format!("could not be mended: {error}");

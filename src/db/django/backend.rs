@@ -74,7 +74,7 @@ impl Backend {
         client
             .batch_execute(
                 "begin isolation level repeatable read read only; set local datestyle = 'ISO, YMD'; \
-                 set local search_path = ''",
+                 set local search_path = pg_catalog, pg_temp",
             )
             .await?;
         client
