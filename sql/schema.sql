@@ -959,6 +959,8 @@ CREATE TABLE public.pipeline_submissions (
     sent_at timestamp with time zone,
     waits_for character varying(20),
     problem text,
+    full_at timestamp with time zone,
+    CONSTRAINT pipeline_submissions_full_at_in_range CHECK (((full_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (full_at <= '9999-12-30 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT pipeline_submissions_in_range CHECK ((((claimed_until >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (claimed_until <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((sent_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (sent_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((attempts >= 0) AND (attempts <= 1000000)) AND (octet_length(command) <= 65536))),
     CONSTRAINT pipeline_submissions_sent_what CHECK (((sent_at IS NULL) OR ((cluster_id IS NOT NULL) AND (command IS NOT NULL)))),
     CONSTRAINT pipeline_submissions_waits_for_known CHECK (((waits_for)::text = ANY ((ARRAY['answer'::character varying, 'rate'::character varying, 'room'::character varying, 'access'::character varying])::text[])))
@@ -1011,6 +1013,12 @@ COMMENT ON COLUMN public.pipeline_submissions.waits_for IS 'What the run waits f
 --
 
 COMMENT ON COLUMN public.pipeline_submissions.problem IS 'What EMR or the connection said at the last attempt, for people; null when there was no problem.';
+
+--
+-- Name: COLUMN pipeline_submissions.full_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.pipeline_submissions.full_at IS 'When the cluster last had no room for another step while the run waited: the run grows stale from then on. Null when it has had room ever since the run was requested.';
 
 --
 -- Name: CONSTRAINT pipeline_submissions_in_range ON pipeline_submissions; Type: COMMENT; Schema: public; Owner: -

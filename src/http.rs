@@ -258,8 +258,8 @@ impl Endpoint {
         }
     }
 
-    /// Whether those of this role may come here.
-    fn admits(self, role: Role) -> bool {
+    /// Whether those of this role may do this here.
+    fn admits(self, method: &Method, role: Role) -> bool {
         match self {
             Self::Register
             | Self::Login
@@ -273,10 +273,10 @@ impl Endpoint {
             | Self::Me
             | Self::Pipeline
             | Self::Steps
-            | Self::Runs
             | Self::Run(_)
             | Self::Upload(_)
             | Self::Health => true,
+            Self::Runs => method != Method::POST || role.may_edit(),
             Self::Add
             | Self::AddDemo
             | Self::Update(_)
@@ -369,7 +369,7 @@ async fn admit(
             accounts::check_origin(app, headers)?;
         }
         let identity = identity?;
-        if !endpoint.admits(identity.role) {
+        if !endpoint.admits(method, identity.role) {
             return Err(Problem::detail(StatusCode::FORBIDDEN, FORBIDDEN));
         }
         who = Some(identity);

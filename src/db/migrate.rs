@@ -46,8 +46,8 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 /// Longest wait for one table in an attempt to lock all. All waits of an attempt together are shorter than
 /// PostgreSQL's `deadlock_timeout` of a second, so that nobody else's transaction is ever ended because of us.
 const TABLE_WAIT_MILLIS: u32 = 60;
-/// A shorter wait for a lock is not spoken of.
-const USUAL_WAIT: Duration = Duration::from_secs(1);
+/// A shorter wait for a lock is not logged: another program that starts at the same time migrates in less.
+const USUAL_WAIT: Duration = Duration::from_secs(5);
 /// Longest wait to be told whether there is anything to do.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -240,8 +240,13 @@ async fn make_history(client: &Client) -> Result<()> {
 }
 
 fn is_made_by_another(error: &tokio_postgres::Error) -> bool {
-    let code = error.code();
-    code == Some(&SqlState::UNIQUE_VIOLATION) || code == Some(&SqlState::DUPLICATE_TABLE)
+    // The table, its row type, or the row of a catalogue that both wrote.
+    let made = [
+        SqlState::DUPLICATE_TABLE,
+        SqlState::DUPLICATE_OBJECT,
+        SqlState::UNIQUE_VIOLATION,
+    ];
+    error.code().is_some_and(|code| made.contains(code))
 }
 
 /// Locks refinery's table for as long as the transaction lasts that is begun here; reading and adding rows

@@ -28,7 +28,8 @@ row! {
         pub step: String,
         /// `cluster` or `client`.
         pub deploy_mode: String,
-        /// Whether it was asked for, or last changed, too long ago to be still wanted.
+        /// Whether it was asked for, last changed, and last kept waiting by a full cluster too long ago
+        /// to be still wanted.
         pub is_stale: bool,
         /// How often it was claimed, this time included.
         pub attempts: i32,
@@ -70,7 +71,7 @@ pub enum WaitsFor {
     Answer,
     /// EMR takes no more requests for now.
     Rate,
-    /// The cluster takes no more steps for now. Such a run does not grow stale.
+    /// The cluster takes no more steps for now. Runs do not grow stale meanwhile.
     Room,
     /// There has to be a connection to EMR with credentials that it accepts.
     Access,
@@ -137,11 +138,11 @@ pub async fn claim(
                set node = excluded.node, claimed_until = excluded.claimed_until,
                    attempts = least(s.attempts, 999999) + 1
              where s.claimed_until <= statement_timestamp()
-            returning s.run_id, s.attempts, s.cluster_id, s.command, s.sent_at, s.waits_for, s.problem
+            returning s.run_id, s.attempts, s.cluster_id, s.command, s.sent_at, s.full_at, s.problem
         )
         select r.id as run_id, r.kind, r.step, r.deploy_mode,
-               r.updated_at < clock_timestamp() - $3 * interval '1 second'
-                   and c.waits_for is distinct from 'room' as is_stale,
+               greatest(r.updated_at, c.full_at) < clock_timestamp() - $3 * interval '1 second'
+                   as is_stale,
                c.attempts, c.problem, c.sent_at, c.cluster_id, c.command
           from claimed c join public.pipeline_runs r on r.id = c.run_id";
     let rows = client
@@ -223,6 +224,31 @@ pub async fn postpone(
             ],
         )
         .await?;
+    if problem.waits_for == WaitsFor::Room {
+        note_full(client, run_id, node, &problem.why).await?;
+    }
+    Ok(())
+}
+
+/// Notes that the cluster has no room now for this run, which `node` has claimed, nor for those of the same
+/// command that wait behind it: they have a row of their own from here on.
+async fn note_full(client: &Client, run_id: Uuid, node: Uuid, why: &str) -> Result<()> {
+    let sql = "insert into public.pipeline_submissions as s
+                   (run_id, node, claimed_until, waits_for, problem, full_at)
+        select behind.id, $2, clock_timestamp(), 'room', $3, clock_timestamp()
+          from public.pipeline_runs r
+          join public.pipeline_runs behind
+            on (behind.kind, behind.step, behind.deploy_mode) = (r.kind, r.step, r.deploy_mode)
+         where r.id = $1 and behind.state = 'requested' and behind.step_id is null
+         order by behind.id
+            on conflict (run_id) do update set full_at = excluded.full_at
+         where s.run_id <> $1 or s.node = $2";
+    let values: [(&(dyn ToSql + Sync), Type); 3] = [
+        (&run_id, Type::UUID),
+        (&node, Type::UUID),
+        (&why, Type::TEXT),
+    ];
+    client.execute_typed(sql, &values).await?;
     Ok(())
 }
 

@@ -36,10 +36,28 @@ const JAR: &str = "command-runner.jar";
 const THROTTLED: [&str; 3] = ["Throttl", "TooManyRequests", "RequestLimitExceeded"];
 /// The codes by which EMR says that a cluster, a step or a value is not valid
 /// (<https://docs.aws.amazon.com/emr/latest/APIReference/CommonErrors.html>).
-const INVALID: [&str; 3] = [
+const INVALID: [&str; 4] = [
     "InvalidRequest",
     "InvalidRequestException",
+    "ValidationError",
     "ValidationException",
+];
+/// The codes by which AWS refuses who asks, before it has done anything
+/// (<https://docs.aws.amazon.com/emr/latest/APIReference/CommonErrors.html>); also with `Exception` at the end.
+const DENIED: [&str; 13] = [
+    "AccessDenied",
+    "ExpiredToken",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignature",
+    "MissingAuthenticationToken",
+    "NotAuthorized",
+    "OptInRequired",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "UnauthorizedOperation",
+    "UnknownOperation",
+    "UnrecognizedClient",
 ];
 /// EMR has no code of its own for a cluster with 256 active steps, only these words
 /// (<https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-work-with-steps.html>).
@@ -377,15 +395,22 @@ fn causes<'a>(
     successors(Some(error), |error| (**error).source())
 }
 
-/// What an error that EMR itself has answered means.
+/// What an answer means that is an error. One without a code that says so is no refusal: a proxy between may
+/// have sent it after EMR had taken the request.
 fn refusal_of(status: u16, code: &str, message: &str) -> Failure {
-    let why = format!("EMR: {code}: {message}");
-    if status == 429 || THROTTLED.iter().any(|word| code.contains(word)) {
+    let why = if code.is_empty() {
+        format!("the answer with status {status} is not EMR's own")
+    } else {
+        format!("EMR: {code}: {message}")
+    };
+    if THROTTLED.iter().any(|word| code.contains(word)) {
         Failure::Throttled(why)
     } else if !(400..500).contains(&status) {
         Failure::Doubtful(why)
-    } else if !INVALID.contains(&code) {
+    } else if DENIED.contains(&code.strip_suffix("Exception").unwrap_or(code)) {
         Failure::Denied(why)
+    } else if !INVALID.contains(&code) {
+        Failure::Doubtful(why)
     } else if message.to_ascii_lowercase().contains(FULL) {
         Failure::Full(why)
     } else {
@@ -437,7 +462,18 @@ mod tests {
             ),
             (403, "UnrecognizedClientException", "", "denied"),
             (400, "ThrottlingException", "Rate exceeded", "throttled"),
-            (429, "", "", "throttled"),
+            (403, "InvalidSignatureException", "", "denied"),
+            (429, "TooManyRequestsException", "", "throttled"),
+            // What a proxy answers when it has had enough of waiting, or anything else that EMR does not say.
+            (400, "", "", "doubtful"),
+            (403, "", "", "doubtful"),
+            (404, "", "", "doubtful"),
+            (408, "", "", "doubtful"),
+            (429, "", "", "doubtful"),
+            (499, "", "", "doubtful"),
+            (408, "RequestTimeoutException", "", "doubtful"),
+            (400, "RequestAbortedException", "", "doubtful"),
+            (404, "NewException", "", "doubtful"),
             (500, "InternalServerException", "", "doubtful"),
             (503, "ServiceUnavailable", full, "doubtful"),
         ] {

@@ -32,7 +32,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(13);
 /// Calls at once.
 const MAX_AT_ONCE: usize = 8;
-/// A run that could not be handed over for so long is refused rather than started out of the blue.
+/// A run that could not be handed over for so long is refused rather than started out of the blue. The
+/// time during which the cluster was full does not count.
 const STALE_AFTER: Duration = Duration::from_hours(1);
 /// By how much the clocks of the cluster and the database may differ when a step is looked for.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(15);

@@ -120,7 +120,7 @@ impl Request {
             return Ok(());
         }
         let now = auth::identify(app, &self.peer, &self.headers).await?;
-        if now.user_id == who.user_id && endpoint.admits(now.role) {
+        if now.user_id == who.user_id && endpoint.admits(&self.method, now.role) {
             return Ok(());
         }
         Err(Problem::detail(StatusCode::FORBIDDEN, FORBIDDEN))

@@ -49,9 +49,11 @@ impl Node {
         Self { running, base, log }
     }
 
-    async fn ready(&self) {
+    async fn ready(&mut self) {
         let mut operator = Http::new(&self.base);
         eventually("a node is ready", async || {
+            let ended = self.running.child.try_wait().unwrap();
+            assert_eq!(ended, None, "{}", fs::read_to_string(&self.log).unwrap());
             operator.get("/readyz").send().await.status == 200
         })
         .await;
@@ -82,8 +84,8 @@ async fn nodes(count: usize) -> (PrivateCluster, Vec<Node>) {
         let url = cluster.url();
         async move { Node::start(&url, "127.0.0.1:0", log).await }
     });
-    let nodes = join_all(starts).await;
-    for node in &nodes {
+    let mut nodes = join_all(starts).await;
+    for node in &mut nodes {
         node.ready().await;
     }
     (cluster, nodes)
@@ -226,16 +228,23 @@ async fn a_write_on_any_of_four_nodes_is_seen_on_all_for_one_read_a_view_and_nod
             .filter(|line| !line.ends_with(" limit 0"))
             .count()
     };
+    // On a machine that is too busy a node may lose its listener, and reads everything after the next LISTEN.
+    let listened = text
+        .lines()
+        .filter(|line| line.starts_with("marketplace listener|"));
+    let relistened = listened
+        .filter(|line| line.to_lowercase().contains("listen "))
+        .count();
     let rows = sent("next_status");
     let statuses = sent("select id, status from public.sources");
     let counts = sent("now() as at,");
     println!(
-        "{changes} changes, 4 nodes, 12 dashboards, {audited} audits: {rows} reads of rows (lists and watched \
+        "{changes} changes, 4 nodes, 12 dashboards, {audited} audits, {relistened} LISTEN: {rows} reads of rows (lists and watched \
          sources), {statuses} of statuses (events), {counts} of counts"
     );
     // Two views read rows, the list's and the watched sources'; two read statuses for their events.
     for (reads, views) in [(rows, 2), (statuses, 2), (counts, 1)] {
-        let most = (changes * nodes.len() + audited) * views;
+        let most = (changes * nodes.len() + audited + relistened) * views;
         assert!(reads <= most, "{reads} of {most}");
         assert!(
             reads >= changes * nodes.len(),

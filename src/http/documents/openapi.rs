@@ -116,7 +116,7 @@ fn deeds(path: &str) -> Vec<(HttpMethod, Deed)> {
         .collect();
     let several = methods.len() > 1;
     let deeds = methods.into_iter().map(|(method, http)| {
-        let mut deed = deed(endpoint, method).by(endpoint);
+        let mut deed = deed(endpoint, method).by(endpoint, method);
         if path.ends_with("/<id>/<id>/") {
             deed.id += "_by_name";
         } else if several {
@@ -235,7 +235,7 @@ fn deed(endpoint: Endpoint, method: &Method) -> Deed {
         }
         Endpoint::Runs if method == Method::POST => {
             does("pipeline", "start_run", "Starts a step or a packaged job")
-                .note("For editors and admins. Waits up to 20 s until EMR has taken the run.")
+                .note("Waits up to 20 s until EMR has taken the run.")
                 .takes::<RunRequest>()
                 .gives::<RunStarted>(201)
                 .needs_cluster()
@@ -430,11 +430,11 @@ impl Deed {
     }
 
     /// What holds of everything that is done with this endpoint.
-    fn by(mut self, endpoint: Endpoint) -> Self {
+    fn by(mut self, endpoint: Endpoint, method: &Method) -> Self {
         self.is_open = endpoint.is_open();
-        if !endpoint.admits(Role::Editor) {
+        if !endpoint.admits(method, Role::Editor) {
             self.notes.push("For admins.");
-        } else if !endpoint.admits(Role::Viewer) {
+        } else if !endpoint.admits(method, Role::Viewer) {
             self.notes.push("For editors and admins.");
         }
         [403, 421, 429, 500, 503, 507]

@@ -34,6 +34,8 @@ pub enum Fate {
     TakenInSilence,
     /// The step is taken, and the answer is an error of the server.
     TakenButFailed,
+    /// The step is taken, and a proxy answers this status with a page of its own.
+    TakenBehindProxy(u16),
     /// Not taken: too many requests.
     Throttled,
     /// Not taken: the connection breaks.
@@ -168,6 +170,8 @@ impl Drop for Fake {
 enum Reply {
     Json(u16, Value),
     Slowly(Value),
+    /// Of a proxy, in HTML.
+    Page(u16),
     Nothing,
     Never,
 }
@@ -187,6 +191,16 @@ async fn serve(stream: TcpStream, cluster: Arc<Mutex<Cluster>>) {
                     "HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.1\r\n\
                      Content-Length: {}\r\n\r\n{body}",
                     body.len()
+                );
+                if stream.write_all(answer.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            Reply::Page(status) => {
+                let page = "<html><body>No answer in time.</body></html>";
+                let answer = format!(
+                    "HTTP/1.1 {status} X\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}",
+                    page.len()
                 );
                 if stream.write_all(answer.as_bytes()).await.is_err() {
                     return;
@@ -232,7 +246,11 @@ impl Cluster {
         let mut ids = Vec::new();
         if matches!(
             fate,
-            Fate::Taken | Fate::TakenSlowly | Fate::TakenInSilence | Fate::TakenButFailed
+            Fate::Taken
+                | Fate::TakenSlowly
+                | Fate::TakenInSilence
+                | Fate::TakenButFailed
+                | Fate::TakenBehindProxy(_)
         ) {
             for config in steps.as_array().into_iter().flatten() {
                 ids.push(self.add(config.clone()));
@@ -246,6 +264,7 @@ impl Cluster {
                 500,
                 json!({"__type": "InternalServerException", "Message": "An internal error"}),
             ),
+            Fate::TakenBehindProxy(status) => Reply::Page(status),
             Fate::Throttled => Reply::Json(
                 400,
                 json!({"__type": "ThrottlingException", "message": "Rate exceeded"}),

@@ -154,8 +154,13 @@ async fn waits_for(dba: &Client) -> Option<String> {
 
 /// Lets the run have been asked for two hours ago.
 async fn grow_old(dba: &Client) {
+    assert_eq!(all_grow_old(dba).await, 1);
+}
+
+/// Lets all runs have been asked for two hours ago; says how many those are.
+async fn all_grow_old(dba: &Client) -> u64 {
     let sql = "update pipeline_runs set updated_at = now() - interval '2 hours'";
-    assert_eq!(dba.execute(sql, &[]).await.unwrap(), 1);
+    dba.execute(sql, &[]).await.unwrap()
 }
 
 /// Ends the pause before the next attempt, which may be longer than a test waits.
@@ -185,6 +190,69 @@ async fn a_run_that_waits_for_room_on_the_cluster_does_not_grow_stale() {
     fake.all_further(|| Fate::Taken);
     eventually("it has a step", async || the_run(&dba).await.1.is_some()).await;
     assert_eq!(went_through(&dba).await, ["requested", "PENDING"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_that_wait_behind_one_that_waits_for_room_do_not_grow_stale() {
+    let fake = Fake::start().await;
+    fake.all_further(|| Fate::Full);
+    let (_pipeline, _database, dba) = Pipeline::of(&fake).await;
+    let three = "insert into pipeline_runs (step) select 'qc' from generate_series(1, 3)";
+    dba.batch_execute(three).await.unwrap();
+    eventually("it is noted that all wait for room", async || {
+        let sql =
+            "select from pipeline_submissions where waits_for = 'room' and full_at is not null";
+        dba.query(sql, &[]).await.unwrap().len() == 3
+    })
+    .await;
+    assert_eq!(all_grow_old(&dba).await, 3);
+    fake.all_further(|| Fate::Taken);
+    eventually("all have a step", async || {
+        let sql = "select from pipeline_runs where step_id is not null";
+        dba.query(sql, &[]).await.unwrap().len() == 3
+    })
+    .await;
+    assert_eq!(fake.steps().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waited_for_room_is_not_stale_because_of_what_it_waits_for_later() {
+    let fake = Fake::start().await;
+    fake.all_further(|| Fate::Full);
+    let (_pipeline, _database, dba) = Pipeline::of(&fake).await;
+    dba.batch_execute("insert into pipeline_runs (step) values ('qc')")
+        .await
+        .unwrap();
+    eventually("the cluster was full", async || {
+        waits_for(&dba).await.as_deref() == Some("room")
+    })
+    .await;
+    grow_old(&dba).await;
+    fake.all_further(|| Fate::Throttled);
+    eventually("EMR took no more requests", async || {
+        waits_for(&dba).await.as_deref() == Some("rate")
+    })
+    .await;
+    fake.all_further(|| Fate::Taken);
+    eventually("it has a step", async || the_run(&dba).await.1.is_some()).await;
+    assert_eq!(went_through(&dba).await, ["requested", "PENDING"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_grows_stale_from_when_the_cluster_was_last_full() {
+    let fake = Fake::start().await;
+    let database = crate::server::database().await;
+    let dba = database.connect().await;
+    let sql = "with run as (
+            insert into pipeline_runs (step, created_at, updated_at)
+            values ('qc', now() - interval '9 hours', now() - interval '9 hours') returning id)
+        insert into pipeline_submissions (run_id, node, claimed_until, waits_for, problem, full_at)
+        select id, gen_random_uuid(), now(), 'room', 'full', now() - interval '2 hours' from run";
+    dba.batch_execute(sql).await.unwrap();
+    let settings = super::settings(&fake.base, super::fake::CLUSTER);
+    let _pipeline = Pipeline::with(&database, &settings).await;
+    eventually("it is refused", async || the_run(&dba).await.0 == "refused").await;
+    assert!(fake.calls("AddJobFlowSteps").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -344,6 +412,13 @@ async fn a_step_whose_answer_was_lost_is_found_and_not_sent_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_step_that_was_taken_with_an_error_is_found() {
     ends_as_one_step(Fate::TakenButFailed, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_was_taken_behind_a_proxy_that_says_otherwise_is_found() {
+    for status in [403, 404, 408, 429] {
+        ends_as_one_step(Fate::TakenBehindProxy(status), 1).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
