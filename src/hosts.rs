@@ -80,13 +80,15 @@ impl FromStr for Host {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        // What stands before `@` may be a password.
+        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
         if text.contains('*') || text.starts_with('.') {
-            return Err(format!("{text} is a pattern: name each host"));
+            return Err(format!("{shown} is a pattern: name each host"));
         }
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self::Address(address.to_canonical()));
         }
-        let wrong = || format!("{text} is not a host (market.example, 192.0.2.1, [2001:db8::1])");
+        let wrong = || format!("{shown} is not a host (market.example, 192.0.2.1, [2001:db8::1])");
         let (_, rest) = text.split_once("://").unwrap_or(("", text));
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let (_, authority) = authority.rsplit_once('@').unwrap_or(("", authority));

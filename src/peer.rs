@@ -108,7 +108,9 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text} is not an address or a network (10.0.0.0/8, ::1)");
+        // What stands before `@` may be a password.
+        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        let wrong = || format!("{shown} is not an address or a network (10.0.0.0/8, ::1)");
         let (address, prefix) = match text.trim().split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text.trim(), None),

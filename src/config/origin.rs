@@ -70,7 +70,7 @@ fn right_spelling(text: &str) -> Option<String> {
 
 /// The entry without what may be a password.
 fn without_user(text: &str) -> String {
-    match text.split_once('@') {
+    match text.rsplit_once('@') {
         None => text.to_owned(),
         Some((_, host)) => format!("...@{host}"),
     }
@@ -103,6 +103,10 @@ mod tests {
             ("http://market.example:80", "http://market.example"),
             ("https://market.example:443", "https://market.example"),
             ("https://me:secret@market.example", "https://market.example"),
+            (
+                "https://me:a@secret@market.example",
+                "https://market.example",
+            ),
             (
                 "https://b\u{fc}cher.example",
                 "https://xn--bcher-kva.example",

@@ -127,6 +127,10 @@ fn whose(options: &mut Options, config: &mut Config) -> Result<(), String> {
         config.password(password);
     }
     if let Some(name) = options.take("dbname")? {
+        // It would be shown, with the password that may be in it.
+        if name.contains("://") {
+            return Err("dbname is a URL; write the name of the database".into());
+        }
         config.dbname(name);
     }
     if let Some(words) = options.take("options")? {
@@ -179,7 +183,13 @@ fn hosts(options: &mut Options, config: &mut Config) -> Result<Named, String> {
         };
         match number {
             Ok(number) if number > 0 => config.port(number),
-            _ => return Err("port is not a number from 1 to 65535".into()),
+            _ => {
+                return Err(
+                    "the port is not a number from 1 to 65535; write host:5432 (and a / of the password \
+                     as %2F)"
+                        .into(),
+                );
+            }
         };
     }
     for address in &addresses {
@@ -195,6 +205,17 @@ fn hosts(options: &mut Options, config: &mut Config) -> Result<Named, String> {
         if name.starts_with('@') {
             return Err("a host that begins with @ (an abstract socket) is not supported".into());
         }
+        // A host is shown. What stands in it before `@` or `:` may be a part of a password.
+        if name.contains('@') && !name.starts_with('/') {
+            return Err(
+                "the host contains @; write user and password in front of the host, and an @ of \
+                 the password as %40"
+                    .into(),
+            );
+        }
+        if name.contains(':') && !name.starts_with('/') && !is_ipv6(name) {
+            return Err("the host contains `:`; write host=name port=5432, or a URL".into());
+        }
         config.host(name);
     }
     if names.is_empty() {
@@ -205,6 +226,12 @@ fn hosts(options: &mut Options, config: &mut Config) -> Result<Named, String> {
         return Ok(Named::ByAddress);
     }
     Ok(Named::ByName)
+}
+
+/// Whether a host is an IPv6 address, perhaps with a zone.
+fn is_ipv6(name: &str) -> bool {
+    let address = name.split_once('%').map_or(name, |(address, _)| address);
+    address.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
 fn encryption(
@@ -671,6 +698,62 @@ mod tests {
             "tty=x",
         ] {
             dsn(&format!("host=a {option}"));
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_refused_and_never_becomes_a_host_or_a_database() {
+        for (text, advice) in [
+            ("postgres://u:a@geheim@h/d", "%40"),
+            ("postgres://u:a@geheim@h:5432/d?sslmode=disable", "%40"),
+            ("postgres://u:a@b/geheim@h/d", "%40"),
+            ("postgres://u:a@b?user=geheim@h/d", "%40"),
+            ("postgres://u:12/geheim@h/d", "%2F"),
+            ("postgres://u:12/geheim?user=x@h/d", "%2F"),
+            ("postgres://u:12/x?host=geheim@h/d", "%2F"),
+            ("postgres://u:12/x?host=geheim%40h", "the host contains @"),
+            ("postgres://u%3Ageheim%40h/d", "the host contains @"),
+            ("postgres://u%3Ageheim@h/d", "%3A"),
+            ("postgres://u%3Ageheim/d", "the host contains `:`"),
+            ("host=u:geheim@h dbname=d", "the host contains @"),
+            ("host=h dbname=postgres://u:geheim@h/d", "dbname is a URL"),
+        ] {
+            let error = text.parse::<Dsn>().map(drop).unwrap_err();
+            assert!(error.contains(advice), "{text}: {error}");
+            assert!(!error.contains("geheim"), "{text}: {error}");
+        }
+        assert_eq!(
+            dsn("postgres://me%40org:p@h/d%40e").config.get_user(),
+            Some("me@org")
+        );
+        assert_eq!(hosts_of("host=fe80::1%eth0"), ["fe80::1%eth0"]);
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_what_to_write() {
+        for (text, says) in [
+            (
+                "mysql://u:geheim@h/d",
+                "neither a PostgreSQL URL (postgres://user:password@host/database)",
+            ),
+            ("mysql://u:geheim@h/d?a=b", "neither a PostgreSQL URL"),
+            ("foo", "neither a PostgreSQL URL"),
+            ("'postgres://u:geheim@h/d'", "quotation mark"),
+            (
+                "\"postgres://u:geheim@h/d?sslmode=require\"",
+                "quotation mark",
+            ),
+            (
+                "postgres://u:geheim@h/d?sslmod=require",
+                "no option \"sslmod\"",
+            ),
+            ("postgres://u:geheim@h:x/d", "%2F"),
+            ("postgres://u:p/geheim@h/d", "%2F"),
+            ("host=localhost:5432", "port=5432"),
+        ] {
+            let error = text.parse::<Dsn>().map(drop).unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+            assert!(!error.contains("geheim"), "{text}: {error}");
         }
     }
 

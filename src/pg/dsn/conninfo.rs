@@ -116,18 +116,31 @@ impl Options {
             .filter(|at| text[*at..].starts_with('@'))
         {
             let (user, password) = text[..end].split_once(':').unwrap_or((&text[..end], ""));
-            options.store_decoded("user", user, 1)?;
-            options.store_decoded("password", password, 1)?;
+            if decoded(user)?.contains(&b':') {
+                return Err("the user contains %3A; write user:password with a plain `:`".into());
+            }
+            options.store_decoded("user", user)?;
+            options.store_decoded("password", password)?;
             rest = &text[end + 1..];
         }
+        // What stands before another `@` may be a part of the password, and would be shown as a host,
+        // a database or an option. From here on nothing is.
+        if rest.contains('@') {
+            return Err(if rest.len() < text.len() {
+                "the URL contains more than one @; write an @ of the password as %40".into()
+            } else {
+                "the URL contains a / before the @; write a / of the password as %2F".into()
+            });
+        }
+        let is_public = rest.len() < text.len() && !rest.contains("password=");
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (hosts, mut rest) = rest.split_at(end);
         let (hosts, ports) = hosts_and_ports(hosts)?;
-        options.store_decoded("host", &hosts, 1)?;
-        options.store_decoded("port", &ports, 1)?;
+        options.store_decoded("host", &hosts)?;
+        options.store_decoded("port", &ports)?;
         if let Some(path) = rest.strip_prefix('/') {
             let end = path.find('?').unwrap_or(path.len());
-            options.store_decoded("dbname", &path[..end], 1)?;
+            options.store_decoded("dbname", &path[..end])?;
             rest = &path[end..];
         }
         let query = rest.strip_prefix('?').unwrap_or_default();
@@ -141,12 +154,18 @@ impl Options {
                     "option {number} behind the `?` has a second `=`; write %3D for it"
                 ));
             }
-            let key = decoded(key)?;
-            if (key.as_slice(), value) == (b"ssl", "true") {
-                options.store(b"sslmode", b"require".to_vec(), number)?;
+            let name = decoded(key)?;
+            let (name, value) = if (name.as_slice(), value) == (b"ssl", "true") {
+                (b"sslmode".to_vec(), b"require".to_vec())
             } else {
-                options.store(&key, decoded(value)?, number)?;
-            }
+                (name, decoded(value)?)
+            };
+            options.store(&name, value).map_err(|why| match why {
+                Refused::Unknown if is_public => {
+                    format!("PostgreSQL knows no option {key:?}; correct it or leave it out")
+                }
+                why => why.describe(number),
+            })?;
         }
         Ok(options)
     }
@@ -160,32 +179,45 @@ impl Options {
             let end = rest.find(|c| c == '=' || is_blank(c)).unwrap_or(rest.len());
             let key = &rest[..end];
             let Some(value) = rest[end..].trim_start_matches(is_blank).strip_prefix('=') else {
-                return Err(format!(
-                    "word {number} has no `=` behind it; a value with blanks stands in single quotes"
-                ));
+                return Err(if number == 1 {
+                    neither(text).into()
+                } else {
+                    format!(
+                        "word {number} is followed by no `=`; put a value that contains spaces between \
+                         single quotes"
+                    )
+                });
             };
             let (value, after) = value_of_word(value.trim_start_matches(is_blank))?;
-            options.store(key.as_bytes(), value.into_bytes(), number)?;
+            options
+                .store(key.as_bytes(), value.into_bytes())
+                .map_err(|why| {
+                    if number == 1 && is_other_url(text) {
+                        neither(text).into()
+                    } else {
+                        why.describe(number)
+                    }
+                })?;
             rest = after.trim_start_matches(is_blank);
         }
         Ok(options)
     }
 
-    fn store_decoded(&mut self, key: &str, value: &str, number: usize) -> Result<(), String> {
+    fn store_decoded(&mut self, key: &str, value: &str) -> Result<(), String> {
         if value.is_empty() {
             return Ok(());
         }
-        self.store(key.as_bytes(), decoded(value)?, number)
+        let stored = self.store(key.as_bytes(), decoded(value)?);
+        stored.map_err(|why| why.describe(1))
     }
 
-    fn store(&mut self, key: &[u8], value: Vec<u8>, number: usize) -> Result<(), String> {
+    fn store(&mut self, key: &[u8], value: Vec<u8>) -> Result<(), Refused> {
         let known = KEYWORDS.iter().find(|known| known.as_bytes() == key);
         let Some(known) = known else {
-            // The word may be the end of a password in which somebody forgot to encode a character.
-            return Err(format!("option {number} is none that PostgreSQL knows"));
+            return Err(Refused::Unknown);
         };
         if value.contains(&0) {
-            return Err(format!("{known} contains a zero byte"));
+            return Err(Refused::ZeroByte(known));
         }
         let (known, value) = match (*known, value.first()) {
             ("requiressl", Some(b'1')) => ("sslmode", b"require".to_vec()),
@@ -196,6 +228,43 @@ impl Options {
         };
         self.0.insert(known, value);
         Ok(())
+    }
+}
+
+/// Why an option is refused.
+enum Refused {
+    /// PostgreSQL has no option of this name.
+    Unknown,
+    /// The value of this option contains a zero byte.
+    ZeroByte(&'static str),
+}
+
+impl Refused {
+    /// A sentence that does not repeat the name: it may be the end of a password in which somebody
+    /// forgot to encode a character.
+    fn describe(self, number: usize) -> String {
+        match self {
+            Self::Unknown => {
+                format!("PostgreSQL does not know option {number}; correct it or leave it out")
+            }
+            Self::ZeroByte(known) => format!("{known} contains a zero byte"),
+        }
+    }
+}
+
+/// Whether the text begins as a URL of something else, or as one between quotation marks.
+fn is_other_url(text: &str) -> bool {
+    let begins = text.find([' ', '=']).map_or(text, |end| &text[..end]);
+    begins.contains("://")
+}
+
+/// A text that is a connection string of neither form.
+fn neither(text: &str) -> &'static str {
+    if text.trim_matches(is_blank).starts_with(['"', '\'']) {
+        "it begins with a quotation mark; leave out the quotation marks around the connection string"
+    } else {
+        "it is neither a PostgreSQL URL (postgres://user:password@host/database) nor key=value pairs \
+         (host=... user=...)"
     }
 }
 
@@ -368,7 +437,7 @@ mod tests {
                 "postgres://h?ssl=true",
                 vec![("host", "h"), ("sslmode", "require")],
             ),
-            ("postgres://h/a@b", vec![("dbname", "a@b"), ("host", "h")]),
+            ("postgres://h/a%40b", vec![("dbname", "a@b"), ("host", "h")]),
         ] {
             let found = parsed(text).unwrap();
             let expected: Vec<_> = expected
