@@ -1,92 +1,77 @@
-//! What every handler shares. Cheap to clone; holds no state of a request.
+//! The parts that every request and socket may use. Cheap to clone; holds no state of a request.
 
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use warp::http::HeaderValue;
 
 use crate::{
-    auth::{password::Hasher, role::Role},
+    auth::{Auth, role::Role},
     catalogue::Catalogue,
-    config::{Anonymous, CookieSecure, MetricsToken, Registration},
+    config::{Anonymous, MetricsToken, Registration},
     emr::Emr,
     hosts::Hosts,
     limits::Limits,
-    live::{Groups, listener, notification_counts::Announced},
+    live::{self, socket_stats::SocketStats},
     metrics::Metrics,
     peer::Network,
     pg::Pool,
-    reads::Reads,
-    restarts::Restarts,
-    server::Shortage,
-    shared::Shared,
-    sockets::stats::Tally,
-    start::Start,
+    readiness::Readiness,
     uploads::Uploads,
+    writes::Writes,
 };
 
-/// The server's parts that handlers use.
+/// The server's parts. It dereferences to [`Parts`].
 #[derive(Clone, Debug)]
 pub struct App(Arc<Parts>);
 
-/// See [`App`].
+/// The server's parts, each once.
 #[derive(Debug)]
 pub struct Parts {
     /// For short reads and writes.
     pub pool: Pool,
-    /// The whole list for whoever asks for it.
+    /// Finds out who sends a request.
+    pub auth: Auth,
+    /// The whole list of sources.
     pub catalogue: Catalogue,
-    /// Whether the database answers; asked once for all who want to know.
-    pub probe: Shared<Result<(), String>>,
-    /// Hashes and verifies passwords, a few at a time.
-    pub hasher: Hasher,
-    /// Who gets what the views make.
-    pub groups: Groups,
+    /// Changes sources.
+    pub writes: Writes,
     /// The pipeline on Amazon EMR.
     pub emr: Emr,
     /// The files that came with sources.
     pub uploads: Uploads,
-    /// How many sockets there are, and why others ended.
-    pub tally: Tally,
-    /// How the listener is.
-    pub listener: watch::Receiver<listener::Status>,
-    /// Whether clients are turned away.
-    pub shortage: Shortage,
-    /// Which parts of the server have panicked and do not run yet.
-    pub restarts: Restarts,
-    /// What cannot be read at present.
-    pub reads: Reads,
-    /// How much was announced.
-    pub announced: Arc<Announced>,
-    /// How full the queue of notifications is, from 0 to 1.
-    pub queue_usage: watch::Receiver<f64>,
+    /// The groups that sockets join, and how their arrow is.
+    pub live: live::Handle,
+    /// Counts sockets.
+    pub socket_stats: SocketStats,
+    /// Finds out whether the server can do its work.
+    pub readiness: Readiness,
     /// What is counted.
     pub metrics: Metrics,
-    /// From where it may be read.
-    pub metrics_allow: Vec<Network>,
-    /// With what it may be read from anywhere.
-    pub metrics_token: Option<MetricsToken>,
-    /// Whether the database has this program's schema.
-    pub start: watch::Receiver<Start>,
+    /// How much of the server one client may have.
+    pub limits: Arc<Limits>,
+    /// What the operator has set.
+    pub settings: Settings,
     /// Cancelled when the server is about to stop.
     pub stopping: CancellationToken,
+}
+
+/// What the operator has set, as far as requests and sockets must know it.
+#[derive(Debug)]
+pub struct Settings {
     /// The hosts that requests may be sent to.
     pub hosts: Hosts,
-    /// Origins of the frontends.
-    pub allowed_origins: Vec<HeaderValue>,
-    /// Whether strangers may register.
+    /// From where the metrics may be read.
+    pub metrics_allow: Vec<Network>,
+    /// With what the metrics may be read from anywhere.
+    pub metrics_token: Option<MetricsToken>,
+    /// Whether people may make accounts for themselves.
     pub registration: Registration,
-    /// What those become who register.
+    /// The role of newly registered users.
     pub registration_role: Role,
     /// What people may do who have not signed in.
     pub anonymous: Anonymous,
-    /// Whether browsers are to keep the cookies off plain http.
-    pub cookie_secure: CookieSecure,
-    /// How much one stranger may have.
-    pub limits: Limits,
-    /// The local calendar, for times on the wire.
+    /// The local calendar, for the times that are sent.
     pub time_zone: TimeZone,
 }
 

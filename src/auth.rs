@@ -10,26 +10,44 @@ pub mod role;
 pub mod sessions;
 mod verified_cache;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time;
 use uuid::Uuid;
-use warp::http::HeaderMap;
+use warp::http::{HeaderMap, HeaderValue};
 
-use self::role::Role;
+use self::{password::Hasher, role::Role};
 use crate::{
-    app::App,
+    config::CookieSecure,
     db::users::{self, User},
     error::Error,
     hashes::Kind,
-    limits::{TooMany, turns::Asker},
+    limits::{Limits, TooMany, turns::Asker},
     peer::Peer,
-    pg,
+    pg::{self, Pool},
 };
 
 /// Longest name and password that are looked for: 150 and 4,096 characters of four bytes.
 const MAX_NAME_BYTES: usize = 600;
 const MAX_PASSWORD_BYTES: usize = 16 * 1024;
+
+/// Finds out who sends a request, and opens and ends sessions.
+#[derive(Debug)]
+pub struct Auth {
+    /// For accounts and sessions.
+    pub pool: Pool,
+    /// Hashes and verifies passwords, a few at a time.
+    pub hasher: Hasher,
+    /// How often one client may be wrong.
+    pub limits: Arc<Limits>,
+    /// Origins of the frontends.
+    pub allowed_origins: Vec<HeaderValue>,
+    /// Whether browsers are to keep the cookies off plain http.
+    pub cookie_secure: CookieSecure,
+}
 
 /// Somebody who proved who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,10 +102,10 @@ impl From<Error> for Refused {
 ///
 /// # Errors
 /// [`Refused`] when neither is valid, or when the database does not answer in time.
-pub async fn identify(app: &App, from: &Peer, headers: &HeaderMap) -> Result<Identity, Refused> {
-    match sessions::of(app, headers).await? {
+pub async fn identify(auth: &Auth, from: &Peer, headers: &HeaderMap) -> Result<Identity, Refused> {
+    match sessions::of(auth, headers).await? {
         Some(identity) => Ok(identity),
-        None => Ok(by_password(app, from, headers).await?.into()),
+        None => Ok(by_password(auth, from, headers).await?.into()),
     }
 }
 
@@ -111,8 +129,8 @@ impl Arrival {
 ///
 /// # Errors
 /// As [`identify`].
-pub async fn arrive(app: &App, from: &Peer, headers: &HeaderMap) -> Result<Arrival, Refused> {
-    if let Some(mut identity) = sessions::of(app, headers).await? {
+pub async fn arrive(auth: &Auth, from: &Peer, headers: &HeaderMap) -> Result<Arrival, Refused> {
+    if let Some(mut identity) = sessions::of(auth, headers).await? {
         // An answer that opens a socket sets no cookie.
         if let Some(session) = &mut identity.session {
             session.extended = None;
@@ -122,7 +140,7 @@ pub async fn arrive(app: &App, from: &Peer, headers: &HeaderMap) -> Result<Arriv
             user: None,
         });
     }
-    let user = by_password(app, from, headers).await?;
+    let user = by_password(auth, from, headers).await?;
     Ok(Arrival {
         identity: user.clone().into(),
         user: Some(user),
@@ -135,12 +153,12 @@ pub async fn arrive(app: &App, from: &Peer, headers: &HeaderMap) -> Result<Arriv
 /// # Errors
 /// [`Refused`] when the user was disabled or has another password by now, or when the database does
 /// not answer in time.
-pub async fn stay(app: &App, arrival: Arrival) -> Result<Identity, Refused> {
+pub async fn stay(auth: &Auth, arrival: Arrival) -> Result<Identity, Refused> {
     let Arrival { identity, user } = arrival;
     let Some(user) = user else {
         return Ok(identity);
     };
-    let session = pg::in_time(sessions::open_unseen(app, &user)).await?;
+    let session = pg::in_time(sessions::open_unseen(auth, &user)).await?;
     Ok(Identity {
         session: Some(session.ok_or(NOT_THEM)?),
         ..identity
@@ -161,14 +179,14 @@ impl From<User> for Identity {
     }
 }
 
-async fn by_password(app: &App, from: &Peer, headers: &HeaderMap) -> Result<User, Refused> {
+async fn by_password(auth: &Auth, from: &Peer, headers: &HeaderMap) -> Result<User, Refused> {
     let Some(credentials) = basic::credentials(headers).map_err(Refused::Denied)? else {
         return Err(Refused::Denied(
             "Authentication credentials were not provided.",
         ));
     };
     let basic::Credentials { username, password } = credentials;
-    prove(app, from, &username, &password)
+    verify_password(auth, from, &username, &password)
         .await?
         .ok_or(NOT_THEM)
 }
@@ -178,8 +196,8 @@ async fn by_password(app: &App, from: &Peer, headers: &HeaderMap) -> Result<User
 ///
 /// # Errors
 /// [`Refused`] when too many were wrong, or when the database does not answer in time.
-pub async fn prove(
-    app: &App,
+pub async fn verify_password(
+    auth: &Auth,
     from: &Peer,
     username: &str,
     password: &str,
@@ -189,16 +207,16 @@ pub async fn prove(
         return Ok(None);
     }
     // Whoever is refused is so before anything is done for them.
-    app.limits.sign_ins.attempt(from, username)?.withdraw();
+    auth.limits.sign_ins.attempt(from, username)?.withdraw();
     // Who is disabled is found out about as slowly as who is not there.
-    let (user, has_imported) = active(app, username).await?;
+    let (user, has_imported) = active(auth, username).await?;
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
-    let asker = app.limits.sign_ins.asker(from, username);
-    let turn = app.hasher.turn(&asker).await?;
+    let asker = auth.limits.sign_ins.asker(from, username);
+    let turn = auth.hasher.turn(&asker).await?;
     let began = Instant::now();
     // Not counted before it is our turn: of a hundred who sign in at once, few count at a time. Nor
     // is what is remembered asked before, or it could be guessed at without end.
-    let attempt = app.limits.sign_ins.attempt(from, username)?;
+    let attempt = auth.limits.sign_ins.attempt(from, username)?;
     if !turn.verify(username, password, stored).await? {
         if has_imported {
             time::sleep_until(end_of_wrong(began, began.elapsed()).into()).await;
@@ -208,7 +226,7 @@ pub async fn prove(
     attempt.succeeded();
     match user {
         Some(user) if Kind::of(&user.password_hash).is_foreign() => {
-            renew(app, &asker, user, password).await
+            renew(auth, &asker, user, password).await
         }
         user => Ok(user),
     }
@@ -227,23 +245,23 @@ fn end_of_wrong(began: Instant, took: Duration) -> Instant {
 }
 
 /// The user of this name who is let in, and whether anybody has a hash that was imported.
-async fn active(app: &App, username: &str) -> Result<(Option<User>, bool), Error> {
+async fn active(auth: &Auth, username: &str) -> Result<(Option<User>, bool), Error> {
     let found =
-        pg::in_time(async { users::to_sign_in(&*app.pool.client().await?, username).await });
+        pg::in_time(async { users::to_sign_in(&*auth.pool.client().await?, username).await });
     let (user, has_imported) = found.await?;
     Ok((user.filter(|user| user.is_active), has_imported))
 }
 
 /// Gives a user whose hash came from elsewhere one of ours, now that the password is known.
 async fn renew(
-    app: &App,
+    auth: &Auth,
     asker: &Asker,
     user: User,
     password: &str,
 ) -> Result<Option<User>, Refused> {
-    let hash = app.hasher.hash(asker, password.to_owned()).await?;
+    let hash = auth.hasher.hash(asker, password.to_owned()).await?;
     let renewed = pg::in_time(async {
-        users::renew_password_hash(&*app.pool.client().await?, &user, &hash).await
+        users::renew_password_hash(&*auth.pool.client().await?, &user, &hash).await
     });
     match renewed.await {
         Ok(true) => Ok(Some(User {
@@ -252,10 +270,10 @@ async fn renew(
         })),
         // Most likely they did so themselves, by another request at the same time.
         Ok(false) => {
-            let (Some(user), _) = active(app, &user.username).await? else {
+            let (Some(user), _) = active(auth, &user.username).await? else {
                 return Ok(None);
             };
-            let turn = app.hasher.turn(asker).await?;
+            let turn = auth.hasher.turn(asker).await?;
             let is_right = turn
                 .verify(&user.username, password, Some(&user.password_hash))
                 .await?;

@@ -28,7 +28,7 @@ const MAX_KEPT_BYTES: u64 = 16 << 20;
 /// A piece is no longer than this and one row, in bytes.
 const MAX_PIECE_BYTES: usize = 256 * 1024;
 
-/// See the module. Cheap to clone.
+/// Reads the list of sources for all who ask for it at the same time. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Catalogue(Arc<Parts>);
 

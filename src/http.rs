@@ -11,7 +11,6 @@ mod metrics;
 mod middleware;
 mod page;
 pub mod paths;
-pub mod reply;
 mod request;
 mod runs;
 mod security_headers;
@@ -32,8 +31,7 @@ use warp::{
     reply::Response,
 };
 
-pub use self::health::troubles;
-use self::{body::Body, reply::Problem, request::Request};
+use self::{body::Body, request::Request};
 use crate::{
     app::App,
     auth::{
@@ -43,6 +41,7 @@ use crate::{
     },
     peer::Peer,
     pg,
+    reply::{self, Problem},
     sockets::handshake,
 };
 
@@ -347,8 +346,8 @@ async fn admit(
 ) -> Result<Option<Identity>, Problem> {
     let mut who = None;
     if !endpoint.is_open() {
-        let secure = app.cookie_secure.applies(peer);
-        let identity = auth::identify(app, peer, headers).await;
+        let secure = app.auth.cookie_secure.applies(peer);
+        let identity = auth::identify(&app.auth, peer, headers).await;
         let session = match &identity {
             Ok(identity) => identity.session.as_ref(),
             Err(Refused::Denied(_)) => None,

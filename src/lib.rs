@@ -58,7 +58,7 @@
 //! * A row that cannot be read is left out alone; a part that panics is started again alone.
 //! * A group never sees SQL; `db` never sees HTTP; [`ws`] never sees what messages mean.
 //! * A member that is slow costs the others nothing: it skips to the newest frame.
-//! * Every password is looked at in [`auth::prove`], so that every wrong one counts.
+//! * Every password is looked at in [`auth::verify_password`], so that every wrong one counts.
 //! * A run is noted as being sent before it is sent, and one whose answer was lost is looked for at
 //!   the cluster before it is sent again. Nobody waits for AWS but who asked for the run.
 
@@ -94,7 +94,9 @@ pub mod output;
 mod panics;
 pub mod peer;
 pub mod pg;
-mod reads;
+pub mod readiness;
+pub mod reads;
+pub mod reply;
 pub mod request;
 pub mod restarts;
 pub mod rollover;
@@ -108,29 +110,31 @@ pub mod uploads;
 pub mod writes;
 pub mod ws;
 
-use std::{future::Future, net::SocketAddr, pin::pin};
+use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    app::{App, Parts},
-    auth::password::Hasher,
+    app::{App, Parts, Settings},
+    auth::{Auth, password::Hasher},
     catalogue::Catalogue,
     config::{Config, List, RateLimits},
     emr::Emr,
     error::{Error, Result},
     hosts::Hosts,
     limits::{Limits, turns::Bounds},
-    live::Live,
+    live::{Live, socket_stats::SocketStats},
     metrics::Metrics,
     pg::{Pool, dsn::Dsn, primary::Primary},
+    readiness::Readiness,
+    reads::Reads,
     restarts::{Part, Restarts},
     server::Shortage,
     shared::Shared,
-    sockets::stats::Tally,
     start::Start,
     uploads::Uploads,
+    writes::Writes,
 };
 
 /// Serves until `stop` completes, then stops gracefully. `bound` is told the address once it is
@@ -168,9 +172,11 @@ pub async fn run(
     );
 
     let metrics = Metrics::default();
+    let reads = Reads::default();
     let live = Live::new(
         metrics.clone(),
         f64::from(config.notify_queue_warning) / 100.0,
+        reads.clone(),
     );
     let shortage = Shortage::default();
     let restarts = Restarts::new(metrics.clone());
@@ -181,40 +187,53 @@ pub async fn run(
     let origins = List::join(config.allowed_origins);
     let mut allowed_hosts = List::join(config.allowed_hosts);
     allowed_hosts.extend(origins.iter().map(|origin| origin.host.clone()));
+    let (limits, bounds) = match config.rate_limits {
+        RateLimits::On => (Limits::new(config.max_connections), Bounds::ON),
+        RateLimits::Off => (Limits::off(), Bounds::OFF),
+    };
+    let limits = Arc::new(limits);
+    let handle = live.handle();
     let app = App::new(Parts {
         pool: pool.clone(),
+        auth: Auth {
+            pool: pool.clone(),
+            hasher: Hasher::new(bounds),
+            limits: Arc::clone(&limits),
+            allowed_origins: origins.into_iter().map(|origin| origin.value).collect(),
+            cookie_secure: config.cookie_secure,
+        },
         catalogue: Catalogue::new(pool.clone(), zone.rules.clone()),
-        probe: Shared::default(),
-        hasher: Hasher::new(match config.rate_limits {
-            RateLimits::On => Bounds::ON,
-            RateLimits::Off => Bounds::OFF,
-        }),
-        groups: live.groups.clone(),
+        writes: Writes {
+            pool: pool.clone(),
+            limits: Arc::clone(&limits),
+            pending: Arc::clone(&handle.groups.expected),
+        },
         emr: emr.clone(),
         uploads: uploads.clone(),
-        tally: Tally::default(),
-        listener: live.status.clone(),
-        shortage: shortage.clone(),
-        restarts: restarts.clone(),
-        reads: live.reads.clone(),
-        announced: live.announced.clone(),
-        queue_usage: live.queue_usage.clone(),
-        metrics,
-        metrics_allow: List::join(config.metrics_allow),
-        metrics_token: config.metrics_token.or(config.metrics_token_file),
-        start,
-        stopping: stopping.clone(),
-        hosts: Hosts::new(allowed_hosts, address.ip()),
-        allowed_origins: origins.into_iter().map(|origin| origin.value).collect(),
-        registration: config.registration,
-        registration_role: config.registration_role,
-        anonymous: config.anonymous,
-        cookie_secure: config.cookie_secure,
-        limits: match config.rate_limits {
-            RateLimits::On => Limits::new(config.max_connections),
-            RateLimits::Off => Limits::off(),
+        readiness: Readiness {
+            pool: pool.clone(),
+            start,
+            restarts: restarts.clone(),
+            reads,
+            shortage: shortage.clone(),
+            listener: handle.listener.clone(),
+            queue_usage: handle.queue_usage.clone(),
+            probe: Shared::default(),
         },
-        time_zone: zone.rules.clone(),
+        live: handle,
+        socket_stats: SocketStats::default(),
+        metrics,
+        limits,
+        settings: Settings {
+            hosts: Hosts::new(allowed_hosts, address.ip()),
+            metrics_allow: List::join(config.metrics_allow),
+            metrics_token: config.metrics_token.or(config.metrics_token_file),
+            registration: config.registration,
+            registration_role: config.registration_role,
+            anonymous: config.anonymous,
+            time_zone: zone.rules.clone(),
+        },
+        stopping: stopping.clone(),
     });
     let mut serving = tokio::spawn(server::serve(
         listener,
@@ -246,7 +265,7 @@ pub async fn run(
     let mut accepts = true;
     let result = tokio::select! {
         result = &mut work => result,
-        () = Box::pin(supervisor::run(&app)) => Ok(()),
+        () = Box::pin(supervisor::run(&app.readiness)) => Ok(()),
         () = &mut stop => Ok(()),
         ended = &mut serving => {
             accepts = false;

@@ -9,6 +9,7 @@ pub mod notification_counts;
 pub mod pending_writes;
 mod probe;
 pub mod signal;
+pub mod socket_stats;
 pub mod view;
 mod window;
 
@@ -21,8 +22,8 @@ use self::{
     audit::Queue,
     group::{Events, Group, keyed::Keyed},
     listener::{Signals, Status},
-    notification_counts::Announced,
-    pending_writes::Expected,
+    notification_counts::NotificationCounts,
+    pending_writes::PendingWrites,
     signal::Signal,
     view::{
         Reader, Snapshot, View,
@@ -69,7 +70,7 @@ pub struct Groups {
     /// Users with open sockets.
     pub users: Arc<OpenUsers>,
     /// What this process has just written, which joining members wait for.
-    pub expected: Arc<Expected>,
+    pub expected: Arc<PendingWrites>,
 }
 
 const LIBRARY: &str = "DataLibrary";
@@ -97,29 +98,34 @@ impl Groups {
     }
 }
 
-/// The live part of the server before it runs: signals, and the groups their views will feed.
-#[derive(Debug)]
-pub struct Live {
+/// What sockets and operators need of the live part while it runs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
     /// The groups.
     pub groups: Groups,
     /// How the listener is.
-    pub status: watch::Receiver<Status>,
+    pub listener: watch::Receiver<Status>,
     /// How full the queue of notifications is, from 0 to 1.
     pub queue_usage: watch::Receiver<f64>,
-    /// How much was announced.
-    pub announced: Arc<Announced>,
+    /// How many notifications came.
+    pub notification_counts: Arc<NotificationCounts>,
+}
+
+/// The live part of the server before it runs: signals, and the groups their views will feed.
+#[derive(Debug)]
+pub struct Live {
+    handle: Handle,
     signals: Signals,
     sender: watch::Sender<Status>,
     queue: Queue,
-    /// What cannot be read at present.
-    pub reads: Reads,
+    reads: Reads,
     metrics: Metrics,
 }
 
 impl Live {
     /// Groups without members. A queue of notifications that is `queue_warning` full, from 0 to 1,
     /// is warned of.
-    pub fn new(metrics: Metrics, queue_warning: f64) -> Self {
+    pub fn new(metrics: Metrics, queue_warning: f64, reads: Reads) -> Self {
         // A count that is there before the first panic can be seen to rise.
         metrics.panics("socket").increment(0);
         let signals = Signals::default();
@@ -141,20 +147,27 @@ impl Live {
             users: OpenUsers::new(signals.users.clone()),
             expected,
         };
-        let (sender, status) = watch::channel(Status::default());
+        let (sender, listener) = watch::channel(Status::default());
         let (usage, queue_usage) = watch::channel(0.0);
         let queue = Queue::new(queue_warning, usage, metrics.queue_usage());
         Self {
-            groups,
-            status,
-            queue_usage,
-            announced: signals.announced.clone(),
+            handle: Handle {
+                groups,
+                listener,
+                queue_usage,
+                notification_counts: signals.announced.clone(),
+            },
             signals,
             sender,
             queue,
-            reads: Reads::default(),
+            reads,
             metrics,
         }
+    }
+
+    /// For sockets and operators.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Runs the listener and the views until this is dropped. One that panics is started again. The
@@ -171,7 +184,7 @@ impl Live {
     ) -> Result<()> {
         let mut tasks = self.views(pool, zone, restarts);
         let Self {
-            groups,
+            handle: Handle { groups, .. },
             signals,
             sender,
             queue,
@@ -243,7 +256,9 @@ impl Live {
     /// The views, each in a task that starts it again.
     fn views(&self, pool: &Pool, zone: &TimeZone, restarts: &Restarts) -> JoinSet<()> {
         let Self {
-            groups, signals, ..
+            handle: Handle { groups, .. },
+            signals,
+            ..
         } = self;
         let mut tasks = JoinSet::new();
         let mut views = Views {

@@ -9,7 +9,7 @@ use std::{
 
 use crate::outage::Outage;
 
-/// See the module. Cheap to clone.
+/// The reads that fail at present. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Reads(Arc<Mutex<BTreeMap<String, Failing>>>);
 

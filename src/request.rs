@@ -17,7 +17,7 @@ tokio::task_local! {
     static CURRENT: Id;
 }
 
-/// See the module. Cheap to clone.
+/// The id of a request. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Id(Arc<str>);
 

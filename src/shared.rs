@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Mutex as Turn, watch};
 
-/// See the module.
+/// A read that requests share.
 #[derive(Debug)]
 pub struct Shared<T>(Arc<State<T>>);
 

@@ -10,4 +10,3 @@ mod liveness;
 mod message;
 pub mod socket;
 pub mod source;
-pub mod stats;

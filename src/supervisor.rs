@@ -14,10 +14,9 @@ use sd_notify::NotifyState;
 use tokio::time;
 
 use crate::{
-    app::App,
     backoff::Backoff,
-    http,
     outage::{self, Outage},
+    readiness::Readiness,
 };
 
 /// What is said of a server that can do its work.
@@ -35,16 +34,16 @@ const EXTENSION: u32 = 60_000_000;
 
 /// Says that the server is ready, once it is, and then how it is, and as often as is asked for
 /// (`WATCHDOG_USEC`) that it lives. Never ends.
-pub(crate) async fn run(app: &App) {
+pub(crate) async fn run(readiness: &Readiness) {
     let mut said = String::new();
-    ready(app, &mut said).await;
+    ready(readiness, &mut said).await;
     let alive = async {
         match sd_notify::watchdog_enabled() {
             Some(patience) => watchdog(patience).await,
             None => std::future::pending().await,
         }
     };
-    tokio::join!(alive, follow(app, said));
+    tokio::join!(alive, follow(readiness, said));
 }
 
 /// Says that the server stops.
@@ -54,10 +53,10 @@ pub(crate) fn stopping() {
 }
 
 /// Says what the server waits for, until it is ready.
-async fn ready(app: &App, said: &mut String) {
+async fn ready(readiness: &Readiness, said: &mut String) {
     let began = Instant::now();
     loop {
-        let status = status(app).await;
+        let status = status(readiness).await;
         if status == READY {
             tracing::info!(after = outage::seconds(began.elapsed()), "ready");
             let mut again = AGAIN;
@@ -67,7 +66,7 @@ async fn ready(app: &App, said: &mut String) {
             *said = status;
             return;
         }
-        if app.start.borrow().is_migrating() {
+        if readiness.start.borrow().is_migrating() {
             tell(&[NotifyState::ExtendTimeoutUsec(EXTENSION)]);
         }
         if status != *said {
@@ -79,13 +78,13 @@ async fn ready(app: &App, said: &mut String) {
 }
 
 /// Says how the server is whenever that has changed.
-async fn follow(app: &App, mut said: String) {
+async fn follow(readiness: &Readiness, mut said: String) {
     if manager().is_none() {
         return;
     }
     loop {
         time::sleep(LOOK_LATER).await;
-        let status = status(app).await;
+        let status = status(readiness).await;
         if status != said && tell(&[NotifyState::Status(&status)]) {
             said = status;
         }
@@ -93,8 +92,8 @@ async fn follow(app: &App, mut said: String) {
 }
 
 /// What is wrong, or that nothing is, on one line.
-async fn status(app: &App) -> String {
-    let troubles = http::troubles(app).await;
+async fn status(readiness: &Readiness) -> String {
+    let troubles = readiness.problems().await;
     if troubles.is_empty() {
         return READY.into();
     }

@@ -4,13 +4,14 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
 use jiff::tz::TimeZone;
 use marketplace::{
-    app::{App, Parts},
-    auth::{password::Hasher, role::Role},
+    app::{App, Parts, Settings},
+    auth::{Auth, password::Hasher, role::Role},
     catalogue::Catalogue,
     config::{self, Anonymous, CookieSecure, Registration, UploadsUrl},
     emr::Emr,
@@ -19,16 +20,19 @@ use marketplace::{
     limits::{Limits, turns::Bounds},
     live::{
         Live,
+        socket_stats::SocketStats,
         view::{Snapshot, Version},
     },
     metrics::Metrics,
     pg::Pool,
+    readiness::Readiness,
+    reads::Reads,
     restarts::Restarts,
     server,
     shared::Shared,
-    sockets::stats::Tally,
     start::Start,
     uploads::Uploads,
+    writes::Writes,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -44,14 +48,25 @@ pub(crate) fn main() -> Result<()> {
         // Nobody answers there, and nobody is asked.
         let pool = Pool::new(&"postgres://nobody@127.0.0.1:1/nothing".parse()?, 1)?;
         let metrics = Metrics::default();
-        let live = Live::new(metrics.clone(), 1.0);
+        let reads = Reads::default();
+        let live = Live::new(metrics.clone(), 1.0, reads.clone()).handle();
         let lists = live.groups.lists.clone();
+        let limits = Arc::new(Limits::off());
         let stopping = CancellationToken::new();
         let app = App::new(Parts {
             catalogue: Catalogue::new(pool.clone(), TimeZone::UTC),
-            probe: Shared::default(),
-            hasher: Hasher::new(Bounds::OFF),
-            groups: live.groups.clone(),
+            auth: Auth {
+                pool: pool.clone(),
+                hasher: Hasher::new(Bounds::OFF),
+                limits: Arc::clone(&limits),
+                allowed_origins: Vec::new(),
+                cookie_secure: CookieSecure::Auto,
+            },
+            writes: Writes {
+                pool: pool.clone(),
+                limits: Arc::clone(&limits),
+                pending: live.groups.expected.clone(),
+            },
             emr: Emr::new(
                 config::Emr {
                     emr_cluster_id: None,
@@ -72,27 +87,31 @@ pub(crate) fn main() -> Result<()> {
                 pool.clone(),
                 &metrics,
             )?,
+            readiness: Readiness {
+                pool: pool.clone(),
+                start: watch::channel(Start::done()).1,
+                restarts: Restarts::new(metrics.clone()),
+                reads,
+                shortage: server::Shortage::default(),
+                listener: live.listener.clone(),
+                queue_usage: live.queue_usage.clone(),
+                probe: Shared::default(),
+            },
             pool,
-            tally: Tally::default(),
-            listener: live.status.clone(),
-            shortage: server::Shortage::default(),
-            reads: live.reads.clone(),
-            announced: live.announced.clone(),
-            queue_usage: live.queue_usage.clone(),
-            restarts: Restarts::new(metrics.clone()),
+            live,
+            socket_stats: SocketStats::default(),
             metrics,
-            metrics_allow: Vec::new(),
-            metrics_token: None,
-            start: watch::channel(Start::done()).1,
+            limits,
+            settings: Settings {
+                hosts: Hosts::new(Vec::new(), Ipv4Addr::LOCALHOST.into()),
+                metrics_allow: Vec::new(),
+                metrics_token: None,
+                registration: Registration::Closed,
+                registration_role: Role::Editor,
+                anonymous: Anonymous::Read,
+                time_zone: TimeZone::UTC,
+            },
             stopping: stopping.clone(),
-            hosts: Hosts::new(Vec::new(), Ipv4Addr::LOCALHOST.into()),
-            allowed_origins: Vec::new(),
-            registration: Registration::Closed,
-            registration_role: Role::Editor,
-            anonymous: Anonymous::Read,
-            cookie_secure: CookieSecure::Auto,
-            limits: Limits::off(),
-            time_zone: TimeZone::UTC,
         });
         let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         role::announce(&listener)?;
@@ -105,7 +124,7 @@ pub(crate) fn main() -> Result<()> {
                 changed: Some(std::time::Instant::now()),
             });
         });
-        let shortage = app.shortage.clone();
+        let shortage = app.readiness.shortage.clone();
         let limits = app.limits.connections.clone();
         server::serve(
             listener,

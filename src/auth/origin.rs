@@ -5,7 +5,7 @@ use warp::http::{
     header::{HOST, ORIGIN, REFERER},
 };
 
-use crate::app::App;
+use super::Auth;
 
 /// What a browser says of where a request comes from (Fetch Metadata), also when it sends no origin, as
 /// for a link or an image.
@@ -13,8 +13,8 @@ const FETCH_SITE: &str = "sec-fetch-site";
 
 /// Whether a request with these headers may use the visitor's cookies: it comes from one of the
 /// frontends, from a page of this server's own, or from no page at all.
-pub fn allowed(app: &App, headers: &HeaderMap) -> bool {
-    may_act(&app.allowed_origins, headers)
+pub fn allowed(auth: &Auth, headers: &HeaderMap) -> bool {
+    may_act(&auth.allowed_origins, headers)
 }
 
 fn may_act(allowed: &[HeaderValue], headers: &HeaderMap) -> bool {

@@ -43,7 +43,7 @@ impl Hasher {
     /// A hasher for which so many may wait.
     pub fn new(waiting: Bounds) -> Self {
         // Made now, or the first unknown user would take twice as long as a known one.
-        nobodys();
+        dummy_hash();
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let memory = (0..cores.min(AT_ONCE)).map(|_| Memory::default());
         Self {
@@ -124,7 +124,7 @@ impl Turn<'_> {
                 Kind::TooCostly | Kind::Unusable => None,
             });
             verdict.unwrap_or_else(|| {
-                verify_in(memory, password, nobodys());
+                verify_in(memory, password, dummy_hash());
                 false
             })
         })
@@ -198,7 +198,7 @@ fn verify_in(memory: &mut Memory, password: &[u8], stored: &str) -> Option<bool>
 }
 
 /// A hash that nobody has the password of.
-fn nobodys() -> &'static str {
+fn dummy_hash() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();
     HASH.get_or_init(|| hash(&format!("{:x}", rand::random::<u128>())))
 }

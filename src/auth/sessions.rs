@@ -7,9 +7,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use warp::http::HeaderMap;
 
-use super::{Identity, SessionRef, cookies};
+use super::{Auth, Identity, SessionRef, cookies};
 use crate::{
-    app::App,
     db::{
         sessions,
         users::{self, User},
@@ -29,9 +28,9 @@ const SLIDE: Duration = Duration::from_hours(1);
 
 /// Opens a session and returns its token, which is new each time and known to nobody else from here
 /// on. `None` when the user has another password by now than the one that was proved.
-pub async fn open(app: &App, user: &User) -> Result<Option<String>> {
+pub async fn open(auth: &Auth, user: &User) -> Result<Option<String>> {
     let token = new_token();
-    let client = app.pool.client().await?;
+    let client = auth.pool.client().await?;
     let opened = sessions::insert(&client, user, &digest(&token), LIFETIME).await?;
     if opened.is_none() {
         return Ok(None);
@@ -42,8 +41,8 @@ pub async fn open(app: &App, user: &User) -> Result<Option<String>> {
 
 /// The session of a stay without a cookie, whose token nobody ever knows. All stays of a user at this
 /// process share one, or each socket that is opened with a password would leave a row behind.
-pub(super) async fn open_unseen(app: &App, user: &User) -> Result<Option<SessionRef>> {
-    let client = app.pool.client().await?;
+pub(super) async fn open_unseen(auth: &Auth, user: &User) -> Result<Option<SessionRef>> {
+    let client = auth.pool.client().await?;
     let lifetimes = sessions::Lifetimes {
         with_cookie: LIFETIME,
         unseen: STAY,
@@ -103,13 +102,13 @@ fn digests(tokens: &[Token]) -> Vec<sessions::TokenHash> {
 
 /// Who sent these headers, as the session's cookie tells: of several cookies any that is good, and the
 /// last of those. Using a session moves its end.
-pub(super) async fn of(app: &App, headers: &HeaderMap) -> Result<Option<Identity>> {
+pub(super) async fn of(auth: &Auth, headers: &HeaderMap) -> Result<Option<Identity>> {
     let mut tokens = tokens(headers);
     if tokens.is_empty() {
         return Ok(None);
     }
     pg::in_time(async {
-        let client = app.pool.client().await?;
+        let client = auth.pool.client().await?;
         let found = sessions::by_tokens(&client, &digests(&tokens)).await?;
         let Some((place, session)) = found else {
             return Ok(None);
@@ -136,17 +135,17 @@ pub(super) async fn of(app: &App, headers: &HeaderMap) -> Result<Option<Identity
 }
 
 /// Ends the sessions whose cookies these headers bring.
-pub async fn close(app: &App, headers: &HeaderMap) -> Result<()> {
+pub async fn close(auth: &Auth, headers: &HeaderMap) -> Result<()> {
     let tokens = tokens(headers);
     if tokens.is_empty() {
         return Ok(());
     }
-    sessions::delete(&*app.pool.client().await?, &digests(&tokens)).await
+    sessions::delete(&*auth.pool.client().await?, &digests(&tokens)).await
 }
 
 /// Ends all sessions of a user, and with them their sockets on every node.
-pub async fn close_all(app: &App, user_id: Uuid) -> Result<()> {
-    sessions::delete_of_user(&*app.pool.client().await?, user_id).await
+pub async fn close_all(auth: &Auth, user_id: Uuid) -> Result<()> {
+    sessions::delete_of_user(&*auth.pool.client().await?, user_id).await
 }
 
 /// 256 random bits as letters, four bits each: clients that look for a year in a cookie to see

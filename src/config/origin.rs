@@ -8,7 +8,7 @@ use warp::http::HeaderValue;
 
 use crate::hosts::Host;
 
-/// See the module.
+/// An origin of a frontend: scheme, host and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// As browsers send it.

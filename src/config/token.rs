@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 /// A shorter one could be guessed.
 const MIN_BYTES: usize = 16;
 
-/// See the module.
+/// The digest of the token by which metrics may be read.
 #[derive(Clone, Debug)]
 pub struct MetricsToken([u8; 32]);
 

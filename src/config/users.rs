@@ -74,12 +74,12 @@ pub enum Action {
     },
     /// Keep a user out: no sign-in, and no session or socket any more.
     Disable {
-        /// Whom.
+        /// The user's name.
         name: String,
     },
     /// Let a disabled user in again, who then has to sign in anew.
     Enable {
-        /// Whom.
+        /// The user's name.
         name: String,
     },
 }

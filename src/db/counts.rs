@@ -39,7 +39,7 @@ row! {
 /// Counts, and when they were right, by the database's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted {
-    /// See [`Counts`].
+    /// The counts.
     pub counts: Counts,
     /// When they were read.
     pub at: Timestamp,

@@ -3,8 +3,7 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::pg::Client;
-use crate::{db::row, error::Result};
+use crate::{db::row, error::Result, pg::Client};
 
 /// Notifies `channel` of `nonce`.
 pub async fn send(client: &Client, channel: &str, nonce: Uuid) -> Result<()> {

@@ -4,7 +4,7 @@ use super::row::{self, FromRow, row};
 use crate::{error::Result, pg::Client};
 
 row! {
-    /// See the module.
+    /// The server's version, its queue of notifications and how many programs listen.
     #[derive(Clone, Debug, PartialEq)]
     pub struct Vitals from "the database server" {
         /// PostgreSQL's version.

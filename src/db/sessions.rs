@@ -23,7 +23,7 @@ row! {
         pub username: String = "u.username",
         /// What that user may do.
         pub role: Role = "u.role",
-        /// See [`Session::remaining`]. An end further away than a year is no nearer to being looked
+        /// How much longer the session is valid, in seconds. An end further away than a year is no nearer to being looked
         /// at again, and might be one that no interval can hold.
         seconds: f64 = "extract(epoch from
             least(s.expires_at, statement_timestamp() + interval '1 year') - statement_timestamp())::float8",

@@ -35,11 +35,11 @@ row! {
         pub attempts: i32,
         /// Why the attempt before came to nothing.
         pub problem: Option<String>,
-        /// See [`Submission::sent`], like the two that follow.
+        /// When the run was last sent, if it may be at the cluster.
         pub sent_at: Option<Timestamp>,
-        /// See [`Sent::cluster_id`].
+        /// The cluster that it was sent to.
         pub cluster_id: Option<String>,
-        /// See [`Sent::command`].
+        /// The command that was sent.
         pub command: Option<String>,
     }
 }

@@ -380,9 +380,9 @@ pub async fn roles(client: &Client, ids: &[Uuid]) -> Result<Vec<Admitted>> {
 /// What is changed of a user; `None` stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// See [`User::role`].
+    /// What the user may do from now on.
     pub role: Option<Role>,
-    /// See [`User::is_active`].
+    /// Whether the user may sign in from now on.
     pub is_active: Option<bool>,
 }
 

@@ -43,7 +43,7 @@ const AGAIN: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(
 /// Between attempts to read the table.
 const RETRY: Backoff = Backoff::new(LOOK_EVERY, Duration::from_secs(10));
 
-/// See the module.
+/// Submits requested runs to the cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Submitter {
     emr: Emr,

@@ -26,7 +26,7 @@ const LONGEST_PAUSE: u32 = 12;
 /// How much longer than a poll a turn lasts.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// See the module.
+/// Follows the runs that the cluster has taken.
 #[derive(Debug)]
 pub(super) struct Tracker {
     emr: Emr,

@@ -9,10 +9,7 @@ use warp::{
     reply::Response,
 };
 
-use super::{
-    Request,
-    reply::{self, Problem},
-};
+use super::Request;
 use crate::{
     app::App,
     auth::{self, Identity, cookies, origin, sessions},
@@ -21,12 +18,13 @@ use crate::{
     forms::{json, password, registration},
     peer::Peer,
     pg,
+    reply::{self, Problem},
 };
 
 /// Makes an account.
 pub(super) async fn register(app: &App, mut request: Request) -> Result<Response, Problem> {
     check_origin(app, &request.headers)?;
-    if app.registration == Registration::Closed {
+    if app.settings.registration == Registration::Closed {
         return Err(Problem::detail(
             StatusCode::FORBIDDEN,
             "Registration is closed.",
@@ -46,7 +44,7 @@ pub(super) async fn register(app: &App, mut request: Request) -> Result<Response
     // Whoever waits for a turn keeps nothing but what is needed then.
     drop(input);
     let asker = app.limits.sign_ins.asker(&request.peer, &form.username);
-    let hash = app.hasher.hash(&asker, form.password).await?;
+    let hash = app.auth.hasher.hash(&asker, form.password).await?;
     let user = pg::in_time(async {
         let client = app.pool.client().await?;
         users::insert(
@@ -54,7 +52,7 @@ pub(super) async fn register(app: &App, mut request: Request) -> Result<Response
             &form.username,
             &form.email,
             &hash,
-            app.registration_role,
+            app.settings.registration_role,
         )
         .await
     })
@@ -83,17 +81,18 @@ pub(super) async fn login(app: &App, mut request: Request) -> Result<Response, P
     unread.becomes_attempt();
     // Whoever waits for a turn keeps nothing but what is needed then.
     drop((body, sent));
-    let Some(user) = auth::prove(app, &request.peer, &username, &password).await? else {
+    let Some(user) = auth::verify_password(&app.auth, &request.peer, &username, &password).await?
+    else {
         // Not the name: people type passwords there.
         tracing::info!(address = %request.peer.address, "a sign-in was refused");
         return Err(WRONG);
     };
     // Whatever session the request came with is neither taken over nor ended.
-    let Some(token) = pg::in_time(sessions::open(app, &user)).await? else {
+    let Some(token) = pg::in_time(sessions::open(&app.auth, &user)).await? else {
         return Err(WRONG);
     };
     tracing::info!(user = user.username, address = %request.peer.address, "signed in");
-    let secure = app.cookie_secure.applies(&request.peer);
+    let secure = app.auth.cookie_secure.applies(&request.peer);
     let mut response = reply::json(
         StatusCode::OK,
         &json!({"message": format!("Hello {}", user.username)}),
@@ -113,7 +112,7 @@ pub(super) async fn logout(app: &App, request: Request) -> Result<Response, Prob
     if request.method != Method::GET {
         check_token(&request.headers)?;
     }
-    pg::in_time(sessions::close(app, &request.headers)).await?;
+    pg::in_time(sessions::close(&app.auth, &request.headers)).await?;
     let mut response = reply::json(
         StatusCode::OK,
         &json!({"message": "Logged out successfully"}),
@@ -131,7 +130,7 @@ pub(super) async fn logout_everywhere(
     peer: &Peer,
 ) -> Result<Response, Problem> {
     let who = who.expect("the endpoint is not open");
-    pg::in_time(sessions::close_all(app, who.user_id)).await?;
+    pg::in_time(sessions::close_all(&app.auth, who.user_id)).await?;
     let mut response = reply::json(StatusCode::OK, &json!({"message": "Logged out everywhere"}));
     clear_session(app, peer, &mut response);
     Ok(response)
@@ -153,14 +152,15 @@ pub(super) async fn change_password(
     drop(input);
     let counted = app.limits.password_changes.take(who.user_id)?;
     // A session alone is not enough: it may be somebody else who found the browser open.
-    let proved = auth::prove(app, &request.peer, &who.username, &change.old).await?;
+    let proved =
+        auth::verify_password(&app.auth, &request.peer, &who.username, &change.old).await?;
     let Some(user) = proved.filter(|user| user.id == who.user_id) else {
         // Wrong passwords are counted where they are looked at.
         counted.withdraw();
         return Err(Problem::Form(password::wrong()));
     };
     let asker = app.limits.sign_ins.asker(&request.peer, &who.username);
-    let hash = app.hasher.hash(&asker, change.new).await?;
+    let hash = app.auth.hasher.hash(&asker, change.new).await?;
     let kept = who.session.map(|session| session.id);
     let changed = pg::in_time(async {
         let mut client = app.pool.client().await?;
@@ -177,13 +177,13 @@ pub(super) async fn change_password(
 }
 
 fn clear_session(app: &App, peer: &Peer, response: &mut Response) {
-    let cookie = cookies::clear_session(app.cookie_secure.applies(peer));
+    let cookie = cookies::clear_session(app.auth.cookie_secure.applies(peer));
     response.headers_mut().append(SET_COOKIE, cookie);
 }
 
 /// Refuses a request that a foreign page sends with its visitor's cookies.
 pub(super) fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
-    if origin::allowed(app, headers) {
+    if origin::allowed(&app.auth, headers) {
         return Ok(());
     }
     let Some(origin) = headers.get(ORIGIN) else {

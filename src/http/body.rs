@@ -16,9 +16,9 @@ use warp::http::{
 
 use self::crumbs::Crumbs;
 pub(super) use self::multipart::Wanted;
-use super::reply::Problem;
 use crate::{
     forms::{self, Input},
+    reply::Problem,
     uploads::{self, Failure, Received},
 };
 

@@ -35,7 +35,7 @@ pub fn around(app: &App, routes: BoxedFilter<(Response,)>) -> BoxedFilter<(Respo
         .and(warp::header::value("access-control-request-method"))
         .and(warp::header::headers_cloned())
         .and_then(move |origin: HeaderValue, _method, headers: HeaderMap| {
-            let is_allowed = allowed.allowed_origins.contains(&origin);
+            let is_allowed = allowed.auth.allowed_origins.contains(&origin);
             async move {
                 if is_allowed {
                     Ok((origin, headers))
@@ -51,7 +51,7 @@ pub fn around(app: &App, routes: BoxedFilter<(Response,)>) -> BoxedFilter<(Respo
         origin()
             .and(routes)
             .map(move |origin: Option<HeaderValue>, mut response: Response| {
-                let origin = origin.filter(|origin| allowed.allowed_origins.contains(origin));
+                let origin = origin.filter(|origin| allowed.auth.allowed_origins.contains(origin));
                 mark(&mut response, origin);
                 response
             });

@@ -7,7 +7,7 @@ mod openapi;
 
 use warp::http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 
-use super::reply::Response;
+use crate::reply::Response;
 
 /// The sockets, by hand; tests hold it against frames as they come.
 const ASYNCAPI: &str = include_str!("documents/asyncapi.yaml");

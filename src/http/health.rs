@@ -11,22 +11,15 @@ use warp::{
     http::{HeaderMap, StatusCode},
 };
 
-use super::{
-    hosts::Misdirected,
-    metrics,
-    reply::{self, Problem, Response},
-};
+use super::{hosts::Misdirected, metrics};
 use crate::{
     app::App,
     db::server_info,
-    error::{Error, Result},
     peer::Peer,
-    pg::{self, Pool},
+    pg,
+    reply::{self, Problem, Response},
     ws::Reason,
 };
-
-/// From here on the queue of notifications is about to refuse writes; from 0 to 1.
-const QUEUE_NEARLY_FULL: f64 = 0.9;
 
 /// The routes of both.
 pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
@@ -46,7 +39,7 @@ pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
 }
 
 async fn ready(app: App, peer: Option<Peer>, headers: HeaderMap) -> Response {
-    let troubles = troubles(&app).await;
+    let troubles = app.readiness.problems().await;
     let status = if troubles.is_empty() {
         StatusCode::OK
     } else {
@@ -61,11 +54,11 @@ async fn ready(app: App, peer: Option<Peer>, headers: HeaderMap) -> Response {
 
 /// The numbers behind. What cannot be asked of the database is null.
 pub(super) async fn report(app: &App) -> Result<Response, Problem> {
-    let troubles = troubles(app).await;
+    let troubles = app.readiness.problems().await;
     let vitals = pg::in_time(async { server_info::read(&*app.pool.client().await?).await });
     let vitals = vitals.await.ok();
-    let listener = app.listener.borrow().clone();
-    let tally = &app.tally;
+    let listener = app.live.listener.borrow().clone();
+    let tally = &app.socket_stats;
     let body = json!({
         "troubles": troubles,
         "listener": {
@@ -73,7 +66,7 @@ pub(super) async fn report(app: &App) -> Result<Response, Problem> {
             "connections": listener.connections,
             "trouble": listener.trouble,
         },
-        "groups": app.groups.members().into_iter().collect::<BTreeMap<_, _>>(),
+        "groups": app.live.groups.members().into_iter().collect::<BTreeMap<_, _>>(),
         "sockets": {
             "open": tally.open(),
             "slow": tally.ended_by(Reason::Slow),
@@ -87,57 +80,6 @@ pub(super) async fn report(app: &App) -> Result<Response, Problem> {
         "version": env!("CARGO_PKG_VERSION"),
     });
     Ok(reply::json(StatusCode::OK, &body))
-}
-
-/// Why the server cannot do its work, a sentence each; none when it can.
-pub async fn troubles(app: &App) -> Vec<String> {
-    let mut troubles = Vec::new();
-    troubles.extend(app.shortage.check().err());
-    troubles.extend(app.restarts.troubles());
-    let started = app.start.borrow().check();
-    if let Err(why) = started {
-        troubles.push(why);
-    } else {
-        troubles.extend(answers(app).await.err());
-        troubles.extend(app.pool.check().err());
-        troubles.extend(app.reads.troubles());
-        troubles.extend(app.listener.borrow().check().err());
-        troubles.extend(nearly_full(*app.queue_usage.borrow()));
-    }
-    troubles
-}
-
-/// What to say of a queue of notifications that is so full.
-fn nearly_full(usage: f64) -> Option<String> {
-    (usage >= QUEUE_NEARLY_FULL).then(|| {
-        format!(
-            "the database's queue of notifications is {:.0} % full, and when it is full writes \
-             fail: end the session that listens in an open transaction",
-            usage * 100.0
-        )
-    })
-}
-
-/// Whether the database answers and takes writes. However many ask, one look at a time is under way.
-async fn answers(app: &App) -> Result<(), String> {
-    let look = || {
-        let pool = app.pool.clone();
-        async move {
-            let looked = pg::in_time(ping(&pool)).await;
-            looked.map_err(|error| error.to_string())
-        }
-    };
-    let answers = app.probe.get(look).await;
-    answers.unwrap_or_else(|| Err("the database could not be asked".into()))
-}
-
-async fn ping(pool: &Pool) -> Result<()> {
-    if server_info::takes_writes(&*pool.client().await?).await? {
-        return Ok(());
-    }
-    Err(Error::Unavailable(
-        "it only reads: it is a standby, or its transactions are read-only".into(),
-    ))
 }
 
 #[derive(Serialize)]
@@ -157,16 +99,5 @@ impl Health {
             },
             troubles,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_queue_is_spoken_of_when_it_is_nearly_full() {
-        assert_eq!(nearly_full(0.89), None);
-        assert!(nearly_full(0.914).unwrap().contains("91 % full"));
     }
 }

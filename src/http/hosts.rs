@@ -6,14 +6,11 @@ use std::{convert::Infallible, sync::Once};
 use hyper::{Request, body::Incoming, service::Service};
 use warp::http::{HeaderValue, Method, StatusCode, Version, header::HOST};
 
-use super::{
-    metrics,
-    reply::{Problem, Response},
-    security_headers,
-};
+use super::{metrics, security_headers};
 use crate::{
     app::App,
     hosts::{Host, LocalAddress},
+    reply::{Problem, Response},
 };
 
 /// Marks a request for a host that is not this server's, and that is answered all the same.
@@ -52,7 +49,7 @@ fn judge<B>(app: &App, request: &mut Request<B>) -> Result<(), Problem> {
         return Ok(());
     };
     let local = request.extensions().get::<LocalAddress>().copied();
-    if app.hosts.contain(&host, local) {
+    if app.settings.hosts.contain(&host, local) {
         return Ok(());
     }
     if is_probe(app, request) {

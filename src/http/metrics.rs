@@ -10,7 +10,6 @@ use warp::{
     },
 };
 
-use super::reply::{self, Response};
 use crate::{
     app::App,
     db::{
@@ -22,6 +21,7 @@ use crate::{
     live::channel::Channel,
     peer::Peer,
     pg,
+    reply::{self, Response},
 };
 
 /// Headers by which a proxy says for whom it asks.
@@ -60,7 +60,12 @@ pub(super) fn may_read(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> bo
 
 /// Whether it comes from an address that may read, and on behalf of nobody else.
 fn is_near(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> bool {
-    let may_read = |peer: Peer| app.metrics_allow.iter().any(|n| n.contains(peer.address));
+    let may_read = |peer: Peer| {
+        app.settings
+            .metrics_allow
+            .iter()
+            .any(|n| n.contains(peer.address))
+    };
     let was_forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
     !was_forwarded && peer.is_some_and(may_read)
 }
@@ -71,7 +76,7 @@ pub(super) fn has_token(app: &App, headers: &HeaderMap) -> bool {
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
     let sent = sent.and_then(|value| value.strip_prefix("Bearer "));
-    let token = app.metrics_token.as_ref();
+    let token = app.settings.metrics_token.as_ref();
     token.is_some_and(|token| sent.is_some_and(|sent| token.is(sent)))
 }
 
@@ -79,7 +84,7 @@ pub(super) fn has_token(app: &App, headers: &HeaderMap) -> bool {
 fn look_up(app: &App) {
     let metrics = app.metrics.on_demand();
     {
-        let listener = app.listener.borrow();
+        let listener = app.live.listener.borrow();
         let is_up = f64::from(u8::from(listener.check().is_ok()));
         let age = listener
             .heartbeat
@@ -88,18 +93,20 @@ fn look_up(app: &App) {
         metrics.heartbeat_age.set(age);
         metrics.listener_connections.absolute(listener.connections);
     }
-    metrics.sockets_open.set(number(app.tally.open()));
-    metrics.sockets_opened.absolute(app.tally.opened_so_far());
-    for (reason, ended) in app.tally.ended_so_far() {
+    metrics.sockets_open.set(number(app.socket_stats.open()));
+    metrics
+        .sockets_opened
+        .absolute(app.socket_stats.opened_so_far());
+    for (reason, ended) in app.socket_stats.ended_so_far() {
         app.metrics.sockets_ended(reason).absolute(ended);
     }
-    for (group, members) in app.groups.members() {
+    for (group, members) in app.live.groups.members() {
         let gauge = app.metrics.group_members(group);
         gauge.set(number(members as u64));
     }
     for channel in Channel::ALL {
         let counter = app.metrics.notifications(channel.name());
-        counter.absolute(app.announced.on(channel).statements);
+        counter.absolute(app.live.notification_counts.on(channel).statements);
     }
     for (table, left_out) in db::unreadable_rows() {
         app.metrics.unreadable_rows(table).absolute(left_out);

@@ -7,14 +7,11 @@ use hyper::{Request, body::Incoming, service::Service};
 use metrics::Counter;
 use warp::http::StatusCode;
 
-use super::{
-    paths,
-    reply::{self, Response},
-    security_headers,
-};
+use super::{paths, security_headers};
 use crate::{
     metrics::{Histogram, Metrics},
     outage, panics,
+    reply::{self, Response},
     request::{self, Id},
 };
 

@@ -11,11 +11,11 @@ use warp::{
     path::Tail,
 };
 
-use super::{
-    reads,
+use super::reads;
+use crate::{
+    console::{self, BUILD, DOCS_PAGE, File, PAGE},
     reply::{self, Problem, Response},
 };
-use crate::console::{self, BUILD, DOCS_PAGE, File, PAGE};
 
 /// Nothing but the files that this server has and its API and sockets; not even a style in a tag.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'self'; \

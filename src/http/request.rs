@@ -9,20 +9,20 @@ use warp::http::{HeaderMap, Method, StatusCode};
 use super::{
     Endpoint,
     body::{Body, Wanted},
-    reply::Problem,
 };
 use crate::{
     app::App,
     auth::{self, Identity, role::FORBIDDEN},
     forms::Input,
     peer::Peer,
+    reply::Problem,
     uploads::Received,
 };
 
 /// Who they are is still true after this time.
 const JUST_NOW: Duration = Duration::from_millis(100);
 
-/// See the module.
+/// A request to an endpoint, with the body that is not read yet.
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) peer: Peer,
@@ -119,7 +119,7 @@ impl Request {
         if at.elapsed() < JUST_NOW {
             return Ok(());
         }
-        let now = auth::identify(app, &self.peer, &self.headers).await?;
+        let now = auth::identify(&app.auth, &self.peer, &self.headers).await?;
         if now.user_id == who.user_id && endpoint.admits(&self.method, now.role) {
             return Ok(());
         }

@@ -4,10 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use warp::{http::StatusCode, reply::Response};
 
-use super::{
-    Request,
-    reply::{self, Problem},
-};
+use super::Request;
 use crate::{
     app::App,
     auth::Identity,
@@ -17,6 +14,7 @@ use crate::{
     emr::{Kind, Order, Refusal},
     forms::Errors,
     pg,
+    reply::{self, Problem},
 };
 
 /// Which steps and jobs may be started, and what keeps this server from starting them.
@@ -55,7 +53,7 @@ pub(super) async fn list(app: &App, query: &str) -> Result<Response, Problem> {
     .await?;
     let bodies: Vec<_> = rows
         .iter()
-        .map(|run| RunBody::new(run, &app.time_zone))
+        .map(|run| RunBody::new(run, &app.settings.time_zone))
         .collect();
     Ok(reply::json(StatusCode::OK, &bodies))
 }
@@ -72,7 +70,7 @@ pub(super) async fn one(app: &App, id: Uuid) -> Result<Response, Problem> {
     let Some((run, history)) = found.await? else {
         return Err(Problem::Error(StatusCode::NOT_FOUND, "Run not found"));
     };
-    let body = RunBody::with_history(&run, &history, &app.time_zone);
+    let body = RunBody::with_history(&run, &history, &app.settings.time_zone);
     Ok(reply::json(StatusCode::OK, &body))
 }
 
@@ -80,7 +78,7 @@ pub(super) async fn one(app: &App, id: Uuid) -> Result<Response, Problem> {
 pub(super) async fn cancel(app: &App, id: Uuid) -> Result<Response, Problem> {
     match app.emr.cancel(&app.pool, id).await {
         Ok(run) => {
-            let run = RunBody::new(&run, &app.time_zone);
+            let run = RunBody::new(&run, &app.settings.time_zone);
             let body = json!({"success": true, "run": run});
             Ok(reply::json(StatusCode::OK, &body))
         }
@@ -102,7 +100,7 @@ pub(super) async fn start(
     };
     match app.emr.start(&app.pool, order).await {
         Ok(run) => {
-            let run = RunBody::new(&run, &app.time_zone);
+            let run = RunBody::new(&run, &app.settings.time_zone);
             let body = json!({"success": true, "run": run});
             Ok(reply::json(StatusCode::CREATED, &body))
         }

@@ -7,10 +7,7 @@ use warp::{
     reply::Response,
 };
 
-use super::{
-    Request,
-    reply::{self, Problem},
-};
+use super::Request;
 use crate::{
     app::App,
     auth::Identity,
@@ -22,8 +19,8 @@ use crate::{
     },
     forms::source::{self, Mode},
     pg,
+    reply::{self, Problem},
     uploads::Received,
-    writes,
 };
 
 /// Every source, newest first.
@@ -48,7 +45,7 @@ pub(super) async fn library(app: &App) -> Result<Response, Problem> {
 pub(super) async fn add(app: &App, by: &str, mut request: Request) -> Result<Response, Problem> {
     let (change, file) = asked(app, &mut request, Mode::Add).await?;
     let file = attached(file).await?;
-    let added = writes::insert(app, &change, by).await.map(Some);
+    let added = app.writes.insert(&change, by).await.map(Some);
     if let Some(file) = &file {
         app.uploads.settle(file, &added).await;
     }
@@ -79,7 +76,7 @@ pub(super) async fn update(
         }
     };
     let file = attached(file).await?;
-    let updated = writes::update(app, id, &change, by).await;
+    let updated = app.writes.update(id, &change, by).await;
     match &file {
         Some(file) => app.uploads.settle(file, &updated).await,
         None if change.data_upload.is_some() => app.uploads.nudge(),
@@ -91,7 +88,7 @@ pub(super) async fn update(
 
 /// Removes a source.
 pub(super) async fn delete(app: &App, by: &str, id: Uuid) -> Result<Response, Problem> {
-    if writes::delete(app, id, by).await? {
+    if app.writes.delete(id, by).await? {
         app.uploads.nudge();
         Ok(reply::empty())
     } else {
@@ -153,14 +150,14 @@ async fn attached(file: Option<Received>) -> Result<Option<Upload>, Problem> {
 
 /// Adds the sample sources that are missing, and says how many those were.
 pub(super) async fn add_demo(app: &App, by: &str) -> Result<Response, Problem> {
-    let added = writes::demo(app, by).await?;
+    let added = app.writes.demo(by).await?;
     Ok(reply::json(StatusCode::OK, &json!({ "added": added })))
 }
 
 async fn change_one(app: &App, by: &str, id: Uuid, change: &Change) -> Result<Source, Problem> {
-    writes::update(app, id, change, by).await?.ok_or(NOT_FOUND)
+    app.writes.update(id, change, by).await?.ok_or(NOT_FOUND)
 }
 
 fn body<'a>(app: &'a App, source: &'a Source) -> SourceBody<'a> {
-    SourceBody::new(source, &app.time_zone)
+    SourceBody::new(source, &app.settings.time_zone)
 }

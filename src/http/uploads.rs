@@ -18,8 +18,7 @@ use warp::{
     reply::Response,
 };
 
-use super::reply::Problem;
-use crate::app::App;
+use crate::{app::App, reply::Problem};
 
 /// The file of that key, while a source names it.
 pub(super) async fn fetch(app: &App, key: Uuid) -> Result<Response, Problem> {

@@ -7,10 +7,7 @@ use warp::{
     reply::Response,
 };
 
-use super::{
-    Request,
-    reply::{self, Problem},
-};
+use super::Request;
 use crate::{
     app::App,
     auth::Identity,
@@ -19,6 +16,7 @@ use crate::{
     error::Error,
     forms::user,
     pg,
+    reply::{self, Problem},
 };
 
 /// Who is asking, and what they may do.
@@ -42,7 +40,7 @@ pub(super) async fn list(app: &App) -> Result<Response, Problem> {
     let accounts = pg::in_time(async { users::list(&*app.pool.client().await?).await }).await?;
     let bodies: Vec<_> = accounts
         .iter()
-        .map(|account| UserBody::new(account, &app.time_zone))
+        .map(|account| UserBody::new(account, &app.settings.time_zone))
         .collect();
     Ok(reply::json(StatusCode::OK, &bodies))
 }
@@ -60,7 +58,7 @@ pub(super) async fn user(app: &App, id: Uuid, mut request: Request) -> Result<Re
     let account = pg::in_time(work).await.map_err(refused)?.ok_or(NOT_FOUND)?;
     Ok(reply::json(
         StatusCode::OK,
-        &UserBody::new(&account, &app.time_zone),
+        &UserBody::new(&account, &app.settings.time_zone),
     ))
 }
 

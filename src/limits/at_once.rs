@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{Keys, TooMany};
 
-/// See the module.
+/// Limits what one key does at the same time; more of it waits.
 #[derive(Debug)]
 pub struct AtOnce {
     keys: Keys,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::peer::Peer;
 
-/// See the module. Cheap to clone.
+/// Limits the connections of one address. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Connections {
     keys: Keys,

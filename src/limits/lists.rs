@@ -19,7 +19,7 @@ use super::{
 /// What is counted as one, in bytes.
 const UNIT_BYTES: u64 = 32 * 1024;
 
-/// See the module.
+/// Limits the lists of all rows that one user is sent.
 #[derive(Debug)]
 pub struct Lists {
     keys: Keys,

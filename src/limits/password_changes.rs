@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Keys, TooMany, rate::Rate};
 
-/// See the module.
+/// Limits how often one user changes the password.
 #[derive(Debug)]
 pub struct PasswordChanges {
     keys: Keys,

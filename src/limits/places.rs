@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// See the module.
+/// Counts what each key has at once, up to a maximum.
 #[derive(Debug)]
 pub(super) struct Places {
     most: usize,

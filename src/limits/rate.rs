@@ -48,7 +48,7 @@ impl fmt::Display for TooMany {
     }
 }
 
-/// See the module.
+/// A rate limit for many keys; `None` never refuses.
 pub(super) struct Rate<C: Clock = MonotonicClock>(Option<Limited<C>>);
 
 struct Limited<C: Clock> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::{Keys, TooMany, rate::Rate};
 use crate::peer::Peer;
 
-/// See the module.
+/// Limits new accounts, by address and by name.
 #[derive(Debug)]
 pub struct Registrations {
     keys: Keys,

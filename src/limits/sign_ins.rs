@@ -31,7 +31,7 @@ use crate::peer::Peer;
 /// Pairs of an address and a name remembered at most; without one, only a shortcut is lost.
 const MAX_FAMILIAR: usize = 10_000;
 
-/// See the module.
+/// Limits attempts to sign in, by address and by name.
 #[derive(Debug)]
 pub struct SignIns {
     keys: Keys,

@@ -23,7 +23,7 @@ use crate::peer::Peer;
 /// When a socket may have been closed: nobody knows, so this is a guess that keeps clients calm.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// Limits sockets, by address and by user, and the messages on them.
 #[derive(Debug)]
 pub struct Sockets {
     keys: Keys,

@@ -23,7 +23,7 @@ const AT_ONCE: usize = 16;
 /// When a file may have arrived: nobody knows, so this is a guess that keeps clients calm.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// Limits the files that arrive at once.
 #[derive(Debug)]
 pub struct Uploads {
     keys: Keys,

@@ -10,7 +10,7 @@ use std::sync::{
 
 use tokio::sync::{broadcast, watch};
 
-use super::{pending_writes::Expected, signal::Signal};
+use super::{pending_writes::PendingWrites, signal::Signal};
 use crate::{metrics::Traffic, ws::Frame};
 
 /// How many events a member may fall behind before it is told to read everything again.
@@ -23,7 +23,7 @@ pub struct Group<T> {
     members: AtomicUsize,
     deflating: AtomicUsize,
     signal: Arc<Signal>,
-    expected: Arc<Expected>,
+    expected: Arc<PendingWrites>,
     traffic: Arc<Traffic>,
 }
 
@@ -37,7 +37,11 @@ struct Newest<T> {
 impl<T: Clone> Group<T> {
     /// An empty group. `signal` wakes the view when somebody joins who has to wait for a frame.
     /// Nor is anybody shown a state from before what is `expected`.
-    pub fn new(signal: Arc<Signal>, expected: Arc<Expected>, traffic: Arc<Traffic>) -> Arc<Self> {
+    pub fn new(
+        signal: Arc<Signal>,
+        expected: Arc<PendingWrites>,
+        traffic: Arc<Traffic>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             newest: watch::Sender::new(Newest {
                 state: None,

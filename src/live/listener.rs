@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::{
     channel::{Channel, Payload},
-    notification_counts::Announced,
-    pending_writes::Expected,
+    notification_counts::NotificationCounts,
+    pending_writes::PendingWrites,
     signal::{Hint, Signal},
     window::Window,
 };
@@ -59,8 +59,8 @@ pub struct Signals {
     pub sessions: Arc<Signal>,
     pub users: Arc<Signal>,
     pub activity: Arc<Signal>,
-    pub expected: Arc<Expected>,
-    pub announced: Arc<Announced>,
+    pub expected: Arc<PendingWrites>,
+    pub announced: Arc<NotificationCounts>,
     pub window: Arc<Window>,
 }
 

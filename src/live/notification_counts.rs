@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::channel::{Channel, Payload};
 
-/// See the module. Every number only grows.
+/// Counts notifications, by channel. Every number only grows.
 #[derive(Debug, Default)]
-pub struct Announced(Mutex<[Total; Channel::ALL.len()]>);
+pub struct NotificationCounts(Mutex<[Total; Channel::ALL.len()]>);
 
 /// What was announced on a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Total {
     pub rows: u64,
 }
 
-impl Announced {
+impl NotificationCounts {
     /// Notes a notification.
     pub fn note(&self, channel: Channel, payload: &Payload) {
         let mut totals = self.0.lock().unwrap_or_else(PoisonError::into_inner);

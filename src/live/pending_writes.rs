@@ -19,14 +19,14 @@ use super::signal::{Hint, Rows};
 /// A notification that has not come after this long is waited for no more.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// See the module.
+/// The rows that this process has written and whose notifications have not come yet.
 #[derive(Debug, Default)]
-pub struct Expected {
+pub struct PendingWrites {
     rows: Mutex<HashMap<Uuid, Instant>>,
     arrived: Notify,
 }
 
-impl Expected {
+impl PendingWrites {
     /// A statement on row `id` is about to be sent.
     pub fn expect(&self, id: Uuid) {
         let now = Instant::now();
@@ -88,7 +88,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_joins_waits_for_what_was_written_before() {
-        let expected = Arc::new(Expected::default());
+        let expected = Arc::new(PendingWrites::default());
         let id = Uuid::from_u128(1);
         expected.expect(id);
         let waiting = tokio::spawn({
@@ -113,7 +113,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_for_ever() {
-        let expected = Expected::default();
+        let expected = PendingWrites::default();
         expected.expect(Uuid::nil());
         expected.settled().await;
     }

@@ -140,7 +140,7 @@ struct Pending {
 /// What a view is to read again.
 #[derive(Debug)]
 pub struct Task {
-    /// See [`Hint`].
+    /// What is to be read.
     pub hint: Hint,
     /// How often the signal had been raised by then.
     pub raised: u64,

@@ -247,7 +247,7 @@ impl std::fmt::Display for Version {
 /// A frame and the version of the state that it shows.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// See [`Version`].
+    /// The version of what is shown.
     pub version: Version,
     /// What is sent.
     pub frame: Frame,

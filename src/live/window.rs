@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-/// See the module.
+/// Until when the counts of the past 30 days hold.
 #[derive(Debug, Default)]
 pub struct Window(Mutex<Option<Held>>);
 

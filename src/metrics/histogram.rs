@@ -18,7 +18,7 @@ const BOUNDS: [&str; BOUNDS_MICROS.len()] = [
     "10", "30",
 ];
 
-/// See the module.
+/// Counts durations in buckets.
 #[derive(Debug, Default)]
 pub struct Histogram {
     /// How many were in each bucket and in none below; the last is for those beyond all bounds.

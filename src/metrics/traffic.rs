@@ -13,7 +13,7 @@ use metrics::Counter;
 
 use super::Histogram;
 
-/// See the module.
+/// Counts the frames and bytes that go out to a group.
 #[derive(Debug)]
 pub struct Traffic {
     frames: AtomicU64,

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// Values of a statement with their types.
 type Values<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
-/// See the module.
+/// A connection that runs the program's statements with the program's settings.
 pub struct Client {
     connection: Connection,
     settings: Settings,
@@ -120,7 +120,7 @@ impl Client {
     }
 
     /// Begins a transaction that reads what is committed and may write. The caller wraps
-    /// all of it in [`retried!`].
+    /// all of it in `retried!`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the connection has broken.

@@ -19,7 +19,7 @@ pub(crate) struct Place {
     pub(crate) timeline: u32,
 }
 
-/// See the module.
+/// What is known of the hosts of a connection string: where the primary was last, and since when.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     last: AtomicUsize,

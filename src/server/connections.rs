@@ -27,7 +27,7 @@ const MIN_SILENCE: Duration = Duration::from_secs(1);
 /// How long a connection that makes room may take to be gone.
 const MAKE_ROOM: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// The connections that are served at once.
 #[derive(Debug)]
 pub(super) struct Connections {
     places: Arc<Semaphore>,

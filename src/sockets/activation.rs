@@ -9,7 +9,6 @@ use crate::{
     auth::{Identity, role::FORBIDDEN},
     bodies::CardBody,
     db::sources::Change,
-    writes,
 };
 
 /// The answer to one message.
@@ -34,7 +33,7 @@ pub async fn answer(app: &App, who: &Identity, text: &str) -> Value {
         status: Some(status.to_owned()),
         ..Change::default()
     };
-    match writes::update(app, id, &change, &who.username).await {
+    match app.writes.update(id, &change, &who.username).await {
         Ok(Some(source)) => {
             tracing::debug!(user = who.username, %id, status, "source toggled");
             json!({

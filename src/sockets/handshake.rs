@@ -21,10 +21,9 @@ use crate::{
     app::App,
     auth::{self, Arrival, origin},
     config::Anonymous,
-    http::reply,
     limits::TooMany,
     peer::Peer,
-    request, server,
+    reply, request, server,
     ws::handshake,
 };
 
@@ -91,7 +90,7 @@ async fn open(
     upgrade: Option<OnUpgrade>,
     permit: Option<Permit>,
 ) -> reply::Response {
-    if !origin::allowed(&app, headers) {
+    if !origin::allowed(&app.auth, headers) {
         return reply::detail(
             StatusCode::FORBIDDEN,
             "This origin may not open sockets here.",
@@ -102,9 +101,9 @@ async fn open(
         Ok(place) => place,
         Err(many) => return too_many("this address", many),
     };
-    let arrival = match auth::arrive(&app, peer, headers).await {
+    let arrival = match auth::arrive(&app.auth, peer, headers).await {
         Ok(arrival) => Some(arrival),
-        Err(_) if app.anonymous == Anonymous::Read && consumer.is_reading() => None,
+        Err(_) if app.settings.anonymous == Anonymous::Read && consumer.is_reading() => None,
         Err(refused) => return refused.into_response(),
     };
     let accept = match handshake::accept(method, headers) {
@@ -129,14 +128,14 @@ async fn open(
     // Last of all: a handshake that is refused leaves no session behind.
     let who = match arrival {
         None => None,
-        Some(arrival) => match auth::stay(&app, arrival).await {
+        Some(arrival) => match auth::stay(&app.auth, arrival).await {
             Ok(who) => Some(Arc::new(who)),
             Err(refused) => return refused.into_response(),
         },
     };
     let deflate = accept.deflate();
     // Before the answer is sent: who has it must miss nothing.
-    let feed = consumer.join(&app.groups, deflate.is_some());
+    let feed = consumer.join(&app.live.groups, deflate.is_some());
     let request = request::Id::current();
     let opened = request.clone().around(async move {
         let parts = match upgrade

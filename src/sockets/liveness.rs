@@ -17,7 +17,7 @@ pub(super) fn answer(app: &App, role: Option<Role>, text: &str) -> Answer {
     if !object(text).is_ok_and(|message| action(&message) == "ping") {
         return Answer::Nothing;
     }
-    let trouble = app.listener.borrow().check().err();
+    let trouble = app.live.listener.borrow().check().err();
     Answer::Frame(json_frame(&Pulse {
         live: trouble.is_none(),
         trouble: trouble.filter(|_| role.is_some()),

@@ -60,10 +60,10 @@ pub struct Client {
 
 /// Serves `client` until either side ends it, or a panic does.
 pub async fn serve(app: App, client: Client) {
-    app.tally.opened();
+    app.socket_stats.opened();
     let request = client.request.clone();
     if let Err(panic) = panics::caught(follow(app.clone(), client)).await {
-        app.tally.ended(Reason::Io(ErrorKind::Other));
+        app.socket_stats.ended(Reason::Io(ErrorKind::Other));
         app.metrics.panics("socket").increment(1);
         let _logging = request.span().entered();
         tracing::error!(%panic, "a socket panicked and is closed");
@@ -86,15 +86,15 @@ async fn follow(app: App, client: Client) {
         .as_ref()
         .and_then(|who| who.session.as_ref())
         .map(|it| (it.id, Instant::now() + it.remaining))
-        .map(|(id, ends)| app.groups.sessions.join(id, ends));
+        .map(|(id, ends)| app.live.groups.sessions.join(id, ends));
     let user = who
         .as_ref()
-        .map(|who| app.groups.users.join(who.user_id, who.role));
+        .map(|who| app.live.groups.users.join(who.user_id, who.role));
     let mut socket = Socket {
         connection: Connection::new(stream, unread, deflate, limits()),
         feed,
         sent: Sent {
-            traffic: consumer.traffic(&app.groups),
+            traffic: consumer.traffic(&app.live.groups),
             joined: Instant::now(),
         },
         consumer,
@@ -181,7 +181,7 @@ impl Socket {
             tokio::select! {
                 // Most turns are for a frame, and views make few enough to leave turns for the rest.
                 biased;
-                fed = self.feed.next(&app.groups), if can_follow => {
+                fed = self.feed.next(&app.live.groups), if can_follow => {
                     if self.connection.can_send() {
                         self.send(fed);
                     } else {
@@ -195,7 +195,7 @@ impl Socket {
                     Event::Closed(reason) => {
                         let _logging = self.request.span().entered();
                         tracing::debug!(consumer = ?self.consumer, ?reason, "socket closed");
-                        app.tally.ended(reason);
+                        app.socket_stats.ended(reason);
                         return;
                     }
                 },

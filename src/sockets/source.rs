@@ -14,7 +14,6 @@ use crate::{
         Errors, Input,
         source::{self, Mode},
     },
-    writes,
 };
 
 /// The answer to one message.
@@ -25,7 +24,7 @@ pub async fn answer(app: &App, who: &Identity, text: &str) -> Value {
             json!({
                 "status": "success",
                 "event": event,
-                "data": SourceBody::new(&source, &app.time_zone),
+                "data": SourceBody::new(&source, &app.settings.time_zone),
             })
         }
         Err(Problem::Message(text)) => {
@@ -60,7 +59,8 @@ async fn change(app: &App, who: &Identity, text: &str) -> Result<(&'static str, 
     match action(&message) {
         "add_source" => {
             let change = form(&message, Mode::SocketAdd)?;
-            writes::insert(app, &change, &who.username)
+            app.writes
+                .insert(&change, &who.username)
                 .await
                 .map(|source| ("created", source))
                 .map_err(Problem::Failed)
@@ -68,7 +68,8 @@ async fn change(app: &App, who: &Identity, text: &str) -> Result<(&'static str, 
         "update_source" => {
             let id = source_id(&message).ok_or_else(not_found)?;
             let change = form(&message, Mode::SocketUpdate)?;
-            writes::update(app, id, &change, &who.username)
+            app.writes
+                .update(id, &change, &who.username)
                 .await
                 .map_err(Problem::Failed)?
                 .map(|source| ("updated", source))

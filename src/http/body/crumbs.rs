@@ -3,7 +3,7 @@
 
 use warp::http::StatusCode;
 
-use crate::http::reply::Problem;
+use crate::reply::Problem;
 
 /// A piece of this size pays for itself.
 const PIECE_BYTES: usize = 256;

@@ -11,8 +11,8 @@ use self::parts::Parts;
 use super::{Chunks, MAX_BYTES, MAX_FIELDS, malformed, too_large};
 use crate::{
     forms::Input,
-    http::reply::Problem,
     limits::{Slot, SlotRefused},
+    reply::Problem,
     uploads::{Received, Uploads},
 };
 

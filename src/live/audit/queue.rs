@@ -9,7 +9,7 @@ use crate::{db::notifications, outage::Outage, pg::PooledClient};
 /// It must have fallen to this part of the warning's level before the next crossing counts.
 const RELIEF: f64 = 0.8;
 
-/// See the module.
+/// Watches how full the queue of notifications is.
 #[derive(Clone, Debug)]
 pub struct Queue {
     /// How full it is from when on a warning is logged, from 0 to 1.

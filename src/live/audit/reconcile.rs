@@ -29,15 +29,15 @@ const STATISTICS_LAG: Duration = Duration::from_secs(12);
 pub(super) struct Look {
     /// Rows written.
     pub(super) written: i64,
-    /// See [`Table`](crate::db::statistics::Table).
+    /// How many rows PostgreSQL counts.
     pub(super) live: i64,
-    /// See [`Table`](crate::db::statistics::Table).
+    /// How often the table was vacuumed or analysed.
     pub(super) maintained: i64,
-    /// See [`Statistics`](crate::db::statistics::Statistics).
+    /// Which transactions were over when the counts were read.
     pub(super) snapshot: String,
-    /// See [`Table`](crate::db::statistics::Table).
+    /// Changes when the table is rewritten.
     pub(super) storage: String,
-    /// See [`Table`](crate::db::statistics::Table).
+    /// The table's triggers and whether each is on.
     pub(super) triggers: String,
     /// Whether all statements that matter are announced.
     pub(super) is_announced: bool,
@@ -62,7 +62,7 @@ pub(super) enum Verdict {
     Silent,
 }
 
-/// See the module.
+/// Compares what PostgreSQL counts with what was announced, of one table.
 #[derive(Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,

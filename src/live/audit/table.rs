@@ -6,7 +6,7 @@ use crate::{
     live::channel::Channel,
 };
 
-/// See the module.
+/// A table that the audit watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Table {
     Sources,

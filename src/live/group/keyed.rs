@@ -18,7 +18,7 @@ use crate::{
     ws::Frame,
 };
 
-/// See the module.
+/// The members that follow single rows, by the row's id.
 #[derive(Debug)]
 pub struct Keyed {
     rows: Mutex<HashMap<Uuid, Row>>,

@@ -15,7 +15,7 @@ use crate::{
     pg::PooledClient,
 };
 
-/// See the module.
+/// The view of the newest changes.
 pub struct Activity {
     group: Arc<Group<Snapshot>>,
     zone: TimeZone,

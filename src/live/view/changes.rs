@@ -18,7 +18,7 @@ use crate::{
     ws::Frame,
 };
 
-/// See the module.
+/// The view that tells `CRUDSource` which sources were changed.
 pub struct Changes(Arc<Events>);
 
 impl Changes {

@@ -16,7 +16,7 @@ use crate::{
     pg::PooledClient,
 };
 
-/// See the module.
+/// The view that reads the sources that single sockets follow.
 pub struct Filter {
     group: Arc<Keyed>,
     zone: TimeZone,

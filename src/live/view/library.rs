@@ -13,7 +13,7 @@ use crate::{
     pg::PooledClient,
 };
 
-/// See the module.
+/// The view of the Data Library's counts.
 pub struct Library {
     group: Arc<Group<Snapshot>>,
     window: Arc<Window>,

@@ -36,7 +36,7 @@ const STEPS_KEPT: usize = 256;
 /// ...but no more rows than this in all of them; beyond it a snapshot is the better answer.
 const STEP_ROWS_KEPT: usize = 20_000;
 
-/// See the module.
+/// The view that keeps the whole list, and the deltas that lead to it.
 pub struct List {
     lists: Arc<Group<Snapshot>>,
     deltas: Arc<Group<Arc<Deltas>>>,

@@ -17,7 +17,7 @@ use crate::{
     ws::Frame,
 };
 
-/// See the module.
+/// The view that tells `EMR` the states of pipeline runs.
 pub struct Runs(Arc<Events>);
 
 impl Runs {

@@ -18,7 +18,7 @@ use crate::{
     ws::Frame,
 };
 
-/// See the module.
+/// The view that tells `ToggleVisibility` which sources were switched on or off.
 pub struct Toggles(Arc<Events>);
 
 impl Toggles {

@@ -2,7 +2,7 @@
 //! as programs really write them. A name of a file is given as it was sent; it may be any text.
 
 use super::parts::Part;
-use crate::http::{body::malformed, reply::Problem};
+use crate::{http::body::malformed, reply::Problem};
 
 /// Lines of a head at most; programs send two or three.
 const MAX_LINES: usize = 32;

@@ -6,8 +6,8 @@ use futures_util::StreamExt;
 use memchr::memmem::{self, Finder};
 
 use super::{disposition, patience::Patience};
-use crate::http::{
-    body::{Chunks, malformed, too_large},
+use crate::{
+    http::body::{Chunks, malformed, too_large},
     reply::Problem,
 };
 
@@ -25,7 +25,7 @@ pub(super) struct Part {
     pub(super) file_name: Option<String>,
 }
 
-/// See the module.
+/// Reads the parts of a multipart body one after another.
 pub(super) struct Parts {
     chunks: Chunks,
     patience: Patience,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::http::{
-    body::{PATIENCE, within},
+use crate::{
+    http::body::{PATIENCE, within},
     reply::Problem,
 };
 

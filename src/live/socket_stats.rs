@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::ws::Reason;
 
-/// See the module. Every number only grows.
+/// Counts sockets, and why they ended. Every number only grows.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct SocketStats {
     opened: AtomicU64,
     client: AtomicU64,
     server: AtomicU64,
@@ -16,7 +16,7 @@ pub struct Tally {
     broken: AtomicU64,
 }
 
-impl Tally {
+impl SocketStats {
     /// A socket was opened.
     pub fn opened(&self) {
         self.opened.fetch_add(1, Relaxed);
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_ended_is_no_longer_open() {
-        let tally = Tally::default();
+        let tally = SocketStats::default();
         (0..3).for_each(|_| tally.opened());
         tally.ended(Reason::Slow);
         tally.ended(Reason::Client(Some(1000)));
