@@ -37,7 +37,7 @@ $$;
 -- Name: FUNCTION cancel_waiting_run(run uuid); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.cancel_waiting_run(run uuid) IS 'Cancels a run of which the cluster cannot know yet; false when it may.';
+COMMENT ON FUNCTION public.cancel_waiting_run(run uuid) IS 'Cancels a run that was not sent to EMR; returns false if it may have been sent.';
 
 --
 -- Name: delivery_status(date, date); Type: FUNCTION; Schema: public; Owner: -
@@ -51,7 +51,7 @@ CREATE FUNCTION public.delivery_status(current_update date, today date) RETURNS 
 -- Name: FUNCTION delivery_status(current_update date, today date); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.delivery_status(current_update date, today date) IS 'Where a delivery stands on a given day.';
+COMMENT ON FUNCTION public.delivery_status(current_update date, today date) IS 'Delivery status on the given day: awaiting, received or delayed.';
 
 --
 -- Name: derive_source(); Type: FUNCTION; Schema: public; Owner: -
@@ -89,7 +89,7 @@ $$;
 -- Name: FUNCTION derive_source(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.derive_source() IS 'Keeps the derived columns and updated_at right, whoever writes. A next_update that no text can show leaves next_status as it is.';
+COMMENT ON FUNCTION public.derive_source() IS 'Sets the derived columns and updated_at, for every writer. Leaves next_status as it is if no text can show next_update.';
 
 --
 -- Name: forget_name_keys(); Type: FUNCTION; Schema: public; Owner: -
@@ -165,7 +165,7 @@ $$;
 -- Name: FUNCTION note_pipeline_run_state(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.note_pipeline_run_state() IS 'Writes the history of a run. It runs as its owner, so that whoever may insert a run needs no rights on the history.';
+COMMENT ON FUNCTION public.note_pipeline_run_state() IS 'Writes the history of a run. It runs with its owner''s rights, so that a role that inserts runs needs no rights on the history.';
 
 --
 -- Name: notify_applied_row(); Type: FUNCTION; Schema: public; Owner: -
@@ -345,7 +345,7 @@ $$;
 -- Name: FUNCTION notify_sessions(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.notify_sessions() IS 'Announces on channel "session" which sessions changed or went, so that every node re-reads whether their sockets may stay open.';
+COMMENT ON FUNCTION public.notify_sessions() IS 'Announces changed and deleted sessions on the channel "session", so that every server checks whether their sockets may stay open.';
 
 --
 -- Name: notify_sources(); Type: FUNCTION; Schema: public; Owner: -
@@ -476,7 +476,7 @@ CREATE FUNCTION public.pipeline_state_is_final(state text) RETURNS boolean
 -- Name: FUNCTION pipeline_state_is_final(state text); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.pipeline_state_is_final(state text) IS 'Whether a run stays in this state. Words that are not known yet are not final: such a run is still followed.';
+COMMENT ON FUNCTION public.pipeline_state_is_final(state text) IS 'True if a run stays in this state. Unknown states are not final: the server continues to track such a run.';
 
 --
 -- Name: record_change(); Type: FUNCTION; Schema: public; Owner: -
@@ -574,7 +574,7 @@ $$;
 -- Name: FUNCTION rederive_sources(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.rederive_sources() IS 'Derives the delivery status again where the calendar has moved past it; returns how many rows changed. Cheap when none did. Leaves out rows that another transaction has locked, and rows that the database refuses to write.';
+COMMENT ON FUNCTION public.rederive_sources() IS 'Computes the delivery status again for rows whose status depends on the current date; returns the number of changed rows. Skips rows that another transaction has locked, and rows that the database refuses to write.';
 
 --
 -- Name: refuse_foreign_table(oid, text[]); Type: FUNCTION; Schema: public; Owner: -
@@ -626,7 +626,7 @@ $$;
 -- Name: FUNCTION touch_pipeline_run(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.touch_pipeline_run() IS 'Keeps updated_at right, whoever writes.';
+COMMENT ON FUNCTION public.touch_pipeline_run() IS 'Sets updated_at, for every writer.';
 
 --
 -- Name: turn_day(); Type: FUNCTION; Schema: public; Owner: -
@@ -664,7 +664,7 @@ $$;
 -- Name: FUNCTION turn_day(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.turn_day() IS 'Does what a new local day demands, once a day whoever calls and however often; true for the caller that did it. False at once while another one does it; if that fails, a later call does it.';
+COMMENT ON FUNCTION public.turn_day() IS 'Runs the daily update of delivery statuses. Any server may call it any number of times: it runs once a day. Returns true for the call that ran it, false if another call is running it or has run it.';
 
 SET default_tablespace = '';
 
@@ -691,7 +691,7 @@ CREATE TABLE public.changes (
 -- Name: TABLE changes; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON TABLE public.changes IS 'Which statements changed sources and pipeline_runs, and whose: one row a statement, also for 100,000 rows. For people to look at, kept for 30 days; no proof against somebody who may write here.';
+COMMENT ON TABLE public.changes IS 'Statements that changed sources and pipeline_runs, with their users: one row per statement, however many rows it changed. Kept for 30 days. Informative, not tamper-proof.';
 
 --
 -- Name: COLUMN changes.operation; Type: COMMENT; Schema: public; Owner: -
@@ -703,19 +703,19 @@ COMMENT ON COLUMN public.changes.operation IS 'insert, update, delete or truncat
 -- Name: COLUMN changes.row_count; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.changes.row_count IS 'How many rows; null for truncate, which does not count them.';
+COMMENT ON COLUMN public.changes.row_count IS 'Number of rows; null for truncate, which does not count them.';
 
 --
 -- Name: COLUMN changes.row_ids; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.changes.row_ids IS 'The first 100 of them.';
+COMMENT ON COLUMN public.changes.row_ids IS 'The first 100 ids.';
 
 --
 -- Name: COLUMN changes.username; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.changes.username IS 'The signed-in user for whom the server wrote; null for a direct edit. It is what the session says of itself in marketplace.user.';
+COMMENT ON COLUMN public.changes.username IS 'The signed-in user for whom the server wrote; null for a direct edit. Taken from the setting marketplace.user of the session.';
 
 --
 -- Name: COLUMN changes.role_name; Type: COMMENT; Schema: public; Owner: -
@@ -727,13 +727,13 @@ COMMENT ON COLUMN public.changes.role_name IS 'The database role that the statem
 -- Name: COLUMN changes.application_name; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.changes.application_name IS 'As the client calls itself: psql, marketplace, ...';
+COMMENT ON COLUMN public.changes.application_name IS 'application_name of the client: psql, marketplace, ...';
 
 --
 -- Name: CONSTRAINT changes_in_range ON changes; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON CONSTRAINT changes_in_range ON public.changes IS 'What the program can hold, as for sources; ids are a plain list, none of them null.';
+COMMENT ON CONSTRAINT changes_in_range ON public.changes IS 'Limits values to what the program can represent, as for sources; row_ids is a plain list without null.';
 
 --
 -- Name: day_turns; Type: TABLE; Schema: public; Owner: -
@@ -750,19 +750,19 @@ CREATE TABLE public.day_turns (
 -- Name: TABLE day_turns; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON TABLE public.day_turns IS 'One row a local day whose turn was done. Its key lets exactly one process do each.';
+COMMENT ON TABLE public.day_turns IS 'One row for each local day for which the daily update ran. The key ensures that one server runs it.';
 
 --
 -- Name: COLUMN day_turns.rederived; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.day_turns.rederived IS 'How many sources changed their delivery status at that turn.';
+COMMENT ON COLUMN public.day_turns.rederived IS 'Number of sources whose delivery status this update changed.';
 
 --
 -- Name: CONSTRAINT day_turns_in_range ON day_turns; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON CONSTRAINT day_turns_in_range ON public.day_turns IS 'What the program can hold, as for sources.';
+COMMENT ON CONSTRAINT day_turns_in_range ON public.day_turns IS 'Limits values to what the program can represent, as for sources.';
 
 --
 -- Name: django_imports; Type: TABLE; Schema: public; Owner: -
@@ -781,25 +781,25 @@ CREATE TABLE public.django_imports (
 -- Name: TABLE django_imports; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON TABLE public.django_imports IS 'What `marketplace import-django` has taken from a Django backend, as it was there. The next run brings what has changed there since, and nothing else; when the backend is gone, so may these rows be.';
+COMMENT ON TABLE public.django_imports IS 'Rows that `marketplace import-django` has imported, as they were in the Django database. The next run imports only rows that have changed there. After the move these rows can be deleted.';
 
 --
 -- Name: COLUMN django_imports.key; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.django_imports.key IS 'The row''s key there.';
+COMMENT ON COLUMN public.django_imports.key IS 'Key of the row in the Django database.';
 
 --
 -- Name: COLUMN django_imports.id; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.django_imports.id IS 'The source or user here, which may have been removed since.';
+COMMENT ON COLUMN public.django_imports.id IS 'Id of the source or user in this database; it may have been deleted.';
 
 --
 -- Name: COLUMN django_imports.was; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.django_imports.was IS 'The row as it was there at the last import; instead of a password''s hash, the SHA-256 of that.';
+COMMENT ON COLUMN public.django_imports.was IS 'The Django row at the last import, with the SHA-256 of the password hash instead of the hash.';
 
 --
 -- Name: CONSTRAINT django_imports_was_object ON django_imports; Type: COMMENT; Schema: public; Owner: -
@@ -823,13 +823,13 @@ CREATE TABLE public.pipeline_followers (
 -- Name: TABLE pipeline_followers; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON TABLE public.pipeline_followers IS 'The one server that follows the runs at the cluster. Another takes over when it has not been heard of in time.';
+COMMENT ON TABLE public.pipeline_followers IS 'The server that polls EMR for the states of runs. Another server takes over if it does not renew its lease in time.';
 
 --
 -- Name: CONSTRAINT pipeline_followers_in_range ON pipeline_followers; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON CONSTRAINT pipeline_followers_in_range ON public.pipeline_followers IS 'What the program can hold, as for sources.';
+COMMENT ON CONSTRAINT pipeline_followers_in_range ON public.pipeline_followers IS 'Limits values to what the program can represent, as for sources.';
 
 --
 -- Name: pipeline_run_states; Type: TABLE; Schema: public; Owner: -
@@ -848,13 +848,13 @@ CREATE TABLE public.pipeline_run_states (
 -- Name: TABLE pipeline_run_states; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON TABLE public.pipeline_run_states IS 'What each run went through, whoever changed it. Outlives its run: step ids of deleted runs are known here, so that they are not taken for somebody else''s.';
+COMMENT ON TABLE public.pipeline_run_states IS 'History of run states, for every writer. It outlives its run, so that the server recognises the EMR steps of deleted runs.';
 
 --
 -- Name: CONSTRAINT pipeline_run_states_in_range ON pipeline_run_states; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON CONSTRAINT pipeline_run_states_in_range ON public.pipeline_run_states IS 'What the program can hold, as for sources.';
+COMMENT ON CONSTRAINT pipeline_run_states_in_range ON public.pipeline_run_states IS 'Limits values to what the program can represent, as for sources.';
 
 --
 -- Name: pipeline_runs; Type: TABLE; Schema: public; Owner: -
@@ -883,25 +883,25 @@ CREATE TABLE public.pipeline_runs (
 -- Name: TABLE pipeline_runs; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON TABLE public.pipeline_runs IS 'Pipeline steps asked of the cluster, and what became of them.';
+COMMENT ON TABLE public.pipeline_runs IS 'Runs of pipeline steps and packaged jobs, with their states.';
 
 --
 -- Name: COLUMN pipeline_runs.source_id; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.pipeline_runs.source_id IS 'The source it was asked for; null when for none. Not a foreign key: history outlives its source, and TRUNCATE sources stays possible.';
+COMMENT ON COLUMN public.pipeline_runs.source_id IS 'The source that the run is for; null if none. Not a foreign key: the history outlives its source, and TRUNCATE sources stays possible.';
 
 --
 -- Name: COLUMN pipeline_runs.state; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.pipeline_runs.state IS '"requested" until the cluster has accepted it, then the cluster''s own word (PENDING, RUNNING, COMPLETED, ...); "refused" when it was never accepted, "lost" when the cluster no longer knows it.';
+COMMENT ON COLUMN public.pipeline_runs.state IS '"requested" until EMR has accepted the run, then the state as EMR reports it (PENDING, RUNNING, COMPLETED, ...); "refused" if EMR never accepted it, "lost" if EMR no longer knows it.';
 
 --
 -- Name: COLUMN pipeline_runs.step_id; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.pipeline_runs.step_id IS 'The cluster''s name for the step; null until it was accepted.';
+COMMENT ON COLUMN public.pipeline_runs.step_id IS 'EMR''s id of the step; null until EMR has accepted the run.';
 
 --
 -- Name: COLUMN pipeline_runs.reason; Type: COMMENT; Schema: public; Owner: -
@@ -913,7 +913,7 @@ COMMENT ON COLUMN public.pipeline_runs.reason IS 'Why it failed, or why it was r
 -- Name: COLUMN pipeline_runs.requested_by; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.pipeline_runs.requested_by IS 'Who asked: the signed-in user, or the database role of a direct insert.';
+COMMENT ON COLUMN public.pipeline_runs.requested_by IS 'The signed-in user, or the database role of a direct insert.';
 
 --
 -- Name: COLUMN pipeline_runs.updated_at; Type: COMMENT; Schema: public; Owner: -
@@ -937,13 +937,13 @@ COMMENT ON COLUMN public.pipeline_runs.deploy_mode IS 'Where Spark''s driver run
 -- Name: COLUMN pipeline_runs.cluster_id; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.pipeline_runs.cluster_id IS 'The cluster that accepted it; null until then.';
+COMMENT ON COLUMN public.pipeline_runs.cluster_id IS 'The cluster that accepted the run; null until then.';
 
 --
 -- Name: CONSTRAINT pipeline_runs_in_range ON pipeline_runs; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON CONSTRAINT pipeline_runs_in_range ON public.pipeline_runs IS 'What the program can hold, as for sources.';
+COMMENT ON CONSTRAINT pipeline_runs_in_range ON public.pipeline_runs IS 'Limits values to what the program can represent, as for sources.';
 
 --
 -- Name: pipeline_submissions; Type: TABLE; Schema: public; Owner: -
@@ -1056,19 +1056,19 @@ COMMENT ON COLUMN public.sessions.id IS 'Names the session in notifications; it 
 -- Name: COLUMN sessions.token_hash; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.sessions.token_hash IS 'SHA-256 of the cookie. The cookie itself is stored nowhere.';
+COMMENT ON COLUMN public.sessions.token_hash IS 'SHA-256 of the cookie. The cookie itself is not stored.';
 
 --
 -- Name: COLUMN sessions.expires_at; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.sessions.expires_at IS 'Slides forward while the session is used.';
+COMMENT ON COLUMN public.sessions.expires_at IS 'End of the session. The server extends it while the session is used.';
 
 --
 -- Name: CONSTRAINT sessions_in_range ON sessions; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON CONSTRAINT sessions_in_range ON public.sessions IS 'What the program can hold, as for sources.';
+COMMENT ON CONSTRAINT sessions_in_range ON public.sessions IS 'Limits values to what the program can represent, as for sources.';
 
 --
 -- Name: sources; Type: TABLE; Schema: public; Owner: -
@@ -1109,7 +1109,7 @@ COMMENT ON TABLE public.sources IS 'The catalogue of data sources. Safe to edit 
 -- Name: COLUMN sources.created_at; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.sources.created_at IS 'When the row came to be; lists are sorted by it, newest first.';
+COMMENT ON COLUMN public.sources.created_at IS 'Time of the insert; lists are sorted by it, newest first.';
 
 --
 -- Name: COLUMN sources.updated_at; Type: COMMENT; Schema: public; Owner: -
@@ -1163,13 +1163,13 @@ COMMENT ON COLUMN public.sources.data_upload IS 'The uploaded file as key/name o
 -- Name: COLUMN sources.status; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.sources.status IS '"active" and "inactive" are toggled and counted; any other text is kept and counted nowhere.';
+COMMENT ON COLUMN public.sources.status IS 'The server toggles and counts "active" and "inactive". It stores any other text, and counts it nowhere.';
 
 --
 -- Name: CONSTRAINT sources_in_range ON sources; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON CONSTRAINT sources_in_range ON public.sources IS 'What the program can hold. Times have a year of four digits in every zone, and texts no more than 64 KiB.';
+COMMENT ON CONSTRAINT sources_in_range ON public.sources IS 'Limits values to what the program can represent: times from 0001-01-02 to 9999-12-30, days in the years 1 to 9999, texts of at most 64 KiB.';
 
 --
 -- Name: uploads; Type: TABLE; Schema: public; Owner: -
@@ -1203,13 +1203,13 @@ COMMENT ON COLUMN public.uploads.key IS 'Name of the object.';
 -- Name: COLUMN uploads.name; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.uploads.name IS 'The name that sources have after the key: the sent one, made fit for paths.';
+COMMENT ON COLUMN public.uploads.name IS 'The file name after the key in sources.data_upload: the sent name with safe characters only.';
 
 --
 -- Name: COLUMN uploads.created_at; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.uploads.created_at IS 'When it began to arrive.';
+COMMENT ON COLUMN public.uploads.created_at IS 'Start of the upload.';
 
 --
 -- Name: COLUMN uploads.attached; Type: COMMENT; Schema: public; Owner: -
@@ -1227,7 +1227,7 @@ COMMENT ON COLUMN public.uploads.claimed_until IS 'Until when one server has it 
 -- Name: COLUMN uploads.original_name; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.uploads.original_name IS 'The name that the file is given when it is fetched: the sent one without what does harm; null when it is name.';
+COMMENT ON COLUMN public.uploads.original_name IS 'File name of a download: the sent name without its directory and control characters; null if it equals name.';
 
 --
 -- Name: COLUMN uploads.orphaned_at; Type: COMMENT; Schema: public; Owner: -
@@ -1239,7 +1239,7 @@ COMMENT ON COLUMN public.uploads.orphaned_at IS 'When a server first saw that no
 -- Name: CONSTRAINT uploads_in_range ON uploads; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON CONSTRAINT uploads_in_range ON public.uploads IS 'What the program can hold, as for sources.';
+COMMENT ON CONSTRAINT uploads_in_range ON public.uploads IS 'Limits values to what the program can represent, as for sources.';
 
 --
 -- Name: CONSTRAINT uploads_orphan_in_range ON uploads; Type: COMMENT; Schema: public; Owner: -
@@ -1272,13 +1272,13 @@ CREATE TABLE public.users (
 -- Name: TABLE users; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON TABLE public.users IS 'People who may sign in.';
+COMMENT ON TABLE public.users IS 'User accounts.';
 
 --
 -- Name: COLUMN users.username; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.users.username IS 'The name signed in with; compared exactly, unique.';
+COMMENT ON COLUMN public.users.username IS 'The name for signing in; unique, compared exactly.';
 
 --
 -- Name: COLUMN users.password_hash; Type: COMMENT; Schema: public; Owner: -
@@ -1326,7 +1326,7 @@ COMMENT ON COLUMN public.users.was_compared IS 'Whether the name was compared wi
 -- Name: CONSTRAINT users_in_range ON users; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON CONSTRAINT users_in_range ON public.users IS 'What the program can hold, as for sources.';
+COMMENT ON CONSTRAINT users_in_range ON public.users IS 'Limits values to what the program can represent, as for sources.';
 
 --
 -- Name: changes changes_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -1524,7 +1524,7 @@ CREATE INDEX users_admins_idx ON public.users USING btree (id) WHERE ((role = 'a
 -- Name: INDEX users_admins_idx; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON INDEX public.users_admins_idx IS 'Finds who may manage users, of whom one must remain.';
+COMMENT ON INDEX public.users_admins_idx IS 'Finds admins; one must remain.';
 
 --
 -- Name: users_imported_hash_idx; Type: INDEX; Schema: public; Owner: -
@@ -1536,7 +1536,7 @@ CREATE INDEX users_imported_hash_idx ON public.users USING btree (id) WHERE ((pa
 -- Name: INDEX users_imported_hash_idx; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON INDEX public.users_imported_hash_idx IS 'Whether anybody still has a password''s hash that was imported: while somebody has, wrong sign-ins take longer.';
+COMMENT ON INDEX public.users_imported_hash_idx IS 'Finds users with an imported password hash: while one exists, failed sign-ins take longer.';
 
 --
 -- Name: users_look_key_idx; Type: INDEX; Schema: public; Owner: -

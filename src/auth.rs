@@ -281,7 +281,7 @@ async fn renew(
         }
         Err(error) => {
             // A database that only reads still knows who is who.
-            tracing::warn!(%error, "an imported password's hash could not be replaced");
+            tracing::warn!(%error, "cannot replace the hash of an imported password");
             Ok(Some(user))
         }
     }

@@ -41,12 +41,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable(why) => write!(f, "the database is not available: {why}"),
-            Self::Refused(why) => write!(f, "the database refuses this program: {why}"),
+            Self::Refused(why) => write!(f, "the database refuses the connection: {why}"),
             Self::Full(why) => write!(f, "the database has no space left: {why}"),
             Self::Locked(why) => write!(f, "another transaction holds a lock: {why}"),
-            Self::Conflict(why) => write!(f, "another transaction was in the way: {why}"),
+            Self::Conflict(why) => write!(f, "conflict with another transaction: {why}"),
             Self::Constraint(name) => write!(f, "the constraint {name} refused the change"),
-            Self::Value(what) => write!(f, "a value the database cannot hold: {what}"),
+            Self::Value(what) => write!(f, "invalid value: {what}"),
             Self::Unreadable(what) => write!(f, "a stored value cannot be read: {what}"),
             Self::Database(error) => write!(f, "{}", describe(error)),
             Self::Config(message) | Self::Start(message) => f.write_str(message),

@@ -32,71 +32,71 @@ macro_rules! names {
 
 names! {
     describe_gauge LISTENER_UP = "listener_up":
-        "1 while the listener is known to hear what the database notifies, else 0.";
+        "1 if the listener is connected and receives heartbeats, else 0.";
     describe_counter LISTENER_CONNECTIONS = "listener_connections_total":
-        "Connections on which the listener has heard something; all but the first are reconnects, each after a lost one.";
+        "Connections of the listener that received a notification; every one after the first is a reconnect.";
     describe_gauge HEARTBEAT_AGE = "listener_heartbeat_age_seconds":
-        "Seconds since the listener heard a heartbeat; -1 while it hears nothing.";
+        "Seconds since the listener received a heartbeat; -1 while it has no working connection.";
     describe_counter NOTIFICATIONS = "notifications_total":
-        "Notifications that the listener has heard, by channel: one a statement.";
+        "Notifications that the listener received, by channel. A statement sends one per channel.";
     describe_gauge QUEUE_USAGE = "notification_queue_usage_ratio":
-        "How full the database cluster's queue of notifications is, from 0 to 1. When it is full, writes fail.";
+        "Usage of the database cluster's notification queue, from 0 to 1. When it is full, writes fail.";
     describe_counter UNREADABLE_ROWS = "unreadable_rows_total":
-        "Rows that were left out because this program cannot hold a value in them, by table: one for each row and each read. The log names each row once.";
+        "Rows that the server skipped because they contain a value that the program cannot represent, by table. A row counts at each read. The log names each row once.";
     describe_counter SILENT_EDITS = "silent_edits_total":
-        "Times that rows of a table were changed although nothing was announced: triggers that are disabled or missing, a restore, or a listener before it is found to be deaf.";
+        "Times that rows of a table changed without a notification, by table. Causes: disabled or missing triggers, a restore, or a listener that lost its connection without noticing.";
     describe_counter DOUBTS = "audit_reads_total":
-        "Times that a table's states were read again because what was announced and what the database has counted could not be told to agree.";
+        "Times that the server read a table again because the notifications it received and PostgreSQL's row statistics did not match.";
     describe_gauge SOCKETS_OPEN = "sockets_open":
-        "WebSockets that are open.";
+        "Open WebSockets.";
     describe_counter SOCKETS_OPENED = "sockets_opened_total":
-        "WebSockets that were opened.";
+        "WebSockets opened.";
     describe_counter SOCKETS_ENDED = "sockets_ended_total":
-        "WebSockets that have ended, by reason: client or server closed it, a violation of the protocol, gone (answered no ping), slow (took nothing in time), broken (the connection failed).";
+        "WebSockets closed, by reason: client or server closed it, violation of the protocol, gone (did not answer pings), slow (did not read for 30 s), broken (the connection failed).";
     describe_counter VIEW_READS = "view_reads_total":
-        "Times that a view has read the database.";
+        "Reads of the database by a view.";
     describe_counter VIEW_ROWS = "view_rows_total":
-        "Rows that a view has read.";
+        "Rows read by a view.";
     describe_counter VIEW_FAILURES = "view_failures_total":
-        "Times that a view could not read and had to try again.";
+        "Failed reads of a view; the view tries again.";
     describe_counter PANICS = "panics_total":
-        "Panics that were caught, by part: a view or another task that runs for ever and was started again, request (answered with 500), socket (closed). Each is a defect of the program.";
+        "Panics that the server caught, by part: the name of a view or background task (the server restarts it), request (answered with 500), socket (closed). Each panic is a bug in the program.";
     describe_counter MERGED = "view_merged_notifications_total":
-        "Notifications that made no read of their own, because the view was busy and read what several of them named at once. For filter, sessions and users also what sockets asked.";
+        "Notifications that were merged into another read, because the view was busy. For filter, sessions and users: also requests of sockets.";
     describe_gauge GROUP_MEMBERS = "group_members":
-        "WebSockets that are told of changes now, by group.";
+        "WebSockets subscribed to a group.";
     describe_counter FRAMES = "frames_sent_total":
-        "WebSocket messages handed to the kernel for members of a group, answers to their own messages included, pings not.";
+        "WebSocket messages written to the sockets of a group, including replies, excluding pings.";
     describe_counter FRAME_BYTES = "frame_bytes_sent_total":
-        "Bytes of these messages with their headers, compressed where the client had it so.";
+        "Bytes written to the sockets of a group, after compression, with frame headers.";
     describe_counter SKIPPED = "frames_skipped_total":
-        "States and events that were published and not sent to a member, because it was busy taking an older one. It got a newer state instead, or was told to read everything.";
+        "Frames not sent to a slow socket. It got a newer frame instead, or a message to read everything again.";
     describe_counter HTTP_REQUESTS = "http_requests_total":
-        "Requests that were answered, by the pattern of their path (other: no such path) and the status. A WebSocket counts once, as 101.";
+        "Responses, by route (other: no such path) and status. A WebSocket counts once, as 101.";
     describe_gauge SESSIONS = "sessions":
-        "Sessions in the database that are valid; NaN while it does not answer.";
+        "Valid sessions in the database; NaN while it does not answer.";
     describe_gauge DATABASE_UP = "database_up":
-        "1 if the database answered when these numbers were asked for, else 0.";
+        "1 if the database answered at this scrape, else 0.";
     describe_gauge POOL_MAX = "pool_connections_max":
-        "Connections to the database that the pool may have (POOL_SIZE).";
+        "Maximum size of the connection pool (POOL_SIZE).";
     describe_gauge POOL_SIZE = "pool_connections":
-        "Connections to the database that the pool has.";
+        "Connections of the pool.";
     describe_gauge POOL_IDLE = "pool_connections_idle":
-        "Those of them that nobody uses now.";
+        "Idle connections of the pool.";
     describe_gauge POOL_WAITING = "pool_waiting":
-        "Requests and views that wait for a connection now.";
+        "Requests and views that are waiting for a pool connection.";
     describe_counter POOL_TIMEOUTS = "pool_timeouts_total":
-        "Times that nobody gave a connection back within 1.5 s: requests were answered with 503.";
+        "Timeouts (1.5 s) while waiting for a pool connection. Requests get 503.";
     describe_gauge RUNS = "pipeline_runs":
-        "Pipeline runs asked for within 30 days, by state; NaN while the database does not answer.";
+        "Pipeline runs requested within the last 30 days, by state; NaN while the database does not answer.";
     describe_gauge RUN_AGE = "pipeline_runs_unchanged_seconds":
-        "How long the run that has been in this state longest has been in it, by the database's clock; 0 without one. Only states that are not the last.";
+        "Age in seconds of the run that has been in this state the longest, by the database's clock; 0 if there is none. Final states are not listed.";
     describe_counter EMR_CALLS = "emr_calls_total":
-        "Calls of the EMR API by operation and outcome: ok, refused (it said no), throttled (not now), doubtful (no answer, or none that can be understood).";
+        "Calls of the EMR API, by operation and outcome: ok, refused (EMR rejected the call), throttled (rate limit of EMR), doubtful (no answer or an invalid one).";
     describe_gauge UPLOADS_SWEEP_STOPPED = "uploads_sweep_stopped":
-        "1 while this server removes no uploaded files although some have had no source for UPLOADS_GRACE, by reason: too_many (they are more than a tenth of all; marketplace uploads sweep removes them), failing (it cannot see which files sources name; the log says why).";
+        "1 while this server deletes no uploaded files although some had no source for UPLOADS_GRACE, by reason: too_many (more than a tenth of all files; marketplace uploads sweep deletes them), failing (the server cannot find out which files sources use; the log says why).";
     describe_gauge BUILD = "build_info":
-        "Always 1; the label names the version.";
+        "Always 1; the label has the version.";
 }
 
 /// A family of histograms, told apart by one label.
@@ -109,23 +109,22 @@ struct Family {
 static CHANGE_TO_SEND: Family = Family {
     name: "marketplace_change_to_send_seconds",
     label: "group",
-    says: "From a change to the frame that shows it being handed to the kernel for one member, counted once a member. \
-        The change's time is updated_at of the newest row in the frame, which the database's clock sets while the \
-        statement runs: before the commit, so a long transaction counts in full, and a difference between the two \
-        machines' clocks counts too (a negative time counts as 0). Not counted: deleted rows, counts and events, which \
-        have no such time, and changes from before the member came.",
+    says: "Seconds from a row's updated_at until the server writes the frame to one socket; one observation per socket. \
+        For a frame with several rows the newest updated_at counts. The database's clock sets updated_at during the \
+        statement, so long transactions and clock differences are included (a negative time counts as 0). Not \
+        observed: deletes, counts, events, and changes from before the socket subscribed.",
 };
 static NOTIFICATION_TO_PUBLISH: Family = Family {
     name: "marketplace_notification_to_publish_seconds",
     label: "view",
-    says: "From the listener hearing the oldest notification that a read answers to the frame being published to its \
-        group; for filter, sessions and users also from a socket's asking. By this machine's clock alone; without \
-        commit and network before, and sending after.",
+    says: "Seconds from the receipt of a notification until the view publishes the frame, for the oldest notification of \
+        a read. Measured on one clock. Excludes the commit before and the sending after. For filter, sessions and \
+        users the time also starts at a client's request.",
 };
 static HTTP_SECONDS: Family = Family {
     name: "marketplace_http_request_duration_seconds",
     label: "route",
-    says: "From a request's head being read to its answer's head being ready, by the pattern of its path.",
+    says: "Seconds from the end of a request's headers until the response's headers are ready, by route.",
 };
 static FAMILIES: [&Family; 3] = [&CHANGE_TO_SEND, &NOTIFICATION_TO_PUBLISH, &HTTP_SECONDS];
 

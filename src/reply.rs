@@ -222,9 +222,9 @@ fn retry(mut response: Response) -> Response {
 
 /// What is said when another transaction held a lock for too long.
 const LOCKED: &str =
-    "Another change of this is not finished yet. Nothing was changed; please try again.";
+    "Another transaction is changing the same row. Nothing was saved; please try again.";
 /// What is said when other transactions won again and again.
-const CONFLICT: &str = "Other changes were in the way. Nothing was changed; please try again.";
+const CONFLICT: &str = "Conflict with another change. Nothing was saved; please try again.";
 
 /// Every failure's status, once.
 fn failed(error: &Error) -> Response {
@@ -239,10 +239,7 @@ fn failed(error: &Error) -> Response {
             StatusCode::INSUFFICIENT_STORAGE,
             "The database has no space left.",
         ),
-        Error::Constraint(_) => (
-            StatusCode::CONFLICT,
-            "The change contradicts what is stored.",
-        ),
+        Error::Constraint(_) => (StatusCode::CONFLICT, "The change violates a constraint."),
         Error::Value(_) => (StatusCode::BAD_REQUEST, "A value cannot be stored."),
         Error::Unreadable(_) => (
             StatusCode::INTERNAL_SERVER_ERROR,

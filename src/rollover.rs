@@ -32,14 +32,14 @@ pub async fn run(pool: Pool, zone: TimeZone) {
         match &turned {
             Ok(()) => {
                 if let Some(after) = day.over() {
-                    tracing::info!(after, "the day's delivery states are kept again");
+                    tracing::info!(after, "the daily update of delivery statuses works again");
                 }
             }
             Err(error) => {
                 if !pool.is_out()
                     && let Some(lasting) = day.failed()
                 {
-                    tracing::warn!(%error, lasting, "the day's delivery states cannot be kept; trying again");
+                    tracing::warn!(%error, lasting, "the daily update of delivery statuses failed; trying again");
                 }
             }
         }
@@ -63,7 +63,7 @@ pub async fn run(pool: Pool, zone: TimeZone) {
                 Ok(()) => {
                     kept_house = Some(time::Instant::now());
                     if let Some(after) = housekeeping.over() {
-                        tracing::info!(after, "old rows are removed again");
+                        tracing::info!(after, "deleting old rows works again");
                     }
                 }
                 Err(error) => {
@@ -71,7 +71,7 @@ pub async fn run(pool: Pool, zone: TimeZone) {
                     if !pool.is_out()
                         && let Some(lasting) = housekeeping.failed()
                     {
-                        tracing::warn!(%error, lasting, "old rows could not be removed; trying again");
+                        tracing::warn!(%error, lasting, "cannot delete old rows; trying again");
                     }
                 }
             }
@@ -88,7 +88,7 @@ pub async fn run(pool: Pool, zone: TimeZone) {
 async fn turn(pool: &Pool) -> Result<()> {
     let client = pool.client().await?;
     if days::turn(&client).await? {
-        tracing::info!("the day was turned");
+        tracing::info!("daily delivery statuses updated");
     }
     Ok(())
 }

@@ -212,7 +212,7 @@ pub async fn serve<S>(
         .await
         .is_err()
     {
-        tracing::warn!("stopping although some connections are still busy");
+        tracing::warn!("shutdown timed out; closing connections that are still busy");
     }
 }
 
@@ -290,7 +290,7 @@ impl Client {
         let ended = tokio::select! {
             result = connection.as_mut() => Some(result),
             () = must_go.cancelled() => {
-                tracing::debug!("a silent connection made room for another");
+                tracing::debug!("closed the longest idle connection to accept another");
                 Some(Ok(()))
             }
             () = last => None,

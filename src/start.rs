@@ -90,13 +90,13 @@ pub(crate) async fn run(
         match result {
             Ok(done) => {
                 if let Some(after) = longest(down.over(), refused.over()) {
-                    tracing::info!(after, "the database is reached");
+                    tracing::info!(after, "connected to the database");
                 }
                 if done.applied > 0 {
-                    tracing::info!(applied = done.applied, "the database was migrated");
+                    tracing::info!(applied = done.applied, "migrations applied");
                 }
                 if done.zone_changed {
-                    tracing::info!(time_zone, "the database's calendar was set");
+                    tracing::info!(time_zone, "time zone of the database set");
                 }
                 return Ok(());
             }
@@ -108,7 +108,7 @@ pub(crate) async fn run(
             }
             Err(error @ Error::Refused(_)) => {
                 if let Some(lasting) = refused.failed() {
-                    tracing::warn!(%error, lasting, "waiting until somebody mends the settings");
+                    tracing::warn!(%error, lasting, "the database refuses the login; trying again");
                 }
                 refused_retry.pause().await;
             }

@@ -118,13 +118,13 @@ fn tell(state: &[NotifyState<'_>]) -> bool {
     match send(state) {
         Ok(()) => {
             if let Some(after) = outage.over() {
-                tracing::info!(after, "the service manager can be told again");
+                tracing::info!(after, "notifying the service manager works again");
             }
             true
         }
         Err(error) => {
             if let Some(lasting) = outage.failed() {
-                tracing::warn!(%error, lasting, "the service manager cannot be told");
+                tracing::warn!(%error, lasting, "cannot notify the service manager");
             }
             error.kind() != io::ErrorKind::WouldBlock
         }

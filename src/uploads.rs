@@ -225,7 +225,7 @@ impl Drop for Receiving {
         let key = self.file.upload.key;
         in_background(async move {
             if let Err(error) = writer.abort().await {
-                tracing::debug!(%error, %key, "an upload could not be broken off");
+                tracing::debug!(%error, %key, "cannot abort an upload");
             }
             uploads.discard(key).await;
         });

@@ -117,7 +117,7 @@ pub(super) async fn of(auth: &Auth, headers: &HeaderMap) -> Result<Option<Identi
         let mut extended = remaining + SLIDE < LIFETIME;
         if extended && let Err(error) = sessions::extend(&client, session.id, LIFETIME).await {
             // A database that only reads still knows who is who.
-            tracing::warn!(%error, "a session's end could not be moved");
+            tracing::warn!(%error, "cannot extend a session");
             extended = false;
         }
         Ok(Some(Identity {

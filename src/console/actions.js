@@ -71,7 +71,7 @@ async function restore(source, before, written) {
   const present = sources.get(source.id)?.status ?? written;
   if (present !== written && present !== before) {
     const act = () => restore(source, before, present);
-    return toast(`${name} is ${present} meanwhile, by somebody else.`,
+    return toast(`Somebody else set ${name} to ${present}.`,
       { about: source.id, label: `Set to ${before}`, act });
   }
   const answer = await call("PATCH", `/api/update-source/${source.id}/`, { status: before });

@@ -27,7 +27,7 @@ export async function ask(method, path, body) {
     const text = await answer.text();
     return { ok: answer.ok, status: answer.status, body: text ? parsed(text) : {} };
   } catch {
-    return { ok: false, status: 0, body: { detail: "The server does not answer. Nothing was changed, as far as is known." } };
+    return { ok: false, status: 0, body: { detail: "The server does not answer. If you were saving a change, check whether it was saved." } };
   }
 }
 

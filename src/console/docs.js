@@ -11,7 +11,7 @@ function Docs() {
   if (!answer) return html`<main class="docs"><p class="empty">Reading…</p></main>`;
   if (!answer.ok) {
     return html`<main class="docs"><h1>API</h1><p class="refused">${answer.status === 403
-      ? html`This is for those who have signed in. <a href="/">Sign in</a>, then come back.`
+      ? html`Sign in to read the API documentation: <a href="/">sign in</a>, then return to this page.`
       : "The server does not answer. Reload the page to try again."}</p></main>`;
   }
   const document = answer.body;

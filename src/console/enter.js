@@ -30,7 +30,7 @@ export function Enter() {
   return html`<main class="enter">
     <form onSubmit=${submit} aria-label=${isNew ? "Register" : "Sign in"}>
       <h1>marketplace</h1>
-      <p class="lead">${isNew ? "Make an account." : "Sign in to watch and edit the sources."}</p>
+      <p class="lead">${isNew ? "Create an account." : "Sign in to watch and edit the sources."}</p>
       ${field("username", "User name", { autocomplete: "username", required: true, autofocus: true })}
       ${isNew && field("email", "E-mail (optional)", { type: "email", autocomplete: "email" })}
       ${field("password", "Password", password)}
@@ -56,7 +56,7 @@ export function SignInAgain() {
     if (!answer.ok) setError(why(answer));
   };
   return html`<form class="again" onSubmit=${submit} aria-label="Sign in again">
-    <p class="notice" role="alert">Your session is over. What you typed is kept here: sign in again, then go on.</p>
+    <p class="notice" role="alert">Your session has ended. Sign in again; your input is kept.</p>
     <${Field} name="username" label="User name" autocomplete="username" required defaultValue=${lastUser} />
     <${Field} name="password" label="Password" type="password" autocomplete="current-password" required />
     <button class="primary" disabled=${busy}>Sign in</button>

@@ -71,7 +71,7 @@ export function Filters({ shown }) {
   const choose = (name) => (event) => filters.set({ ...filters.get(), [name]: event.target.value });
   const isChosen = Object.values(chosen).some(Boolean);
   return html`<div class="filters" role="search" aria-label="Sources">
-    <input id="search" type="search" placeholder="Search ( / )" aria-label="Search sources" value=${chosen.search}
+    <input id="search" type="search" placeholder="Search" aria-label="Search sources" value=${chosen.search}
       onInput=${choose("search")} />
     ${SELECTS.map(([name, label], n) => html`<select key=${name} name=${name} aria-label=${label}
         class=${chosen[name] ? "chosen" : ""} value=${chosen[name]} onChange=${choose(name)}>

@@ -73,6 +73,13 @@ export function Form({ source, onClose, onSaved }) {
       body[name] = type === "date" && value === "" ? null : value;
     }
     const { [FILE]: { files: [file] }, remove } = form.current.elements;
+    const isUntouched = !source && !file
+      && FIELDS.every(({ name }) => form.current.elements[name].value === untouched.current[name]);
+    if (isUntouched) {
+      setErrors({ all: "The form is empty. Fill in at least one field." });
+      form.current.elements.country.focus();
+      return;
+    }
     if (!isNew && !file && remove?.checked) body[FILE] = null;
     setBusy(true);
     const to = !isNew ? ["PATCH", `/api/update-source/${source.id}/`] : ["POST", "/api/add-source/"];
@@ -97,7 +104,7 @@ export function Form({ source, onClose, onSaved }) {
           typed is kept here; an admin can make you an editor again.</p>`}
         ${isDeleted && html`<p class="notice">This source was deleted by somebody meanwhile. What you typed is kept
           here: save it as a new source?${source[FILE] && " Its file is gone."}</p>`}
-        ${changed && !isDeleted && html`<p class="notice">It was changed meanwhile. Only the fields that you edit are saved.</p>`}
+        ${changed && !isDeleted && html`<p class="notice">Somebody changed this source. Only the fields that you edit are saved.</p>`}
       </div>
       <div class="fields">${FIELDS.map(({ name, label, type, suggest }) => html`<label class="field" key=${name}>
         <span>${label}</span>

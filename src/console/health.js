@@ -33,6 +33,7 @@ export function Health() {
     ${report ? html`<${Report} report=${report} />` : !error && html`<p class="empty">Loading…</p>`}
     <${Latency} />
     ${report && html`<${Groups} groups=${report.groups} />`}
+    <p><a href="/api/docs">API documentation</a></p>
   </main>`;
 }
 
@@ -43,11 +44,11 @@ function Report({ report }) {
     ["State", html`<span class="badge" data-kind=${troubles.length ? "delayed" : "received"} id="state">${troubles.length ? "not ready" : "ready"}</span>`],
     ["Listener", beat === null ? "not listening" : "listening"],
     ["Last heartbeat", beat === null ? "–" : `${(beat / 1000).toFixed(1)} s ago`],
-    ["Connected so far", number(listener.connections) + " ×"],
+    ["Connections to PostgreSQL by the listener", number(listener.connections)],
     ["Notification queue", database ? `${(database.queue_usage * 100).toFixed(1)} % full` : "unknown"],
     ["Servers on this database", database ? number(database.nodes) : "unknown"],
     ["Open sockets", number(sockets.open)],
-    ["Sockets given up", `${number(sockets.slow)} slow, ${number(sockets.gone)} gone`],
+    ["Closed sockets", `${number(sockets.slow)} did not read, ${number(sockets.gone)} did not answer pings`],
     ["PostgreSQL", database?.version.split(" ")[0] ?? "unknown"],
     ["marketplace", version],
   ];

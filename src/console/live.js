@@ -91,7 +91,7 @@ function prove({ live, trouble: reason, now, role }) {
   hear(role);
   unanswered = null;
   // Strangers are not told the reason.
-  trouble = live ? null : reason ?? "The server does not hear of changes.";
+  trouble = live ? null : reason ?? "The server receives no notifications from the database.";
   if (live) proof = Date.now();
   clockAhead = now - (Date.now() + pinged) / 2;
 }
@@ -136,7 +136,7 @@ function judge() {
   else if (silent) next = { name: "reconnecting", since: proof, retryAt };
   else if (trouble) next = { name: "stale", since: proof, why: trouble };
   else if (proof === null) next = { name: "connecting" };
-  else if (now - proof > PROOF_LASTS) next = { name: "stale", since: proof, why: "The server has not been heard of." };
+  else if (now - proof > PROOF_LASTS) next = { name: "stale", since: proof, why: "No contact with the server." };
   else next = { name: "live" };
   const was = link.get();
   if (["name", "since", "retryAt", "why"].some((key) => was[key] !== next[key])) link.set(next);

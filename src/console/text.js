@@ -2,12 +2,18 @@
 
 const today = () => new Date().toDateString();
 
-// The time of today, or the day and the time. A text that is no moment stays as it is.
+// The time of today, or the ISO date and the time. Returns a text that is not a time unchanged.
 export function moment(text) {
   const at = new Date(text);
   if (Number.isNaN(at.getTime())) return String(text ?? "");
   const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-  return at.toDateString() === today() ? time : `${at.toLocaleDateString()} ${time.slice(0, 5)}`;
+  return at.toDateString() === today() ? time : `${isoDate(at)} ${time.slice(0, 5)}`;
+}
+
+// In the local calendar.
+function isoDate(at) {
+  const two = (n) => String(n).padStart(2, "0");
+  return `${String(at.getFullYear()).padStart(4, "0")}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
 }
 
 export const number = (n) => (typeof n === "number" ? n.toLocaleString() : "?");

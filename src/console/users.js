@@ -29,7 +29,7 @@ export function Users() {
     read();
   };
   const remove = (user) => setWindow(html`<${Confirm} title="Delete user" label="Delete" onClose=${() => setWindow(null)}
-    text=${`${user.username} will be signed out everywhere and cannot come back.`}
+    text=${`${user.username} will be deleted and signed out everywhere.`}
     act=${async () => {
       const answer = await call("DELETE", `/api/users/${user.id}/`);
       read();

@@ -354,10 +354,13 @@ async fn drive(mut wire: Wire) {
         if notice.parsed_severity() == Some(Severity::Warning) {
             tracing::warn!(
                 said = notice.message(),
-                "the database warns while it is migrated"
+                "warning from the database during a migration"
             );
         } else {
-            tracing::debug!(said = notice.message(), "the database says something");
+            tracing::debug!(
+                said = notice.message(),
+                "notice from the database during a migration"
+            );
         }
     }
 }

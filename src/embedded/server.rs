@@ -138,7 +138,7 @@ pub(super) async fn stop_leftover(home: &Home, binaries: &Binaries) -> Result<()
     let Some(pid) = recorded_pid(home)?.filter(|pid| is_server(*pid, home)) else {
         return Ok(());
     };
-    tracing::info!(pid, "stopping the PostgreSQL that a former run left behind");
+    tracing::info!(pid, "stopping a PostgreSQL left over from an earlier run");
     let mut pg_ctl = home.owner.command(binaries.path("pg_ctl"));
     pg_ctl
         .arg("stop")

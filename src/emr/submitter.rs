@@ -84,7 +84,7 @@ impl Submitter {
                 Ok(claimed) => {
                     retry.reset();
                     if let Some(after) = outage.over() {
-                        tracing::info!(after, "requested runs are read again");
+                        tracing::info!(after, "reading requested runs works again");
                     }
                     for run in claimed {
                         under_way.spawn(self.clone().hand_over(run));
@@ -94,7 +94,7 @@ impl Submitter {
                     if !self.pool.is_out()
                         && let Some(lasting) = outage.failed()
                     {
-                        tracing::warn!(%error, lasting, "requested runs cannot be read; trying again");
+                        tracing::warn!(%error, lasting, "cannot read requested runs; trying again");
                     }
                     retry.pause().await;
                 }
@@ -124,11 +124,11 @@ impl Submitter {
             Ok(outcome) => outcome,
             Err(error) => {
                 // The claim runs out by itself, and the run is found as it was left.
-                return tracing::warn!(run = %run.run_id, %error, "a run was left as it is");
+                return tracing::warn!(run = %run.run_id, %error, "cannot process a run; it stays as it is");
             }
         };
         if let Err(error) = self.note(&run, outcome).await {
-            tracing::warn!(run = %run.run_id, %error, "what became of a run could not be noted");
+            tracing::warn!(run = %run.run_id, %error, "cannot save the state of a run");
         }
         self.emr.tell(run.run_id);
     }
@@ -211,7 +211,7 @@ impl Submitter {
                 submissions::refused(&client, id, &why).await?;
             }
             Outcome::Lost(why) => {
-                let why = format!("whether it ran is not known: {why}");
+                let why = format!("unknown whether it ran: {why}");
                 tracing::warn!(run = %id, step = run.step, why, "a run is lost");
                 submissions::lost(&client, id, &why).await?;
             }
@@ -222,7 +222,7 @@ impl Submitter {
             } => {
                 let pause = AGAIN.nth(u32::try_from(run.attempts).unwrap_or(u32::MAX));
                 let after = outage::seconds(pause);
-                tracing::warn!(run = %id, why, after, in_doubt, "a run is handed over later");
+                tracing::warn!(run = %id, why, after, in_doubt, "the submission of a run failed; trying again later");
                 let problem = Problem { waits_for, why };
                 self.postpone(&client, id, pause, in_doubt, &problem)
                     .await?;

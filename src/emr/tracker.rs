@@ -51,7 +51,7 @@ impl Tracker {
                         tracing::info!(after, "EMR tells again how the runs are");
                     }
                     if let Some(after) = outage.over() {
-                        tracing::info!(after, "runs are followed again");
+                        tracing::info!(after, "polling EMR for run states works again");
                     }
                     time::sleep(poll).await;
                 }
@@ -66,7 +66,7 @@ impl Tracker {
                     if !self.pool.is_out()
                         && let Some(lasting) = outage.failed()
                     {
-                        tracing::warn!(%error, lasting, "runs cannot be followed; trying again");
+                        tracing::warn!(%error, lasting, "cannot poll EMR for run states; trying again");
                     }
                     retry.pause().await;
                 }

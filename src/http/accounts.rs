@@ -60,7 +60,7 @@ pub(super) async fn register(app: &App, mut request: Request) -> Result<Response
     if user.is_none() {
         return Err(Problem::Form(registration::taken()));
     }
-    tracing::info!(user = form.username, "an account was made");
+    tracing::info!(user = form.username, "user registered");
     Ok(reply::json(
         StatusCode::CREATED,
         &json!({"message": "User registered successfully"}),
@@ -84,7 +84,7 @@ pub(super) async fn login(app: &App, mut request: Request) -> Result<Response, P
     let Some(user) = auth::verify_password(&app.auth, &request.peer, &username, &password).await?
     else {
         // Not the name: people type passwords there.
-        tracing::info!(address = %request.peer.address, "a sign-in was refused");
+        tracing::info!(address = %request.peer.address, "sign-in failed");
         return Err(WRONG);
     };
     // Whatever session the request came with is neither taken over nor ended.

@@ -179,7 +179,7 @@ fn malformed(why: String) -> Problem {
 }
 
 fn broken_off() -> Problem {
-    Problem::detail(StatusCode::BAD_REQUEST, "The body broke off.")
+    Problem::detail(StatusCode::BAD_REQUEST, "The body is incomplete.")
 }
 
 fn too_large() -> Problem {

@@ -87,7 +87,7 @@ fn host<B>(request: &mut Request<B>) -> Result<Option<Host>, &'static str> {
     let host = Host::of_authority(authority.as_bytes());
     let value = HeaderValue::from_str(authority);
     let (Some(host), Ok(value)) = (host, value) else {
-        return Err("The request's target is not at a host.");
+        return Err("The request target has no valid host.");
     };
     request.headers_mut().insert(HOST, value);
     Ok(Some(host))

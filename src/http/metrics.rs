@@ -42,7 +42,7 @@ async fn answer(app: App, peer: Option<Peer>, headers: HeaderMap) -> Response {
     if !may_read(&app, peer, &headers) {
         return reply::detail(
             StatusCode::FORBIDDEN,
-            "The metrics are for addresses of METRICS_ALLOW and for who has METRICS_TOKEN.",
+            "Only addresses of METRICS_ALLOW and clients with METRICS_TOKEN may read the metrics.",
         );
     }
     look_up(&app);

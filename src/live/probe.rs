@@ -23,23 +23,32 @@ pub(super) async fn run(pool: Pool, reads: Reads) {
         ticks.tick().await;
         for table in probe::tables() {
             let what = format!("table {table}");
-            let probed = async { probe::table(&*pool.client().await?, table).await };
-            match pg::in_time(probed).await {
-                Ok(()) => reads.succeeded(&what),
-                // The audit speaks of a database that is out.
-                Err(_) if pool.is_out() => break,
-                Err(error) => reads.failed(&what, &why(&pool, table, error).await),
-            }
+            // A database that is out, or a pool that is exhausted, says nothing of a table. Others log it.
+            let Ok(client) = pool.client().await else {
+                break;
+            };
+            let Err(error) = pg::in_time(probe::table(&client, table)).await else {
+                reads.succeeded(&what);
+                continue;
+            };
+            // Its statement may still run.
+            drop(client);
+            let Some(why) = why(&pool, table, &error).await else {
+                break;
+            };
+            reads.failed(&what, &why);
         }
     }
 }
 
-/// A read that took too long waits for a lock, if somebody holds one.
-async fn why(pool: &Pool, table: &str, error: Error) -> String {
+/// Why a table cannot be read: a read that took too long waits for a lock, if somebody holds one. `None` when
+/// the table is not the cause.
+async fn why(pool: &Pool, table: &str, error: &Error) -> Option<String> {
     let holder = async { probe::holder(&*pool.client().await?, table).await };
     let holder: Result<Option<String>> = pg::in_time(holder).await;
-    match holder {
-        Ok(Some(holder)) => holder,
-        Ok(None) | Err(_) => error.to_string(),
+    match (holder, error) {
+        (Ok(Some(holder)), _) => Some(holder),
+        (_, Error::Unavailable(_) | Error::Refused(_)) => None,
+        (_, error) => Some(error.to_string()),
     }
 }

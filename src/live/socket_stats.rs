@@ -27,7 +27,11 @@ impl SocketStats {
         let counter = self.counter(reason);
         let total = counter.fetch_add(1, Relaxed) + 1;
         if matches!(reason, Reason::Gone | Reason::Slow) {
-            tracing::info!(?reason, total, "a client that took nothing was given up");
+            tracing::info!(
+                ?reason,
+                total,
+                "closed the socket of a client that stopped reading"
+            );
         }
     }
 

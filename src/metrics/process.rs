@@ -19,31 +19,31 @@ pub(super) fn write(text: &mut String) {
         (
             "process_cpu_seconds_total",
             "counter",
-            "Processor time that the process has used, in its own code and in the kernel, in seconds.",
+            "User and system CPU time in seconds.",
             stat.as_ref().map(|stat| stat.cpu_seconds),
         ),
         (
             "process_resident_memory_bytes",
             "gauge",
-            "Memory of the process that is in RAM.",
+            "Resident memory size in bytes.",
             kib("VmRSS:"),
         ),
         (
             "process_virtual_memory_bytes",
             "gauge",
-            "Addresses that the process has reserved, used or not.",
+            "Virtual memory size in bytes.",
             kib("VmSize:"),
         ),
         (
             "process_open_fds",
             "gauge",
-            "File descriptors that are open: one a connection, and a few.",
+            "Open file descriptors: one per connection, and a few more.",
             open_descriptors(),
         ),
         (
             "process_max_fds",
             "gauge",
-            "File descriptors that may be open (ulimit -n).",
+            "Maximum number of open file descriptors (ulimit -n).",
             limits
                 .as_deref()
                 .and_then(|limits| first_number(limits, "Max open files")),
@@ -51,7 +51,7 @@ pub(super) fn write(text: &mut String) {
         (
             "process_start_time_seconds",
             "gauge",
-            "When the process was started, in seconds since 1970.",
+            "Start time of the process in seconds since 1970.",
             stat.as_ref()
                 .and_then(|stat| Some(stat.started_seconds + (*BOOTED)?)),
         ),

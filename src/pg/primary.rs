@@ -129,7 +129,7 @@ impl Primary {
             match answer {
                 Some((place, Ok(connection))) => {
                     if known.served_by(place) {
-                        tracing::info!(host = %self.hosts[place], "another host takes the writes");
+                        tracing::info!(host = %self.hosts[place], "connected to another primary");
                     }
                     return Ok(connection);
                 }

@@ -52,7 +52,7 @@ impl Shortage {
     pub fn check(&self) -> Result<(), String> {
         match self.lock().last {
             Some(noted) if noted.elapsed() < REMEMBERED => Err(format!(
-                "clients are turned away: all {} file descriptors are in use (ulimit -n)",
+                "rejecting clients: all {} file descriptors are in use (ulimit -n)",
                 self.limit
                     .map_or_else(String::new, |limit| limit.to_string())
             )),
@@ -76,7 +76,7 @@ impl Shortage {
         let mut noted = self.lock();
         noted.last = Some(Instant::now());
         if let Some(lasting) = noted.outage.failed() {
-            tracing::error!(%error, lasting, "clients are turned away");
+            tracing::error!(%error, lasting, "out of file descriptors; rejecting clients");
         }
     }
 
@@ -86,7 +86,7 @@ impl Shortage {
         if noted.last.is_some_and(|last| last.elapsed() >= REMEMBERED) {
             noted.last = None;
             if let Some(after) = noted.outage.over() {
-                tracing::info!(after, "no client is turned away any more");
+                tracing::info!(after, "accepting clients again");
             }
         }
     }

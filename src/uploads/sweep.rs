@@ -210,13 +210,13 @@ impl Lines {
             Ok(swept) => swept,
             Err(error) => {
                 if !is_out && let Some(lasting) = self.looking.failed() {
-                    tracing::warn!(%error, lasting, "unused uploads cannot be looked for");
+                    tracing::warn!(%error, lasting, "cannot search for unused uploads");
                 }
                 return;
             }
         };
         if let Some(after) = self.looking.over() {
-            tracing::info!(after, "unused uploads are looked for again");
+            tracing::info!(after, "searching for unused uploads works again");
         }
         if swept.due.is_doubtful() {
             if let Some(lasting) = self.too_many.failed() {
@@ -230,23 +230,23 @@ impl Lines {
                 );
             }
         } else if let Some(after) = self.too_many.over() {
-            tracing::info!(after, "uploads are removed again");
+            tracing::info!(after, "deleting unused uploads is allowed again");
         }
         if swept.removed > 0 {
             let count = swept.removed;
-            tracing::info!(count, "uploads were removed that no source names");
+            tracing::info!(count, "unused uploads deleted");
         }
         match &swept.failure {
             Some((key, why)) => {
                 if let Some(lasting) = self.removing.failed() {
-                    tracing::warn!(%why, %key, lasting, "uploads cannot be removed");
+                    tracing::warn!(%why, %key, lasting, "cannot delete an unused upload");
                 }
             }
             // Where there was nothing to remove, nothing is known of the store.
             None if swept.removed == 0 => {}
             None => {
                 if let Some(after) = self.removing.over() {
-                    tracing::info!(after, "uploads can be removed again");
+                    tracing::info!(after, "deleting unused uploads works again");
                 }
             }
         }

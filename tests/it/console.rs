@@ -223,6 +223,12 @@ async fn edit(ann: &mut Browser, bob: &mut Browser, database: &TestDatabase) {
     ann.until("document.activeElement?.name === 'country'")
         .await;
     is_accessible(ann, "the form").await;
+    // A form that nobody has touched is not saved.
+    ann.press("Enter").await;
+    ann.until(
+        "!!document.querySelector('dialog form.form > .error')?.textContent.includes('is empty')",
+    )
+    .await;
     ann.fill("dialog [name=country]", "Norway").await;
     ann.choose("dialog [name=status]", ANOTHER).await;
     ann.fill("dialog input[name=status]", &"x".repeat(51)).await;

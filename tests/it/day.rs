@@ -99,9 +99,7 @@ async fn a_prune_that_fails_is_logged_and_made_up_for_and_the_day_turns() {
     let refused = || {
         let log = std::fs::read_to_string(&log).unwrap();
         let mut lines = log.lines();
-        lines.any(|line| {
-            line.contains("old rows could not be removed") && line.contains("not today")
-        })
+        lines.any(|line| line.contains("cannot delete old rows") && line.contains("not today"))
     };
     eventually("the failure is logged", async || refused()).await;
     dba.batch_execute("delete from day_turns").await.unwrap();

@@ -155,8 +155,8 @@ fn check(log: &str, ids: &[String; 2]) {
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         .collect();
     for (message, id) in [
-        ("an account was made", "register-1"),
-        ("a sign-in was refused", "wrong-1"),
+        ("user registered", "register-1"),
+        ("sign-in failed", "wrong-1"),
         ("signed in", "right-1"),
         ("answered", "away-1"),
         ("answered", &ids[0]),

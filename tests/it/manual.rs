@@ -76,9 +76,9 @@ const STAND_INS: &str = r#"
         done
         start_server
     }
-    sudo() {
-        [ "$1 $2 $3" = "-u postgres psql" ]
-        shift 3
+    runuser() {
+        [ "$1 $2 $3 $4" = "-u postgres -- psql" ]
+        shift 4
         psql "$ADMIN_URL" "$@"
     }
     docker() {

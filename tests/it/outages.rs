@@ -90,7 +90,7 @@ async fn an_outage_is_told_once_and_when_it_is_over() {
 
     let cluster = started(&home).await;
     logging.is_ready().await;
-    let reached = logging.with("the database is reached");
+    let reached = logging.with("connected to the database");
     assert!(reached[0]["after"].as_f64().unwrap() > 0.0, "{reached:?}");
     let started_line = &logging.with("started")[0];
     assert_eq!(started_line["version"], env!("CARGO_PKG_VERSION"));
@@ -170,7 +170,7 @@ async fn a_database_that_refuses_the_server_is_told_at_once_and_asked_less_and_l
         let (proxy, url) = Proxy::in_front_of(&url).await;
         let mut logging = Logging::start(&url).await;
         eventually(code, async || logging.ready().await.1.contains(code)).await;
-        let told = logging.with("waiting until somebody mends the settings");
+        let told = logging.with("the database refuses the login; trying again");
         assert_eq!(told.len(), 1, "{told:#?}");
         assert!(
             told[0]["error"].as_str().unwrap().contains(code),

@@ -95,7 +95,7 @@ async fn usage(database: &tokio_postgres::Client) -> f64 {
 async fn warning(log: &mut Lines<BufReader<ChildStderr>>, patience: Duration) -> Option<String> {
     let next = async {
         while let Some(line) = log.next_line().await.expect("the log can be read") {
-            if line.contains("queue of notifications fills up") {
+            if line.contains("notification queue is filling up") {
                 return line;
             }
         }

@@ -62,7 +62,7 @@ async fn no_secrets_are_logged(format: &str) {
 
     eventually("the step was tried", async || {
         let log = std::fs::read_to_string(&log).unwrap();
-        log.contains("handed over later")
+        log.contains("the submission of a run failed")
     })
     .await;
 

@@ -323,7 +323,7 @@ async fn a_lock_that_somebody_holds_is_said_and_nothing_happens_later() {
         assert_eq!(refused.status, 503, "{}", refused.text());
         let said = refused.json()["detail"].as_str().unwrap().to_owned();
         assert!(
-            said.contains("not finished yet. Nothing was changed"),
+            said.contains("changing the same row. Nothing was saved"),
             "{said}"
         );
         assert!(took > Duration::from_millis(800), "it waited: {took:?}");

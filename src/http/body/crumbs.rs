@@ -27,7 +27,7 @@ impl Crumbs {
         if self.short_bytes > MAX_SHORT_BYTES {
             return Err(Problem::detail(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "The body comes in too many small pieces.",
+                "The body has too many small chunks.",
             ));
         }
         Ok(())

@@ -11,24 +11,24 @@ use crate::{
     db::users::Role,
 };
 
-/// Who wants an account.
+/// A new user.
 #[derive(ToSchema)]
 pub(super) struct Registration {
     /// Letters, digits and `@.+-_`.
     #[schema(max_length = 150, example = "ann")]
     username: String,
-    /// An address, or nothing.
+    /// E-mail address; may be empty.
     #[schema(example = "")]
     email: String,
-    /// Not too short, not only digits, not a common one and not like the name.
+    /// 8 characters or more; not the user name or e-mail address, and not a common password.
     #[schema(example = "Correct-horse-7")]
     password: String,
-    /// The same again.
+    /// The password again.
     #[schema(example = "Correct-horse-7")]
     confirm_password: String,
 }
 
-/// Who signs in.
+/// User name and password.
 #[derive(ToSchema)]
 pub(super) struct Credentials {
     #[schema(example = "ann")]
@@ -37,7 +37,7 @@ pub(super) struct Credentials {
     password: String,
 }
 
-/// A new password for whoever asks.
+/// A new password for the current user.
 #[derive(ToSchema)]
 pub(super) struct PasswordChange {
     #[schema(example = "Correct-horse-7")]
@@ -46,17 +46,17 @@ pub(super) struct PasswordChange {
     new_password: String,
 }
 
-/// What an admin changes of an account; what is left out stays.
+/// Changes to a user; omitted fields keep their values.
 #[derive(ToSchema)]
 pub(super) struct UserChange {
     #[schema(nullable = false)]
     role: Option<Role>,
-    /// Whether they may come in.
+    /// Whether the user may sign in.
     #[schema(nullable = false)]
     is_active: Option<bool>,
 }
 
-/// Fields of a source; what is left out stays, or gets its default.
+/// Fields of a source; omitted fields keep their values, or get their defaults.
 #[derive(ToSchema)]
 pub(super) struct SourceChange {
     /// Who is responsible for it.
@@ -68,23 +68,23 @@ pub(super) struct SourceChange {
     data_vendor: Option<String>,
     #[schema(min_length = 1, max_length = 255, nullable = false)]
     panel: Option<String>,
-    /// `DKM`, unless told otherwise.
+    /// Default: `DKM`.
     #[schema(min_length = 1, max_length = 255, nullable = false)]
     panel_group: Option<String>,
     #[schema(max_length = 255, nullable = false)]
     scope_of_subscription: Option<String>,
     #[schema(min_length = 1, max_length = 255, nullable = false)]
     data_type: Option<String>,
-    /// `National`, unless told otherwise.
+    /// Default: `National`.
     #[schema(min_length = 1, max_length = 255, nullable = false)]
     granularity: Option<String>,
     end_date: Option<Date>,
     current_update: Option<Date>,
     next_update: Option<Date>,
-    /// A file, in a form; null takes it away.
+    /// A file, in a form; null removes it.
     #[schema(value_type = Option<String>, format = Binary)]
     data_upload: Option<Vec<u8>>,
-    /// `active` and `inactive` are what is switched and counted; other words are kept.
+    /// The server toggles and counts `active` and `inactive`; it stores any other text.
     #[schema(min_length = 1, max_length = 50, nullable = false, example = "active")]
     status: Option<String>,
 }
@@ -113,7 +113,7 @@ pub(super) struct RunRequest {
     deploy_mode: Option<DeployMode>,
 }
 
-/// The run that EMR has taken.
+/// The run that EMR has accepted.
 #[derive(ToSchema)]
 pub(super) struct RunStarted {
     success: bool,
@@ -125,7 +125,7 @@ pub(super) struct RunStarted {
 pub(super) struct Job {
     #[schema(example = "report")]
     job: String,
-    /// Where Spark's driver runs: `client`, unless told otherwise.
+    /// Where Spark's driver runs; by default `client`.
     deploy_mode: Option<DeployMode>,
 }
 
@@ -136,20 +136,20 @@ enum DeployMode {
     Cluster,
 }
 
-/// That it was done.
+/// Success.
 #[derive(ToSchema)]
 pub(super) struct Message {
     message: String,
 }
 
-/// That a source was switched, and the source.
+/// Success, with the source.
 #[derive(ToSchema)]
 pub(super) struct Switched {
     message: String,
     source: CardBody<'static>,
 }
 
-/// Who is asking.
+/// The current user.
 #[derive(ToSchema)]
 pub(super) struct Me {
     username: String,
@@ -157,24 +157,24 @@ pub(super) struct Me {
     role: Role,
 }
 
-/// How many sample sources were missing until now.
+/// Number of sample sources that were added.
 #[derive(ToSchema)]
 pub(super) struct Added {
     added: usize,
 }
 
-/// That a run was cancelled, and the run.
+/// Success, with the cancelled run.
 #[derive(ToSchema)]
 pub(super) struct Cancelled {
     success: bool,
     run: RunBody<'static>,
 }
 
-/// That a job was started.
+/// Success, with the started job.
 #[derive(ToSchema)]
 pub(super) struct Started {
     success: bool,
-    /// What the cluster calls it; null while it has not taken it.
+    /// EMR's id of the step; null until EMR has accepted it.
     #[schema(required)]
     step_id: Option<String>,
     details: Details,
@@ -186,38 +186,38 @@ struct Details {
     deploy_mode: DeployMode,
 }
 
-/// Whether the server can do its work.
+/// Readiness.
 #[derive(ToSchema)]
 pub(super) struct Health {
     /// `ok` or `unavailable`.
     status: String,
-    /// What is the matter, in words; for operators alone.
+    /// Reasons; for operators only.
     #[schema(nullable = false)]
     troubles: Option<Vec<String>>,
 }
 
-/// The state of the server in numbers.
+/// Server status.
 #[derive(ToSchema)]
 pub(super) struct Report {
-    /// What is the matter, in words.
+    /// Reasons why the server is not ready.
     troubles: Vec<String>,
     listener: Listener,
     groups: Groups,
     sockets: Sockets,
-    /// Null when it cannot be asked.
+    /// Null when the database does not answer.
     #[schema(required)]
     database: Option<Database>,
-    /// This program's.
+    /// Version of the server.
     version: String,
 }
 
-/// The connection that hears of changes.
+/// The LISTEN connection.
 #[derive(ToSchema)]
 struct Listener {
-    /// Null before the first.
+    /// Null before the first heartbeat.
     #[schema(required)]
     heartbeat_age_ms: Option<u64>,
-    /// How many it had so far.
+    /// Number of connections since the start.
     connections: u64,
     #[schema(required)]
     trouble: Option<String>,
@@ -247,16 +247,16 @@ struct Groups {
 #[derive(ToSchema)]
 struct Sockets {
     open: u64,
-    /// Closed because they did not keep up.
+    /// Closed because the client did not read.
     slow: u64,
-    /// Closed because nothing was heard of them.
+    /// Closed because the client did not answer pings.
     gone: u64,
 }
 
 #[derive(ToSchema)]
 struct Database {
     version: String,
-    /// How full the queue of notifications is, from 0 to 1.
+    /// Usage of the notification queue, from 0 to 1.
     queue_usage: f64,
     /// Servers on this database.
     nodes: i64,

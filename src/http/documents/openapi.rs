@@ -39,13 +39,13 @@ pub(super) static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 const ABOUT: &str = "\
-Sources, their counts and the pipeline, over HTTP. Changes are followed over WebSockets, which \
-[/api/asyncapi.yaml](/api/asyncapi.yaml) describes.
+Sources, their counts and the pipeline, over HTTP. WebSockets send live changes; \
+[/api/asyncapi.yaml](/api/asyncapi.yaml) describes them.
 
-Sign in at `/api/login/`, or send a name and a password with each request. With a session, what \
-changes something must come from a page of an allowed origin. Every path is also found without its \
-last slash. Bodies may be sent as JSON or as forms. Who may GET may also HEAD, and OPTIONS names \
-what may be done with a path; anything else is a 405.";
+Sign in at `/api/login/`, or send a name and a password with each request. With a session cookie, \
+POST, PUT, PATCH and DELETE need an allowed Origin. Each path also works without its last slash. \
+Bodies may be JSON or forms. HEAD works wherever GET does. OPTIONS lists the methods of a path; \
+other methods get 405.";
 
 const COUNTS: &str = "\
 The counts, in three sections: sources created in the past 30 days, deliveries of all sources, and \
@@ -147,32 +147,35 @@ fn http(method: &Method) -> Option<HttpMethod> {
 fn deed(endpoint: Endpoint, method: &Method) -> Deed {
     let does = Deed::new;
     match endpoint {
-        Endpoint::Register => does("people", "register", "Makes an account")
+        Endpoint::Register => does("people", "register", "Creates a user")
             .takes::<Registration>()
             .gives::<Message>(201),
-        Endpoint::Login => does("people", "login", "Opens a session, in two cookies")
+        Endpoint::Login => does("people", "login", "Signs in; sets two cookies")
             .takes::<Credentials>()
             .gives::<Message>(200),
-        Endpoint::Logout => does("people", "logout", "Ends the session that it comes with")
+        Endpoint::Logout => does("people", "logout", "Signs out")
             .note("All but GET must repeat the cookie `csrftoken` in the header `X-CSRFToken`.")
             .gives::<Message>(200),
-        Endpoint::LogoutEverywhere => {
-            does("people", "logout_everywhere", "Ends all of one's sessions").gives::<Message>(200)
-        }
-        Endpoint::Password => does("people", "change_password", "Changes one's password")
-            .note("One's other sessions end.")
+        Endpoint::LogoutEverywhere => does(
+            "people",
+            "logout_everywhere",
+            "Ends all sessions of the user",
+        )
+        .gives::<Message>(200),
+        Endpoint::Password => does("people", "change_password", "Changes the user's password")
+            .note("All other sessions of the user end.")
             .takes::<PasswordChange>()
             .gives::<Message>(200),
-        Endpoint::Me => does("people", "me", "Who is asking, and what they may do")
+        Endpoint::Me => does("people", "me", "The current user and role")
             .gives::<Me>(200)
             .or(404),
-        Endpoint::Users => does("people", "list_users", "Everybody, by name").lists::<UserBody>(),
-        Endpoint::User(_) if method == Method::DELETE => {
-            does("people", "user", "Removes an account")
-                .gives_nothing()
-                .or(409)
+        Endpoint::Users => {
+            does("people", "list_users", "Lists all users by name").lists::<UserBody>()
         }
-        Endpoint::User(_) => does("people", "user", "Changes an account")
+        Endpoint::User(_) if method == Method::DELETE => does("people", "user", "Deletes a user")
+            .gives_nothing()
+            .or(409),
+        Endpoint::User(_) => does("people", "user", "Changes a user")
             .takes::<UserChange>()
             .gives::<UserBody>(200)
             .or(409),
@@ -206,23 +209,22 @@ fn deed(endpoint: Endpoint, method: &Method) -> Deed {
         .gives::<SourceBody>(200)
         .or(409),
         Endpoint::Update(_) => does("sources", "update_source", "Changes a source")
-            .note("What is left out stays, but `created_by` must be there.")
+            .note("Omitted fields keep their values, but `created_by` is required.")
             .takes_form("SourceForm")
             .gives::<SourceBody>(200)
             .or(409),
-        Endpoint::Delete(_) => does("sources", "delete_source", "Removes a source").gives_nothing(),
+        Endpoint::Delete(_) => does("sources", "delete_source", "Deletes a source").gives_nothing(),
         Endpoint::Activate(_) => {
-            does("sources", "activate_source", "Switches a source on").gives::<Switched>(200)
+            does("sources", "activate_source", "Activates a source").gives::<Switched>(200)
         }
         Endpoint::Deactivate(_) => {
-            does("sources", "deactivate_source", "Switches a source off").gives::<Switched>(200)
+            does("sources", "deactivate_source", "Deactivates a source").gives::<Switched>(200)
         }
         Endpoint::Reactivate(_) => {
-            does("sources", "reactivate_source", "Switches a source on again")
-                .gives::<Switched>(200)
+            does("sources", "reactivate_source", "Reactivates a source").gives::<Switched>(200)
         }
         Endpoint::Upload(_) => does("sources", "upload", "The file of a source")
-            .note("The name after the key is for people and may be left out.")
+            .note("The name after the key may be omitted.")
             .sends("application/octet-stream"),
         Endpoint::Pipeline => does(
             "pipeline",
@@ -235,40 +237,40 @@ fn deed(endpoint: Endpoint, method: &Method) -> Deed {
         }
         Endpoint::Runs if method == Method::POST => {
             does("pipeline", "start_run", "Starts a step or a packaged job")
-                .note("Waits up to 20 s until EMR has taken the run.")
+                .note("Waits up to 20 s until EMR has accepted the run.")
                 .takes::<RunRequest>()
                 .gives::<RunStarted>(201)
                 .needs_cluster()
                 .or(404)
         }
         Endpoint::Runs => does("pipeline", "list_runs", "The newest runs, newest first")
-            .asks("source", "Only of this source", uuid())
+            .asks("source", "Only runs of this source", uuid())
             .asks(
                 "state",
-                "Only in this state",
+                "Only runs in this state",
                 ObjectBuilder::new().schema_type(Type::String),
             )
             .lists::<RunBody>()
             .or(400),
-        Endpoint::Run(_) => {
-            does("pipeline", "run", "A run and what it went through").gives::<RunBody>(200)
-        }
+        Endpoint::Run(_) => does("pipeline", "run", "A run and its history").gives::<RunBody>(200),
         Endpoint::CancelRun(_) => does("pipeline", "cancel_run", "Cancels a run")
-            .note("A run that is over stays as it is, which is a 409.")
+            .note("409 if the run has ended.")
             .gives::<Cancelled>(200)
             .needs_cluster(),
         Endpoint::StartJob => does("pipeline", "start_job", "Starts a packaged job")
             .takes::<Job>()
             .gives::<Started>(200)
             .needs_cluster(),
-        Endpoint::Health => {
-            does("operating", "health", "How the server is, in numbers").gives::<Report>(200)
-        }
+        Endpoint::Health => does("operating", "health", "Server status").gives::<Report>(200),
         Endpoint::OpenApi => {
             does("documents", "openapi", "This document").sends("application/json")
         }
-        Endpoint::AsyncApi => does("documents", "asyncapi", "The document about the sockets")
-            .sends("application/yaml"),
+        Endpoint::AsyncApi => does(
+            "documents",
+            "asyncapi",
+            "The AsyncAPI document of the sockets",
+        )
+        .sends("application/yaml"),
     }
 }
 
@@ -277,12 +279,12 @@ fn outside(path: &str) -> Option<Deed> {
     let does = Deed::new;
     Some(match path {
         "/" => does("pages", "console", "The console, for browsers")
-            .note("Clients that ask for no page are told in JSON where to look.")
+            .note("Other clients get a JSON summary.")
             .sends("text/html; charset=utf-8")
             .or_sends("application/json")
             .or(304)
             .or(404),
-        "/api/docs" => does("pages", "docs", "This document, to be read and tried")
+        "/api/docs" => does("pages", "docs", "Interactive API documentation")
             .sends("text/html; charset=utf-8")
             .or(304),
         "/console/<id>/<id>" => does("pages", "file", "A file of a build of the console")
@@ -293,11 +295,11 @@ fn outside(path: &str) -> Option<Deed> {
             "A library of a build of the console",
         )
         .sends("text/javascript; charset=utf-8"),
-        "/healthz" => does("operating", "healthz", "That the process answers").gives::<Health>(200),
-        "/readyz" => does("operating", "readyz", "Whether it can do its work")
+        "/healthz" => does("operating", "healthz", "Liveness probe").gives::<Health>(200),
+        "/readyz" => does("operating", "readyz", "Readiness probe")
             .gives::<Health>(200)
             .gives::<Health>(503),
-        "/metrics" => does("operating", "metrics", "What is counted, for Prometheus")
+        "/metrics" => does("operating", "metrics", "Prometheus metrics")
             .note("For the addresses in `METRICS_ALLOW`.")
             .sends("text/plain; version=0.0.4; charset=utf-8")
             .or(403),
@@ -489,42 +491,34 @@ impl Deed {
 
 /// Why a request was not answered as asked, by status: names the answer and says why.
 const REFUSALS: [(u16, &str, &str); 14] = [
-    (304, "NotModified", "It is as the client has it"),
-    (
-        400,
-        "Invalid",
-        "The body or a parameter is not what it should be",
-    ),
+    (304, "NotModified", "Not modified"),
+    (400, "Invalid", "The body or a parameter is invalid"),
     (
         403,
         "Forbidden",
-        "Nobody has signed in, or those who have may not do this, or not from here",
+        "Not signed in, or the role or the origin is not allowed",
     ),
-    (404, "NotFound", "There is none"),
+    (404, "NotFound", "Not found"),
     (408, "TooSlow", "The body did not arrive in time"),
-    (409, "Conflict", "Not as things stand"),
+    (409, "Conflict", "The current state does not allow this"),
     (413, "TooLarge", "The body is too large"),
-    (
-        415,
-        "UnknownType",
-        "The body is of a type that is not understood",
-    ),
+    (415, "UnknownType", "The content type is not supported"),
     (
         421,
         "Misdirected",
         "The request was sent to a host that is not in `ALLOWED_HOSTS`",
     ),
-    (429, "TooMany", "Not now: there was too much of it"),
-    (500, "Failed", "A defect of the server"),
+    (429, "TooMany", "Rate limit exceeded; see Retry-After"),
+    (500, "Failed", "Internal error of the server"),
     (
         502,
         "ClusterFailed",
-        "The cluster refuses, or does not answer",
+        "EMR refuses the call or does not answer",
     ),
     (
         503,
         "Unavailable",
-        "The database cannot be reached, or what this needs is not set up",
+        "The database cannot be reached, or a required setting is missing",
     ),
     (507, "Full", "The database has no space left"),
 ];
@@ -556,9 +550,9 @@ fn shared() -> BTreeMap<String, RefOr<Schema>> {
     let messages = AdditionalProperties::RefOr(ArrayBuilder::new().items(text()).into());
     let problem = ObjectBuilder::new()
         .description(Some(
-            "`detail` and `error` are sentences for people; `request_id` is what the server's log \
-             calls the request. A run may have been made although the \
-             cluster did not take it. Any other key names a field, with what is wrong with it.",
+            "`detail` and `error` are messages for people; `request_id` identifies the request in \
+             the server's log. `run_id` is a run that was created although EMR did not accept it. \
+             Any other key is a field's name with its validation errors.",
         ))
         .property("detail", text())
         .property("error", text())

@@ -37,7 +37,7 @@ impl Queue {
         if usage < self.warn_from * RELIEF
             && let Some(after) = self.outage.over()
         {
-            tracing::info!(usage, after, "the queue of notifications was emptied");
+            tracing::info!(usage, after, "the notification queue has room again");
         }
         if usage < self.warn_from {
             return;
@@ -51,7 +51,7 @@ impl Queue {
             usage,
             holder,
             lasting,
-            "the queue of notifications fills up; when it is full, writes fail"
+            "the notification queue is filling up; when it is full, writes fail"
         );
     }
 }
