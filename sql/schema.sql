@@ -773,6 +773,7 @@ CREATE TABLE public.django_imports (
     key text NOT NULL,
     id uuid NOT NULL,
     was jsonb NOT NULL,
+    CONSTRAINT django_imports_in_range CHECK (((octet_length(key) <= 65536) AND (octet_length((was)::text) <= 1048576))),
     CONSTRAINT django_imports_kind_known CHECK ((kind = ANY (ARRAY['source'::text, 'user'::text]))),
     CONSTRAINT django_imports_was_object CHECK ((jsonb_typeof(was) = 'object'::text))
 );
@@ -800,6 +801,12 @@ COMMENT ON COLUMN public.django_imports.id IS 'Id of the source or user in this 
 --
 
 COMMENT ON COLUMN public.django_imports.was IS 'The Django row at the last import, with the SHA-256 of the password hash instead of the hash.';
+
+--
+-- Name: CONSTRAINT django_imports_in_range ON django_imports; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON CONSTRAINT django_imports_in_range ON public.django_imports IS 'What the program can hold: keys of 64 KiB and rows of 1 MiB at most.';
 
 --
 -- Name: CONSTRAINT django_imports_was_object ON django_imports; Type: COMMENT; Schema: public; Owner: -
@@ -961,7 +968,7 @@ CREATE TABLE public.pipeline_submissions (
     problem text,
     full_at timestamp with time zone,
     CONSTRAINT pipeline_submissions_full_at_in_range CHECK (((full_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (full_at <= '9999-12-30 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT pipeline_submissions_in_range CHECK ((((claimed_until >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (claimed_until <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((sent_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (sent_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((attempts >= 0) AND (attempts <= 1000000)) AND (octet_length(command) <= 65536))),
+    CONSTRAINT pipeline_submissions_in_range CHECK ((((claimed_until >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (claimed_until <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((sent_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (sent_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((attempts >= 0) AND (attempts <= 1000000)) AND (octet_length(command) <= 65536) AND (octet_length(problem) <= 65536))),
     CONSTRAINT pipeline_submissions_sent_what CHECK (((sent_at IS NULL) OR ((cluster_id IS NOT NULL) AND (command IS NOT NULL)))),
     CONSTRAINT pipeline_submissions_waits_for_known CHECK (((waits_for)::text = ANY ((ARRAY['answer'::character varying, 'rate'::character varying, 'room'::character varying, 'access'::character varying])::text[])))
 );
@@ -1263,7 +1270,7 @@ CREATE TABLE public.users (
     name_key text,
     look_key text,
     was_compared boolean DEFAULT false NOT NULL,
-    CONSTRAINT users_in_range CHECK ((((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((last_login_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (last_login_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (octet_length(password_hash) <= 65536))),
+    CONSTRAINT users_in_range CHECK ((((created_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (created_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND ((last_login_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (last_login_at <= '9999-12-30 00:00:00+00'::timestamp with time zone)) AND (octet_length(password_hash) <= 65536) AND (octet_length(name_key) <= 65536) AND (octet_length(look_key) <= 65536))),
     CONSTRAINT users_role_known CHECK ((role = ANY (ARRAY['viewer'::text, 'editor'::text, 'admin'::text]))),
     CONSTRAINT users_username_not_blank CHECK (((username)::text <> ''::text))
 );
@@ -1326,7 +1333,7 @@ COMMENT ON COLUMN public.users.was_compared IS 'Whether the name was compared wi
 -- Name: CONSTRAINT users_in_range ON users; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON CONSTRAINT users_in_range ON public.users IS 'Limits values to what the program can represent, as for sources.';
+COMMENT ON CONSTRAINT users_in_range ON public.users IS 'What the program can hold, as for sources.';
 
 --
 -- Name: changes changes_pkey; Type: CONSTRAINT; Schema: public; Owner: -

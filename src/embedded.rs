@@ -12,14 +12,13 @@
 //! `marketplace_admin`, gets in over the Unix socket alone.
 //!
 //! When root runs the program, the owner of a data directory is somebody else, who could put links into
-//! it: see the module `directory`.
+//! it: see the module [`crate::directory`].
 //!
 //! It knows nothing of tables, migrations or the application: it ends at an empty database and its
 //! address.
 
 mod binaries;
 mod data_dir;
-mod directory;
 mod error;
 mod home;
 mod owner;
@@ -383,7 +382,10 @@ pub fn kept(
     home::kept(data_dir, name, make)
 }
 
-/// Whether there is such a file, or something in its place.
+/// Whether there is such a file.
+///
+/// # Errors
+/// When there is a link or anything else in its place.
 pub fn is_kept(data_dir: &Path, name: &str) -> Result<bool, EmbeddedError> {
     home::is_kept(data_dir, name)
 }

@@ -77,6 +77,7 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod db;
+mod directory;
 pub mod embedded;
 pub mod emr;
 pub mod error;

@@ -11,6 +11,7 @@ pub mod primary;
 pub(crate) mod retry;
 pub(crate) mod settings;
 pub mod tls;
+mod transaction;
 
 pub use tokio_postgres::GenericClient;
 
@@ -20,4 +21,5 @@ pub use self::{
     client::Client,
     pool::{Load, Pool},
     pooled::PooledClient,
+    transaction::Transaction,
 };

@@ -3,26 +3,34 @@
 //! is lost track of. Knows no request and no source's fields.
 
 mod https;
+mod local;
 mod name;
 mod place;
 mod sweep;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use object_store::{ObjectStoreExt, buffered::BufWriter, path::Path};
-use tokio::{io::AsyncWriteExt, sync::Notify};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub use self::sweep::Pending;
-use self::{place::Place, sweep::Stopped};
+use self::{
+    place::{Place, Writer},
+    sweep::Stopped,
+};
 use crate::{
     config,
     db::uploads::{self, Upload},
     error::{Error, Result},
     limits::Slot,
     metrics::Metrics,
+    outage::Outage,
     pg::{self, Pool},
 };
 
@@ -31,8 +39,6 @@ pub const LONGEST: Duration = Duration::from_mins(30);
 /// How long the write may take of the source that is to name a file; much longer than the database is
 /// waited for.
 const WRITE_LEASE: Duration = Duration::from_secs(20);
-/// What is kept of a file that arrives, at most twice. S3 takes no smaller parts.
-const PART_BYTES: usize = 5 << 20;
 
 /// The store of uploads. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -48,6 +54,14 @@ struct Parts {
     grace: Duration,
     orphaned: Notify,
     stopped: Stopped,
+    outages: Mutex<Outages>,
+}
+
+/// What the log says of the store: of storing and of fetching, because one may work without the other.
+#[derive(Debug, Default)]
+struct Outages {
+    storing: Outage,
+    fetching: Outage,
 }
 
 /// Why a file was not stored or fetched.
@@ -67,12 +81,19 @@ pub enum Failure {
     Database(Error),
 }
 
+impl Failure {
+    /// Whether the store is out, or has no space.
+    fn is_of_the_store(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Full(_))
+    }
+}
+
 /// A file that is to be sent.
 pub struct Fetched {
     /// In bytes.
     pub size: u64,
     /// What it contains.
-    pub chunks: BoxStream<'static, object_store::Result<Bytes>>,
+    pub chunks: BoxStream<'static, io::Result<Bytes>>,
 }
 
 impl Uploads {
@@ -94,7 +115,16 @@ impl Uploads {
             grace: settings.uploads_grace,
             orphaned: Notify::new(),
             stopped: Stopped::new(metrics),
+            outages: Mutex::default(),
         })))
+    }
+
+    /// Whether files can be stored, as far as that can be known without storing one.
+    ///
+    /// # Errors
+    /// Says which file or directory cannot be made, and why.
+    pub fn can_be_written(&self) -> io::Result<()> {
+        self.0.place.can_be_written()
     }
 
     /// Longest file, in bytes.
@@ -104,7 +134,11 @@ impl Uploads {
 
     /// Begins to store a file under a fresh key. `sent_name` is what its sender calls it.
     pub async fn receive(&self, sent_name: &str, slot: Slot) -> Result<Receiving, Failure> {
-        let store = self.0.place.open()?;
+        self.storing(self.begin(sent_name, slot).await)
+    }
+
+    async fn begin(&self, sent_name: &str, slot: Slot) -> Result<Receiving, Failure> {
+        self.0.place.prepare().await?;
         let original_name = name::harmless(sent_name);
         let upload = Upload {
             key: Uuid::new_v4(),
@@ -114,14 +148,16 @@ impl Uploads {
         pg::in_time(async { uploads::announce(&*self.0.pool.client().await?, &upload).await })
             .await
             .map_err(Failure::Database)?;
-        let writer = BufWriter::with_capacity(store, path(upload.key), PART_BYTES);
+        let key = upload.key;
+        // Made first: where nothing can be stored, the row goes again with it.
+        let file = Received {
+            upload,
+            size: 0,
+            unwanted: Some(self.clone()),
+        };
         Ok(Receiving {
-            writer: Some(writer.with_max_concurrency(1)),
-            file: Received {
-                upload,
-                size: 0,
-                unwanted: Some(self.clone()),
-            },
+            writer: Some(self.0.place.create(key).await?),
+            file,
             _slot: slot,
         })
     }
@@ -133,11 +169,49 @@ impl Uploads {
 
     /// What it contains.
     pub async fn fetch(&self, upload: &Upload) -> Result<Fetched, Failure> {
-        let found = self.0.place.open()?.get(&path(upload.key)).await?;
-        Ok(Fetched {
-            size: found.meta.size,
-            chunks: found.into_stream(),
-        })
+        let fetched = self.0.place.fetch(upload.key).await;
+        let mut outages = self.outages();
+        match &fetched {
+            Ok(_) | Err(Failure::NotFound) => {
+                if let Some(after) = outages.fetching.over() {
+                    tracing::info!(after, "uploads can be fetched again");
+                }
+            }
+            Err(why) if why.is_of_the_store() => {
+                if let Some(lasting) = outages.fetching.failed() {
+                    tracing::error!(%why, lasting, "uploads cannot be fetched");
+                }
+            }
+            Err(_) => {}
+        }
+        drop(outages);
+        fetched
+    }
+
+    /// Tells of a store that fails while a file arrives.
+    fn storing<T>(&self, done: Result<T, Failure>) -> Result<T, Failure> {
+        if let Err(why) = &done
+            && why.is_of_the_store()
+            && let Some(lasting) = self.outages().storing.failed()
+        {
+            tracing::error!(%why, lasting, "uploads cannot be stored");
+        }
+        done
+    }
+
+    /// Tells of a store that has taken a file.
+    fn stored(&self) {
+        if let Some(after) = self.outages().storing.over() {
+            tracing::info!(after, "uploads can be stored again");
+        }
+    }
+
+    fn outages(&self) -> MutexGuard<'_, Outages> {
+        // A panic while it was locked leaves nothing that is wrong.
+        self.0
+            .outages
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes how the write went that was to make a source name the file.
@@ -169,12 +243,7 @@ impl Uploads {
 
     /// Removes an object, then its row.
     async fn remove(&self, key: Uuid) -> Result<(), Failure> {
-        self.0.place.is_there()?;
-        match self.0.place.open()?.delete(&path(key)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.0.place.remove_staged(key).await;
+        self.0.place.delete(key).await?;
         pg::in_time(async { uploads::forget(&*self.0.pool.client().await?, key).await })
             .await
             .map_err(Failure::Database)
@@ -183,7 +252,7 @@ impl Uploads {
 
 /// A file that arrives. Dropped before it is whole, it goes again.
 pub struct Receiving {
-    writer: Option<BufWriter>,
+    writer: Option<Writer>,
     file: Received,
     _slot: Slot,
 }
@@ -198,16 +267,20 @@ impl Receiving {
             return Err(Failure::TooLarge);
         }
         let writer = self.writer.as_mut().expect("it is open until it is whole");
-        Ok(writer.put(piece).await?)
+        uploads.storing(writer.write(piece).await)
     }
 
     /// Completes it. Whether a store that fails now, or that nobody waits for any more, has completed
     /// it is not known; so that is left to the sweep.
     pub async fn finish(mut self) -> Result<Received, Failure> {
         let writer = self.writer.take();
-        let mut writer = writer.expect("it is open until it is whole");
+        let writer = writer.expect("it is open until it is whole");
         let unwanted = self.file.unwanted.take();
-        writer.shutdown().await.map_err(|error| sorted(&error))?;
+        let finished = writer.finish().await;
+        if let Some(uploads) = &unwanted {
+            uploads.storing(finished)?;
+            uploads.stored();
+        }
         Ok(Received {
             upload: self.file.upload.clone(),
             size: self.file.size,
@@ -218,15 +291,12 @@ impl Receiving {
 
 impl Drop for Receiving {
     fn drop(&mut self) {
-        let (Some(mut writer), Some(uploads)) = (self.writer.take(), self.file.unwanted.take())
-        else {
+        let (Some(writer), Some(uploads)) = (self.writer.take(), self.file.unwanted.take()) else {
             return;
         };
         let key = self.file.upload.key;
         in_background(async move {
-            if let Err(error) = writer.abort().await {
-                tracing::debug!(%error, %key, "cannot abort an upload");
-            }
+            writer.abort(key).await;
             uploads.discard(key).await;
         });
     }
@@ -260,6 +330,7 @@ impl Received {
             let attach = async { uploads::attach(&*pool.client().await?, key, WRITE_LEASE).await };
             if !pg::in_time(attach).await.map_err(Failure::Database)? {
                 let why = "somebody deleted its row while it arrived";
+                tracing::warn!(%key, "an upload is lost: {why}");
                 return Err(Failure::Unavailable(why.into()));
             }
         }
@@ -290,10 +361,6 @@ fn in_background(work: impl Future<Output = ()> + Send + 'static) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(work);
     }
-}
-
-fn path(key: Uuid) -> Path {
-    Path::from(key.to_string())
 }
 
 impl std::fmt::Display for Failure {

@@ -6,7 +6,6 @@ use std::{
     fs,
     io::ErrorKind,
     net::TcpListener,
-    path::Path,
 };
 
 use super::{healthcheck, say};
@@ -214,14 +213,6 @@ fn limit() -> Option<usize> {
 
 fn uploads(config: &Config, report: &mut Report) {
     const ABOUT: &str = "UPLOADS_URL";
-    if let Some(directory) = config.uploads.directory(&config.data_dir) {
-        let at = directory.display();
-        match can_write(&directory) {
-            Ok(()) => report.ok(ABOUT, format_args!("{at} can be written")),
-            Err(error) => report.fail(ABOUT, format_args!("{at} cannot be written: {error}")),
-        }
-        return;
-    }
     // Neither is asked for anything yet.
     let built = "postgres://nobody@localhost/nothing"
         .parse()
@@ -231,20 +222,16 @@ fn uploads(config: &Config, report: &mut Report) {
             let metrics = Metrics::default();
             Uploads::new(&config.uploads, &config.data_dir, pool, &metrics)
         });
-    tell(
-        report,
-        ABOUT,
-        built.map(|_| "understood; the store was not asked".into()),
-    );
-}
-
-/// Whether files can be made in a directory, or the directory itself.
-fn can_write(directory: &Path) -> std::io::Result<()> {
-    let there = directory.ancestors().find(|path| path.exists());
-    let there = there.unwrap_or(Path::new("."));
-    let probe = there.join(format!(".marketplace-check-{:016x}", rand::random::<u64>()));
-    fs::File::create_new(&probe)?;
-    fs::remove_file(probe)
+    let Some(directory) = config.uploads.directory(&config.data_dir) else {
+        let said = built.map(|_| "understood; the store was not asked".into());
+        return tell(report, ABOUT, said);
+    };
+    let at = directory.display();
+    let tried = built.and_then(|uploads| Ok(uploads.can_be_written()?));
+    match tried {
+        Ok(()) => report.ok(ABOUT, format_args!("{at} can be written")),
+        Err(error) => report.fail(ABOUT, format_args!("{at} cannot be written: {error}")),
+    }
 }
 
 fn emr(config: &Config, report: &mut Report) {

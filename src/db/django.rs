@@ -6,14 +6,14 @@ mod backend;
 
 use futures_util::{SinkExt, TryStreamExt};
 use serde::Serialize;
-use tokio_postgres::{Transaction, types::Type};
+use tokio_postgres::types::Type;
 
 use self::backend::Backend;
 use super::row::{self, row};
 use crate::{
     error::{Error, Result},
     hashes::Kind,
-    pg::{Client, dsn::Dsn, primary::Primary, retry::retried},
+    pg::{Client, Transaction, dsn::Dsn, primary::Primary, retry::retried},
 };
 
 /// Makes the temporary tables that the rows are put into.

@@ -1,12 +1,20 @@
 //! Brings a database to this program's schema, one program at a time.
 
-use std::{error::Error as _, future::poll_fn, iter::successors, time::Duration};
+use std::{
+    error::Error as _,
+    fmt::{self, Display},
+    future::poll_fn,
+    iter::successors,
+    num::ParseIntError,
+    time::{Duration, SystemTime},
+};
 
+use jiff::Timestamp;
 use refinery::{AsyncMigrate, Migration, error::Kind};
 use refinery_core::traits::r#async::{AsyncQuery, AsyncTransaction};
 use tokio::time;
 use tokio_postgres::{
-    AsyncMessage,
+    AsyncMessage, Row,
     error::{Severity, SqlState},
     types::Type,
 };
@@ -16,11 +24,10 @@ use super::{
     row::{self, FromRow, row},
 };
 use crate::{
-    error::{Error, Result, causes},
+    error::{Error, Result, causes, describe},
     outage::Outage,
-    panics,
     pg::{
-        Client,
+        Client, Transaction,
         dsn::Dsn,
         primary::{Primary, Wire},
         retry::retried,
@@ -106,15 +113,10 @@ pub async fn run_and_tell(
 async fn apply(migrator: &mut Migrator<'_>) -> Result<usize> {
     let mut runner = embedded::migrations::runner();
     let runner = runner.set_migration_table_name(HISTORY);
-    // The library panics at a row of its history that was changed by hand.
-    let report = panics::caught(runner.run_async(migrator))
+    let report = runner
+        .run_async(migrator)
         .await
-        .map_err(|panic| {
-            Error::Start(format!(
-                "migrating panicked; is a row of refinery_schema_history changed by hand? {panic}"
-            ))
-        })?
-        .map_err(|e| refused(&e))?;
+        .map_err(|error| refused(&error))?;
     Ok(report.applied_migrations().len())
 }
 
@@ -382,7 +384,7 @@ struct Migrator<'a> {
 }
 
 impl AsyncTransaction for Migrator<'_> {
-    type Error = tokio_postgres::Error;
+    type Error = Failure;
 
     /// A transaction of others may have locked some of the tables and want others. Locking one after another
     /// as a migration comes to them could therefore end in a deadlock, so all are locked first. Until that
@@ -415,16 +417,14 @@ impl AsyncTransaction for Migrator<'_> {
                         time::sleep(ASK_EVERY).await;
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
     }
 }
 
 /// Those of the schema's tables that are there.
-async fn tables(
-    work: &tokio_postgres::Transaction<'_>,
-) -> Result<Vec<String>, tokio_postgres::Error> {
+async fn tables(work: &Transaction<'_>) -> Result<Vec<String>, tokio_postgres::Error> {
     let names: Vec<&str> = declared::tables().collect();
     let sql = "select pg_catalog.format('public.%I', name) as name from pg_catalog.unnest($1) name
                 where pg_catalog.to_regclass(pg_catalog.format('public.%I', name)) is not null
@@ -433,10 +433,7 @@ async fn tables(
     rows.iter().map(|row| row.try_get("name")).collect()
 }
 
-async fn lock_all(
-    work: &tokio_postgres::Transaction<'_>,
-    tables: &[String],
-) -> Result<(), tokio_postgres::Error> {
+async fn lock_all(work: &Transaction<'_>, tables: &[String]) -> Result<(), tokio_postgres::Error> {
     if tables.is_empty() {
         return Ok(());
     }
@@ -458,11 +455,77 @@ fn is_open(statement: &str) -> bool {
 
 impl AsyncQuery<Vec<Migration>> for Migrator<'_> {
     async fn query<'a>(&'a mut self, query: &'a str) -> Result<Vec<Migration>, Self::Error> {
-        self.client.raw_mut().query(query).await
+        let work = self.client.begin_transaction().await?;
+        let rows = work.query_typed(query, &[]).await?;
+        work.commit().await?;
+        rows.iter().map(applied).collect()
     }
 }
 
 impl AsyncMigrate for Migrator<'_> {}
+
+row! {
+    /// What the library wants to know of a migration that was applied.
+    struct Noted from "public.refinery_schema_history" {
+        version: i32,
+        name: String,
+        applied_on: String,
+        checksum: String,
+    }
+}
+
+/// A row of the history; somebody may have changed it by hand.
+fn applied(row: &Row) -> Result<Migration, Failure> {
+    let wrong = |why: String| Failure::History(format!("a row of {HISTORY} cannot be read: {why}"));
+    let row =
+        Noted::from_row(row).map_err(|unreadable| wrong(Error::from(unreadable).to_string()))?;
+    let version = row.version;
+    let in_row = |why: &dyn Display| wrong(format!("version {version}: {why}"));
+    let applied_on: Timestamp = row.applied_on.parse().map_err(|why| in_row(&why))?;
+    let checksum = row
+        .checksum
+        .parse()
+        .map_err(|why: ParseIntError| in_row(&why))?;
+    Ok(Migration::applied(
+        version,
+        row.name,
+        SystemTime::from(applied_on).into(),
+        checksum,
+    ))
+}
+
+/// Why a migration was not applied.
+#[derive(Debug)]
+enum Failure {
+    /// The database failed or refused a statement.
+    Database(tokio_postgres::Error),
+    /// The history cannot be read.
+    History(String),
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database(error) => f.write_str(&describe(error)),
+            Self::History(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Database(error) => Some(error),
+            Self::History(_) => None,
+        }
+    }
+}
 
 async fn local_time_zone(client: &Client) -> Result<String> {
     let sql = "select public.local_time_zone() as zone";

@@ -209,7 +209,8 @@ pub async fn postpone(
 ) -> Result<()> {
     let sql = "update public.pipeline_submissions
            set claimed_until = clock_timestamp() + $3 * interval '1 second',
-               sent_at = case when $4 then sent_at end, waits_for = $5, problem = $6
+               sent_at = case when $4 then sent_at end, waits_for = $5,
+               problem = left($6, 10000)
          where run_id = $1 and node = $2";
     client
         .execute_typed(

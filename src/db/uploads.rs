@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio_postgres::{
-    Transaction,
-    types::{ToSql, Type},
-};
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::row::{self, FromRow, row};
-use crate::{error::Result, pg::Client};
+use crate::{
+    error::Result,
+    pg::{Client, Transaction},
+};
 
 row! {
     /// An object in the store.
@@ -148,19 +148,24 @@ const IS_DUE: &str = "
         then u.orphaned_at <= coalesce($3, now()) - $1 * interval '1 second'
         else u.created_at <= coalesce($3, now()) - $2 * interval '1 second' end";
 
-/// Notes again what sources name and somebody deleted here, so that it can be fetched.
+/// Notes again what sources name and somebody deleted here, so that it can be fetched. Looks at some of the
+/// sources, in the order of their ids.
 const ADOPT: &str = "
     insert into public.uploads (key, name, attached)
     select distinct on (n.key) n.key, n.name, true
       from (select case when s.data_upload ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/[^/]+$'
                         then left(s.data_upload, 36)::uuid end as key,
                    substr(s.data_upload, 38) as name
-              from public.sources s
-             where s.data_upload like '________-____-____-____-____________/_%'
-               and not exists (select from public.uploads u
-                                where s.data_upload = u.key || '/' || u.name)) n
+              from (select data_upload from public.sources where id >= $1 order by id limit $2) s
+             where s.data_upload like '________-____-____-____-____________/_%') n
      where n.key is not null
     on conflict (key) do nothing";
+
+/// The first source that [`ADOPT`] did not look at.
+const NEXT: &str = "select id from public.sources where id >= $1 order by id offset $2 limit 1";
+
+/// How many sources are asked at once for their uploads: a sweep costs the same however many there are.
+const ASKED_AT_ONCE: i64 = 5000;
 
 /// A policy would leave out rows of `sources` without a word; so it is an error.
 const SEE_ALL: &str = "set local row_security = off";
@@ -175,18 +180,29 @@ impl<'a> Look<'a> {
         look.batch_execute(SEE_ALL).await?;
         look.execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
             .await?;
-        look.execute_typed(ADOPT, &[]).await?;
         let named_again = format!(
             "update public.uploads u set attached = true, orphaned_at = null
               where (u.orphaned_at is not null or not u.attached) and {IS_NAMED}"
         );
         look.execute_typed(&named_again, &[]).await?;
+        // The source of one that is claimed is being written.
         let orphaned = format!(
             "update public.uploads u set orphaned_at = now()
-              where u.attached and u.orphaned_at is null and not {IS_NAMED}"
+              where u.attached and u.orphaned_at is null and not {IS_NAMED}
+                and (u.claimed_until is null or u.claimed_until <= now())"
         );
         look.execute_typed(&orphaned, &[]).await?;
         Ok(Self(look))
+    }
+
+    /// Notes again what some sources name and the table does not have: of those whose ids are `from` or more.
+    /// Gives the id to go on with.
+    pub async fn adopt(&self, from: Uuid) -> Result<Uuid> {
+        let some: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&from, Type::UUID), (&ASKED_AT_ONCE, Type::INT8)];
+        self.0.execute_typed(ADOPT, &some).await?;
+        let next = self.0.query_typed(NEXT, &some).await?;
+        Ok(row::value(&next, "id")?.unwrap_or(Uuid::nil()))
     }
 
     /// How much may be removed.

@@ -4,10 +4,7 @@ use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use tokio_postgres::{
-    Transaction,
-    types::{FromSql, Type},
-};
+use tokio_postgres::types::{FromSql, Type};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -15,7 +12,7 @@ use super::row::{self, FromRow, row};
 use crate::{
     error::{Error, Result},
     names::Keys,
-    pg::{Client, retry::retried},
+    pg::{Client, Transaction, retry::retried},
 };
 
 row! {

@@ -10,7 +10,8 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::{directory::Directory, error::EmbeddedError, owner::Owner};
+use super::{error::EmbeddedError, owner::Owner};
+use crate::directory::Directory;
 
 /// Marks a directory as ours, and is locked by the process that uses it.
 const LOCK: &str = "marketplace.lock";
@@ -66,18 +67,18 @@ pub(super) fn reachable(wanted: PathBuf, owner: &Owner) -> Result<PathBuf, Embed
 
 /// Makes the directory if it is missing and takes the lock in it.
 pub(super) fn take(dir: &Path, owner: &Owner) -> Result<(Directory, File), EmbeddedError> {
-    let mut home = Directory::make(dir, owner)?;
+    let mut home = Directory::make(dir, owner.user)?;
     if home.names()?.is_empty() {
-        home.give(owner)?;
+        home.give(owner.user)?;
     }
-    if !home.is_of(owner) {
+    if !home.is_of(owner.user) {
         return Err(EmbeddedError::NotOwner {
             dir: dir.to_owned(),
             user: owner.runner().to_owned(),
         });
     }
     let failed = |error| EmbeddedError::io(&dir.join(LOCK), error);
-    let mut lock = home.lock_file(LOCK, owner)?;
+    let mut lock = home.lock_file(LOCK, owner.user)?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -107,15 +108,15 @@ pub(super) fn socket_dir(home: &Directory, owner: &Owner) -> Result<Directory, E
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+= ".contains(byte);
     let bytes = near.as_os_str().as_bytes();
     let dir = if bytes.len() <= MAX_SOCKET_DIR_BYTES && bytes.iter().all(plain) {
-        home.private_directory(NAME, owner)?
+        home.private_directory(NAME, owner.user)?
     } else {
         let digest = Sha256::digest(home.path().as_os_str().as_bytes());
         let name = BASE64_URL_SAFE_NO_PAD.encode(&digest[..9]);
         let shared = Directory::open(Path::new("/tmp"))?;
-        shared.private_directory(&format!("marketplace-{name}"), owner)?
+        shared.private_directory(&format!("marketplace-{name}"), owner.user)?
     };
     // In /tmp anybody could have made it first, and would then be the one whom psql talks to.
-    if dir.is_private() && dir.is_of(owner) {
+    if dir.is_private() && dir.is_of(owner.user) {
         return Ok(dir);
     }
     Err(EmbeddedError::NotOwner {

@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::directory::PathError;
+
 /// Why a private cluster could not be started or stopped.
 #[derive(Debug)]
 pub enum EmbeddedError {
@@ -81,11 +83,6 @@ impl EmbeddedError {
         }
     }
 
-    /// There is no such file or directory.
-    pub(super) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
-    }
-
     /// Somebody else listens on the port.
     pub(super) fn is_busy_port(&self) -> bool {
         self.log_says("could not bind")
@@ -98,6 +95,12 @@ impl EmbeddedError {
 
     fn log_says(&self, words: &str) -> bool {
         matches!(self, Self::NotStarted { tail, .. } if tail.contains(words))
+    }
+}
+
+impl From<PathError> for EmbeddedError {
+    fn from(PathError { path, source }: PathError) -> Self {
+        Self::Io { path, source }
     }
 }
 

@@ -9,15 +9,9 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::{
-    NAME,
-    binaries::Binaries,
-    data_dir,
-    directory::{self, Directory},
-    error::EmbeddedError,
-    owner::Owner,
-    program,
-    roles::ADMIN,
+    NAME, binaries::Binaries, data_dir, error::EmbeddedError, owner::Owner, program, roles::ADMIN,
 };
+use crate::directory::{self, Directory};
 
 /// The file of settings that `cluster/postgresql.conf` includes.
 const CONF: &str = "marketplace.conf";
@@ -79,7 +73,7 @@ impl Home {
 
     /// The log, open for reading.
     pub(super) fn open_log(&self) -> Result<File, EmbeddedError> {
-        self.data.file(LOG)
+        Ok(self.data.file(LOG)?)
     }
 
     /// What tells the cluster's directory from every other.
@@ -89,7 +83,7 @@ impl Home {
 
     /// What the last start of the server has left in postmaster.pid.
     pub(super) fn postmaster_pid(&self) -> Result<Option<String>, EmbeddedError> {
-        self.data.directory(CLUSTER)?.read("postmaster.pid")
+        Ok(self.data.directory(CLUSTER)?.read("postmaster.pid")?)
     }
 
     /// The major version that made the cluster, if there is one.
@@ -124,7 +118,7 @@ impl Home {
             if self.data.read(PASSWORD)?.is_none() {
                 let random: [u8; 24] = rand::random();
                 let password = BASE64_URL_SAFE_NO_PAD.encode(random);
-                self.data.replace(PASSWORD, &password, &self.owner)?;
+                self.data.replace(PASSWORD, &password, self.owner.user)?;
             }
             let no_sync = settings
                 .iter()
@@ -161,7 +155,7 @@ impl Home {
         program::run("initdb", initdb).await?;
         let made = self.data.directory(UNFINISHED)?;
         made.append("postgresql.conf", &format!("\ninclude = '{CONF}'"))?;
-        self.data.rename(UNFINISHED, CLUSTER)
+        Ok(self.data.rename(UNFINISHED, CLUSTER)?)
     }
 
     /// Writes what the next start of the server shall obey. These files are the program's; a
@@ -198,7 +192,7 @@ impl Home {
             ("pg_hba.conf", &hba),
             ("pg_ident.conf", &ident),
         ] {
-            cluster.replace(file, &lines.join("\n"), &self.owner)?;
+            cluster.replace(file, &lines.join("\n"), self.owner.user)?;
         }
         Ok(())
     }
@@ -220,8 +214,8 @@ impl Home {
         name: &str,
         from: impl io::Read,
     ) -> Result<PathBuf, EmbeddedError> {
-        let directory = self.data.private_directory(directory, &self.owner)?;
-        directory.store(name, from, &self.owner)?;
+        let directory = self.data.private_directory(directory, self.owner.user)?;
+        directory.store(name, from, self.owner.user)?;
         Ok(directory.path().to_owned())
     }
 
@@ -294,18 +288,22 @@ pub(super) fn kept(
         return Ok(text.trim().to_owned());
     }
     let text = make();
-    home.replace(name, &text, &Owner::of(dir)?)?;
+    home.replace(name, &text, Owner::of(dir)?.user)?;
     Ok(text)
 }
 
-/// Whether a data directory has anything of this name.
+/// Whether a data directory has a file of this name. Anything else in its place is an error, before somebody
+/// is told to look into it.
 pub(super) fn is_kept(dir: &Path, name: &str) -> Result<bool, EmbeddedError> {
-    Ok(Directory::open(dir)?.has(name))
+    match Directory::open(dir)?.own_file(name) {
+        Err(error) if error.is_not_found() => Ok(false),
+        file => Ok(file.map(|_| true)?),
+    }
 }
 
 /// Removes a file of a data directory.
 pub(super) fn forget(dir: &Path, name: &str) -> Result<(), EmbeddedError> {
-    Directory::open(dir)?.remove(name.as_ref())
+    Ok(Directory::open(dir)?.remove(name.as_ref())?)
 }
 
 impl Drop for Home {

@@ -2,16 +2,13 @@
 //! root, another one when that is root. It never makes or changes users.
 
 use std::fs;
-use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::fs::{Gid, Uid};
-
 use super::error::EmbeddedError;
+use crate::directory::User;
 
 /// Where programs are that are named without a directory.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -19,13 +16,10 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The user as whom the server runs and to whom its files belong.
 #[derive(Debug)]
 pub(super) struct Owner {
-    pub(super) uid: u32,
-    gid: u32,
+    pub(super) user: User,
     name: String,
     /// The user who runs this program: the same, or root.
     runner: String,
-    /// Whether that is another user than the one who runs this program.
-    pub(super) is_other: bool,
 }
 
 impl Owner {
@@ -37,11 +31,13 @@ impl Owner {
         if id(&["-u"]).as_deref() != Some("0") {
             let (uid, gid) = numbers(&runner).ok_or(EmbeddedError::NoUser)?;
             return Ok(Self {
-                uid,
-                gid,
+                user: User {
+                    uid,
+                    gid,
+                    is_other: false,
+                },
                 name: runner.clone(),
                 runner,
-                is_other: false,
             });
         }
         let name = match uid_of(existing(path))? {
@@ -51,11 +47,13 @@ impl Owner {
         let name = name.unwrap_or_else(|| String::from("postgres"));
         let (uid, gid) = numbers(&name).ok_or(EmbeddedError::NoUser)?;
         Ok(Self {
-            uid,
-            gid,
+            user: User {
+                uid,
+                gid,
+                is_other: true,
+            },
             name,
             runner,
-            is_other: true,
         })
     }
 
@@ -71,28 +69,22 @@ impl Owner {
             .env("PATH", PATH)
             .env("LC_ALL", "C")
             .stdin(Stdio::null());
-        if self.is_other {
+        if self.user.is_other {
             // The standard library clears the supplementary groups when root changes the user.
-            command.uid(self.uid).gid(self.gid);
+            command.uid(self.user.uid).gid(self.user.gid);
         }
         command
     }
 
     /// Whether the owner gets to a path, or to the nearest directory above it that exists.
     pub(super) fn reaches(&self, path: &Path) -> bool {
-        !self.is_other
+        !self.user.is_other
             || self
                 .command("test")
                 .arg("-x")
                 .arg(existing(path))
                 .status()
                 .is_ok_and(|status| status.success())
-    }
-
-    /// Makes an open file or directory the owner's.
-    pub(super) fn own(&self, fd: impl AsFd) -> io::Result<()> {
-        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        Ok(rustix::fs::fchown(fd, Some(uid), Some(gid))?)
     }
 
     pub(super) fn runner(&self) -> &str {

@@ -4,11 +4,16 @@
 use deadpool_postgres::Object;
 use futures_util::future::join3;
 use tokio_postgres::{
-    IsolationLevel, Row, Transaction,
+    Row,
     types::{ToSql, Type},
 };
 
-use super::{primary::Primary, retry::retried, settings::Settings};
+use super::{
+    primary::Primary,
+    retry::retried,
+    settings::{self, Settings},
+    transaction::Transaction,
+};
 use crate::error::{Error, Result};
 
 /// Values of a statement with their types.
@@ -132,19 +137,10 @@ impl Client {
     pub(crate) async fn begin_transaction(
         &mut self,
     ) -> Result<Transaction<'_>, tokio_postgres::Error> {
-        let set = self
-            .per_transaction
-            .map(|version| self.settings.set_local(version));
-        let work = self
-            .raw_mut()
-            .build_transaction()
-            .isolation_level(IsolationLevel::ReadCommitted)
-            .read_only(false)
-            .start()
-            .await?;
-        if let Some(set) = set {
-            work.batch_execute(&set).await?;
-        }
-        Ok(work)
+        let begin = match self.per_transaction {
+            Some(version) => self.settings.begin(version),
+            None => String::from(settings::BEGIN),
+        };
+        Transaction::begin(self.raw_mut(), &begin).await
     }
 }

@@ -103,6 +103,9 @@ fn newer(version: u32) -> impl Iterator<Item = (&'static str, &'static str)> {
         .map(|(_, name, value)| (name, value))
 }
 
+/// Begins a transaction of a connection that has the settings.
+pub(super) const BEGIN: &str = "begin isolation level read committed read write";
+
 /// The settings of the connections of one kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Settings {
@@ -123,15 +126,12 @@ impl Settings {
 
     /// Begins a transaction with these settings. `version` is the server's.
     pub(crate) fn begin(self, version: u32) -> String {
-        format!(
-            "begin isolation level read committed read write; {}",
-            self.set_local(version)
-        )
+        format!("{BEGIN}; {}", self.set_local(version))
     }
 
     /// Sets them for the rest of a transaction. A role's `statement_timeout` counts for each statement, so it is
     /// ended by one that takes next to no time.
-    pub(crate) fn set_local(self, version: u32) -> String {
+    fn set_local(self, version: u32) -> String {
         let newer = newer(version).map(|(name, value)| (name, value.to_owned()));
         let set: Vec<String> = self
             .all()

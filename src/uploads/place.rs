@@ -1,14 +1,21 @@
 //! Where uploads are kept: a directory, a bucket or, for tests, memory.
 
-use std::{fs, os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::{
-    ObjectStore, RetryConfig, aws::AmazonS3Builder, local::LocalFileSystem, memory::InMemory,
-    path::Path, prefix::PrefixStore,
+    ObjectStore, ObjectStoreExt, RetryConfig, aws::AmazonS3Builder, buffered::BufWriter,
+    memory::InMemory, path::Path, prefix::PrefixStore,
 };
+use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
-use super::{Failure, https::Https};
+use super::{
+    Failure, Fetched,
+    https::Https,
+    local::{Local, LocalWriter},
+};
 use crate::{
     config::UploadsUrl,
     error::{Error, Result},
@@ -17,12 +24,14 @@ use crate::{
 /// Whoever sends a file waits for it.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_RETRIES: usize = 3;
+/// What is kept of a file that arrives, at most twice. S3 takes no smaller parts.
+const PART_BYTES: usize = 5 << 20;
 
 /// Where uploads are.
 #[derive(Debug)]
 pub(super) enum Place {
-    /// A directory, made when it is needed.
-    Directory(PathBuf),
+    /// A directory.
+    Directory(Local),
     /// Anywhere else.
     Store(Arc<dyn ObjectStore>),
 }
@@ -31,8 +40,8 @@ impl Place {
     /// The place at `url`; without one a directory beside the one of the embedded cluster.
     pub(super) fn new(url: Option<&UploadsUrl>, beside: &std::path::Path) -> Result<Self> {
         Ok(match url {
-            None => Self::Directory(beside.with_file_name("uploads")),
-            Some(UploadsUrl::File(directory)) => Self::Directory(directory.clone()),
+            None => Self::Directory(Local::new(beside.with_file_name("uploads"))),
+            Some(UploadsUrl::File(directory)) => Self::Directory(Local::new(directory.clone())),
             Some(UploadsUrl::Memory) => Self::Store(Arc::new(InMemory::new())),
             Some(UploadsUrl::S3 { bucket, prefix }) => {
                 // Region, credentials and endpoint are the variables of every AWS tool.
@@ -54,19 +63,47 @@ impl Place {
         })
     }
 
-    /// The store, which may not have been there a moment ago.
-    pub(super) fn open(&self) -> Result<Arc<dyn ObjectStore>, Failure> {
+    /// Finds out what can be known before the first byte: a directory is made.
+    pub(super) async fn prepare(&self) -> Result<(), Failure> {
         match self {
-            Self::Store(store) => Ok(store.clone()),
-            Self::Directory(directory) => {
-                let mut maker = fs::DirBuilder::new();
-                maker.recursive(true).mode(0o700);
-                maker
-                    .create(directory)
-                    .map_err(|error| super::sorted(&error))?;
-                let store = LocalFileSystem::new_with_prefix(directory)?;
-                Ok(Arc::new(store.with_fsync(true)))
+            Self::Store(_) => Ok(()),
+            Self::Directory(directory) => directory.make().await,
+        }
+    }
+
+    /// Begins to store a file.
+    pub(super) async fn create(&self, key: Uuid) -> Result<Writer, Failure> {
+        Ok(match self {
+            Self::Directory(directory) => Writer::Local(directory.create(key).await?),
+            Self::Store(store) => {
+                let writer = BufWriter::with_capacity(store.clone(), path(key), PART_BYTES);
+                Writer::Store(writer.with_max_concurrency(1))
             }
+        })
+    }
+
+    /// A file's length and what it contains.
+    pub(super) async fn fetch(&self, key: Uuid) -> Result<Fetched, Failure> {
+        match self {
+            Self::Directory(directory) => directory.fetch(key).await,
+            Self::Store(store) => {
+                let found = store.get(&path(key)).await?;
+                Ok(Fetched {
+                    size: found.meta.size,
+                    chunks: found.into_stream().map_err(io::Error::from).boxed(),
+                })
+            }
+        }
+    }
+
+    /// Removes a file. One that is not there is gone.
+    pub(super) async fn delete(&self, key: Uuid) -> Result<(), Failure> {
+        match self {
+            Self::Directory(directory) => directory.delete(key).await,
+            Self::Store(store) => match store.delete(&path(key)).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
         }
     }
 
@@ -75,19 +112,64 @@ impl Place {
     pub(super) fn is_there(&self) -> Result<(), Failure> {
         match self {
             Self::Store(_) => Ok(()),
-            Self::Directory(directory) if directory.is_dir() => Ok(()),
-            Self::Directory(directory) => Err(Failure::Unavailable(format!(
-                "{} is no directory",
-                directory.display()
-            ))),
+            Self::Directory(directory) => directory.is_there(),
         }
     }
 
-    /// Removes what a server that was killed may have left of a file that arrived.
-    pub(super) async fn remove_staged(&self, key: Uuid) {
-        if let Self::Directory(directory) = self {
-            // Most files have none, which is no failure.
-            let _ = tokio::fs::remove_file(directory.join(format!("{key}#1"))).await;
+    /// Whether files can be stored, as far as that can be known without storing one; says where.
+    pub(super) fn can_be_written(&self) -> io::Result<()> {
+        match self {
+            Self::Store(_) => Ok(()),
+            Self::Directory(directory) => directory.can_be_written().map_err(io::Error::other),
         }
     }
+}
+
+/// A file that arrives.
+#[derive(Debug)]
+pub(super) enum Writer {
+    /// In a directory.
+    Local(LocalWriter),
+    /// Anywhere else.
+    Store(BufWriter),
+}
+
+impl Writer {
+    /// Takes the next piece.
+    pub(super) async fn write(&mut self, piece: Bytes) -> Result<(), Failure> {
+        match self {
+            Self::Local(writer) => writer
+                .write(piece)
+                .await
+                .map_err(|error| super::sorted(&error)),
+            Self::Store(writer) => Ok(writer.put(piece).await?),
+        }
+    }
+
+    /// Completes it.
+    pub(super) async fn finish(self) -> Result<(), Failure> {
+        match self {
+            Self::Local(writer) => writer.finish().await,
+            Self::Store(mut writer) => writer
+                .shutdown()
+                .await
+                .map_err(|error| super::sorted(&error)),
+        }
+    }
+
+    /// Removes what has arrived.
+    pub(super) async fn abort(self, key: Uuid) {
+        match self {
+            Self::Local(writer) => writer.abort().await,
+            Self::Store(mut writer) => {
+                if let Err(error) = writer.abort().await {
+                    tracing::debug!(%error, %key, "an upload could not be broken off");
+                }
+            }
+        }
+    }
+}
+
+fn path(key: Uuid) -> Path {
+    Path::from(key.to_string())
 }

@@ -43,8 +43,12 @@ impl Uploads {
             too_many: Outage::default(),
             removing: Outage::default(),
         };
+        let mut from = Uuid::nil();
         loop {
-            let swept = self.sweep().await;
+            let swept = self.sweep(from).await;
+            if let Ok(swept) = &swept {
+                from = swept.next;
+            }
             self.0.stopped.show(&swept);
             lines.write(&swept, self.0.pool.is_out());
             if !matches!(swept, Ok(Swept { is_all: false, .. })) {
@@ -95,24 +99,27 @@ impl Uploads {
         }
     }
 
-    async fn sweep(&self) -> Result<Swept> {
+    /// Sweeps, and asks the sources from this id on whether their files are noted.
+    async fn sweep(&self, from: Uuid) -> Result<Swept> {
         let terms = self.terms();
         let look = async {
             let mut client = self.0.pool.client().await?;
             let look = Look::begin(&mut client).await?;
+            let next = look.adopt(from).await?;
             let due = look.due(&terms).await?;
             let may_remove = self.may_remove(&due);
             if due.is_doubtful() || may_remove.is_err() {
                 look.end().await?;
-                return may_remove.map(|()| (due, Vec::new()));
+                return may_remove.map(|()| (next, due, Vec::new()));
             }
-            Ok((due, look.claim(&terms, LEASE).await?))
+            Ok((next, due, look.claim(&terms, LEASE).await?))
         };
         let looked = time::timeout(LOOK_TIMEOUT, look).await;
-        let (due, claimed) =
+        let (next, due, claimed) =
             looked.unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".into())))?;
         let (removed, failure) = self.remove_all(&claimed).await?;
         Ok(Swept {
+            next,
             due,
             removed,
             failure,
@@ -159,6 +166,8 @@ impl Uploads {
 /// How a sweep went.
 #[derive(Debug)]
 struct Swept {
+    /// The first source that was not asked for its file.
+    next: Uuid,
     due: Due,
     removed: usize,
     /// One that could not be removed, and why.

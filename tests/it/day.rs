@@ -1,7 +1,11 @@
 //! The day's turn, by a real clock: the servers' time zone is chosen so that its midnight is near.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use marketplace::{
+    db::{changes, sessions, users},
+    pg::Pool,
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -284,4 +288,52 @@ async fn a_role_that_may_only_connect_keeps_no_day_from_turning() {
     dba.batch_execute(&format!("drop role {role}"))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn rows_that_somebody_has_locked_are_removed_later() {
+    let database = database().await;
+    let dba = database.connect().await;
+    dba.batch_execute(
+        "insert into changes (at, table_name, operation, role_name, application_name)
+         select now() - interval '31 days', 'sources', 'update', role, '' from unnest(array['a', 'b']) role;
+         insert into users (username, password_hash) values ('ann', 'x');
+         insert into sessions (user_id, token_hash, created_at, expires_at)
+         select id, sha256(n::text::bytea), now() - interval '3 hours',
+                now() + case when n <= 2 then interval '-1 hour' else n * interval '1 minute' end
+           from users, generate_series(1, 102) n",
+    )
+    .await
+    .unwrap();
+    let pool = Pool::new(&database.url.parse().unwrap(), 1).unwrap();
+    let keeper = pool.client().await.unwrap();
+    let left = async |sql: &str| -> i64 { dba.query_one(sql, &[]).await.unwrap().get(0) };
+    let count = "select count(*) from changes";
+    let expired = "select count(*) from sessions where expires_at < now()";
+
+    let holder = database.connect().await;
+    holder
+        .batch_execute(
+            "begin; select from changes where role_name = 'a' for update;
+             select from sessions where token_hash in (sha256('1'), sha256('3')) for update",
+        )
+        .await
+        .unwrap();
+    let jobs = async {
+        changes::prune(&keeper).await.unwrap();
+        assert_eq!(left(count).await, 1);
+        sessions::delete_expired(&keeper).await.unwrap();
+        assert_eq!(left(expired).await, 1);
+        // The hundred that are valid leave no room, and the oldest of them is locked.
+        let user = users::by_username(&keeper, "ann").await.unwrap().unwrap();
+        let hour = Duration::from_hours(1);
+        let made = sessions::insert(&keeper, &user, &[1; 32], hour).await;
+        assert!(made.unwrap().is_some());
+    };
+    let done = tokio::time::timeout(SOON, jobs).await;
+    done.expect("nothing waits for what is locked");
+    holder.batch_execute("rollback").await.unwrap();
+    changes::prune(&keeper).await.unwrap();
+    sessions::delete_expired(&keeper).await.unwrap();
+    assert_eq!((left(count).await, left(expired).await), (0, 0));
 }

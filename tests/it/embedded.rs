@@ -704,6 +704,7 @@ fn kill_watchdog(server: Process) {
     watchdog.signal("KILL");
 }
 
-fn is_root() -> bool {
+/// Whether the tests are run by root.
+pub fn is_root() -> bool {
     Process(std::process::id()).status("Uid") == "0 0 0 0"
 }

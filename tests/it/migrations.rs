@@ -1,7 +1,10 @@
 //! Migrations on databases that are in use: published, locked, written to by others, and with rows that
 //! the schema of today refuses.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use marketplace::db::migrate;
 use refinery::{Runner, Target, load_sql_migrations};
@@ -259,9 +262,12 @@ async fn after_an_upgrade_with_thousands_of_users_the_first_registration_succeed
     .await
     .unwrap();
     let server = TestServer::on(&database.url, &[]).await;
-    // A machine that is too busy may answer 503 in between.
-    eventually("the registration succeeds", async || {
-        let answer = register(&server.base, "newcomer", "Correct-horse-7").await;
+    // A busy machine may answer 503, and a registration that was answered so may have been
+    // written: each try takes another name.
+    let tries = AtomicUsize::new(0);
+    eventually("a registration succeeds", async || {
+        let name = format!("newcomer{}", tries.fetch_add(1, Ordering::Relaxed));
+        let answer = register(&server.base, &name, "Correct-horse-7").await;
         assert!([201, 503].contains(&answer.status), "{}", answer.text());
         answer.status == 201
     })

@@ -59,16 +59,6 @@ const WHOLE: &[(&str, &str, &str)] = &[
         "every upload is asked for its source",
     ),
     (
-        "sources",
-        "on conflict (key) do nothing",
-        "every source is asked for its upload",
-    ),
-    (
-        "uploads",
-        "on conflict (key) do nothing",
-        "every source is asked for its upload",
-    ),
-    (
         "uploads",
         "as all_of_them",
         "uploads that may go are compared with all",
@@ -344,6 +334,7 @@ pub async fn call_everything(client: &mut PooledClient) -> BTreeSet<String> {
         moment: None,
     };
     let look = uploads::Look::begin(client).await.expect("a look");
+    look.adopt(Uuid::nil()).await.expect("what is named again");
     look.due(&terms).await.expect("a count");
     look.examples(&terms).await.expect("examples");
     look.claim(&terms, hour).await.expect("a claim");

@@ -1,9 +1,13 @@
 //! No row stops a server: values that the program cannot hold are refused by the database; where they
 //! are in a table all the same, that row alone is left out.
 
+mod bounds;
 mod catalogue;
 
-use marketplace::{db::migrate, pg::Pool};
+use marketplace::{
+    db::{migrate, submissions},
+    pg::Pool,
+};
 use serde_json::Value;
 use tokio_postgres::{Client, error::SqlState};
 
@@ -56,8 +60,8 @@ async fn values_that_the_program_cannot_hold_are_refused() {
               select id, sha256('x'), now() + interval '1 hour' from users;
          insert into pipeline_runs (step) values ('qc');
          insert into pipeline_followers (node, until) values (gen_random_uuid(), now());
-         insert into pipeline_submissions (run_id, node, claimed_until)
-              select id, id, now() from pipeline_runs;
+         insert into pipeline_submissions (run_id, node, claimed_until, cluster_id, command)
+              select id, id, now(), 'j-1', 'qc' from pipeline_runs;
          insert into uploads (key, name) values (gen_random_uuid(), 'a.csv');
          insert into day_turns (day) values ('2020-01-01');
          insert into django_imports values ('source', 'x', gen_random_uuid(), '{}')",
@@ -75,10 +79,12 @@ async fn values_that_the_program_cannot_hold_are_refused() {
         ("pipeline_runs", "updated_at"),
         ("pipeline_run_states", "at"),
         ("pipeline_submissions", "claimed_until"),
+        ("pipeline_submissions", "sent_at"),
         ("pipeline_followers", "until"),
         ("day_turns", "turned_at"),
         ("uploads", "created_at"),
         ("uploads", "claimed_until"),
+        ("uploads", "orphaned_at"),
         ("changes", "at"),
     ];
     let beyond = [
@@ -108,6 +114,13 @@ async fn values_that_the_program_cannot_hold_are_refused() {
             "update users set password_hash = repeat('x', 65537)",
             "update pipeline_runs set reason = repeat('x', 65537)",
             "update uploads set name = repeat('x', 65537)",
+            "update uploads set original_name = repeat('x', 65537)",
+            "update users set name_key = repeat('x', 65537)",
+            "update users set look_key = repeat('x', 65537)",
+            "update pipeline_submissions set command = repeat('x', 65537)",
+            "update pipeline_submissions set problem = repeat('x', 65537)",
+            "update django_imports set key = repeat('x', 65537)",
+            "update django_imports set was = jsonb_build_object('x', repeat('x', 1048576))",
             "update pipeline_submissions set attempts = 2147483647",
             "update pipeline_submissions set attempts = -1",
             "update changes set row_ids = '{NULL}'",
@@ -200,6 +213,65 @@ async fn rows_that_were_there_before_are_corrected_and_named_in_the_log() {
     let sql = "select row_ids::text from changes where role_name = 'r'";
     let ids: String = dba.query_one(sql, &[]).await.unwrap().get(0);
     assert_eq!(ids, format!("{{{id}}}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_that_were_there_before_are_cut_and_named_in_the_log() {
+    let database = at_version(23).await;
+    let dba = database.connect().await;
+    dba.batch_execute(
+        "insert into users (username, password_hash, name_key, look_key) values
+             ('ann', '!', repeat('x', 70000), 'ann'), ('bob', '!', 'bob', repeat('x', 70000)),
+             ('eve', '!', 'eve', 'eve');
+         insert into pipeline_submissions (run_id, node, claimed_until, problem) values
+             ('00000000-0000-4000-8000-00000000000a', gen_random_uuid(), now(), repeat('x', 70000));
+         insert into django_imports values
+             ('source', 'x', gen_random_uuid(), jsonb_build_object('x', repeat('x', 2000000))),
+             ('user', repeat('key', 30000), gen_random_uuid(), '{}')",
+    )
+    .await
+    .unwrap();
+    let mut command = program(&["migrate"]);
+    command.env("DATABASE_URL", &database.url);
+    let output = command.output().await.unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{log}");
+    for named in [
+        "pipeline_submissions: problem of the row 00000000-0000-4000-8000-00000000000a",
+        "users: name_key",
+        "users: look_key",
+        "django_imports: was of the row x",
+        "django_imports: the row keykey",
+    ] {
+        let is_named = |line: &str| line.contains("WARN") && line.contains(named);
+        assert!(log.lines().any(is_named), "{named} is not in\n{log}");
+    }
+    let sql = "select (select count(*) from users where name_key is null and look_key is null) = 2
+              and (select length(problem) from pipeline_submissions) = 10000
+              and (select string_agg(key || was, '') from django_imports) = 'x{}'";
+    assert!(dba.query_one(sql, &[]).await.unwrap().get::<_, bool>(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_cluster_says_of_a_problem_is_cut() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let [run, node] = [1, 2].map(uuid::Uuid::from_u128);
+    let sql =
+        "insert into pipeline_submissions (run_id, node, claimed_until) values ($1, $2, now())";
+    dba.execute(sql, &[&run, &node]).await.unwrap();
+    let pool = Pool::new(&database.url.parse().unwrap(), 1).unwrap();
+    let client = pool.client().await.unwrap();
+    let problem = submissions::Problem {
+        waits_for: submissions::WaitsFor::Access,
+        why: "x".repeat(100_000),
+    };
+    let pause = std::time::Duration::from_secs(1);
+    submissions::postpone(&client, run, node, pause, false, &problem)
+        .await
+        .expect("a long text is no reason to fail");
+    let kept = submissions::problem(&client, run).await.unwrap();
+    assert_eq!(kept.expect("it is kept").why.len(), 10_000);
 }
 
 /// What a server does with rows that it cannot read, in a process of its own.

@@ -32,7 +32,7 @@ const SET: [(&str, &str); 21] = [
     ("enable_seqscan", "off"),
     ("enable_nestloop", "off"),
     ("enable_sort", "off"),
-    ("statement_timeout", "1"),
+    ("statement_timeout", "100"),
     ("idle_in_transaction_session_timeout", "1"),
     ("idle_session_timeout", "50"),
     ("row_security", "off"),
@@ -46,6 +46,46 @@ const SET: [(&str, &str); 21] = [
     ("quote_all_identifiers", "on"),
     ("plpgsql.extra_errors", "all"),
 ];
+
+/// What the program's connections have instead.
+const HAVE: [(&str, &str); 21] = [
+    ("search_path", "pg_catalog, pg_temp"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
+    // A write waits for a lock so long; see `a_lock_that_somebody_holds_is_said_and_nothing_happens_later`.
+    ("lock_timeout", "850ms"),
+    ("enable_seqscan", "on"),
+    ("enable_nestloop", "on"),
+    ("enable_sort", "on"),
+    ("statement_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
+    ("row_security", "on"),
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "postgres"),
+    ("TimeZone", "UTC"),
+    ("standard_conforming_strings", "on"),
+    ("bytea_output", "hex"),
+    ("extra_float_digits", "1"),
+    ("transform_null_equals", "off"),
+    ("quote_all_identifiers", "off"),
+    ("plpgsql.extra_errors", "none"),
+];
+
+/// The statements of the program's pool have each of its settings.
+async fn are_fixed(url: &str, left_out: &str) {
+    let pool = Pool::new(&url.parse().unwrap(), 1).unwrap();
+    let client = pool.client().await.unwrap();
+    for ((name, value), (set, _)) in HAVE.iter().zip(SET) {
+        assert_eq!(*name, set);
+        if *name != left_out {
+            let sql = format!("select current_setting('{name}')");
+            let rows = client.query_typed(&sql, &[]).await.unwrap();
+            assert_eq!(rows[0].get::<_, String>(0), *value, "{name}");
+        }
+    }
+}
 
 /// A schema in which names of ours mean something else.
 const ELSEWHERE: &str = "create schema elsewhere;
@@ -156,6 +196,7 @@ async fn settings_of_a_role_or_database_never_reach_the_program() {
         let refused = victim.batch_execute("create table public.x (id int)").await;
         assert!(refused.is_err(), "{by:?}: others feel the settings");
 
+        are_fixed(&url, "").await;
         let server = TestServer::launch(&url, &[]).await;
         works(&server, &dba, &format!("{by:?}")).await;
         let before = listeners(&dba).await;
@@ -199,19 +240,16 @@ async fn settings_of_a_role_do_not_reach_the_program_through_a_pooler() {
         let (role, url) = owner_of(&database).await;
         dba.batch_execute(ELSEWHERE).await.unwrap();
         set_all(&dba, &database, &role, By::Role).await;
-        // Such a session would end before the pooler has another use for it; and so would the one that
-        // holds the lock of a migration, which waits in its transaction.
-        dba.batch_execute(&format!(
-            "alter role {role} reset idle_session_timeout;
-             alter role {role} reset idle_in_transaction_session_timeout"
-        ))
-        .await
-        .unwrap();
+        // Such a session would end before the pooler has another use for it.
+        dba.batch_execute(&format!("alter role {role} reset idle_session_timeout"))
+            .await
+            .unwrap();
         let pooler = if ignores {
             PgBouncer::that_ignores_options(&url, 4).await
         } else {
             PgBouncer::before(&url, 4).await
         };
+        are_fixed(&pooler.url, "idle_session_timeout").await;
         let server = TestServer::launch(&pooler.url, &["--listen-database-url", &url]).await;
         works(&server, &dba, &format!("ignores options: {ignores}")).await;
         assert!(pooler.transactions().await > 0);

@@ -3,6 +3,7 @@
 
 mod half_way;
 mod kept;
+mod links;
 mod names;
 mod places;
 mod proxied;
@@ -11,7 +12,7 @@ mod still_admitted;
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -40,13 +41,18 @@ impl Store {
 
     /// What is in it; nothing before it is made.
     pub fn files(&self) -> Vec<String> {
-        let names = fs::read_dir(&self.0).into_iter().flatten();
-        let mut names: Vec<String> = names
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
+        names_in(&self.0)
     }
+}
+
+/// The names of what is in a directory; none when it is not there.
+fn names_in(directory: &Path) -> Vec<String> {
+    let names = fs::read_dir(directory).into_iter().flatten();
+    let mut names: Vec<String> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
 }
 
 impl Drop for Store {

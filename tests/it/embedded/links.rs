@@ -8,7 +8,12 @@ use std::{
     process::Command,
 };
 
-use marketplace::embedded::{Cluster, kept};
+use marketplace::{
+    auth::default_admin::{self, Newcomer},
+    db::migrate,
+    embedded::Cluster,
+    pg::dsn::Dsn,
+};
 
 use super::is_root;
 use crate::postgres::{Home, options};
@@ -41,8 +46,12 @@ impl Planted {
             .status();
         assert!(owned.unwrap().success());
         let this = Self { home, data, target };
-        this.start().await.expect("it starts").stop().await.unwrap();
-        kept(&this.data, "newcomer", || "sesame".into()).unwrap();
+        let cluster = this.start().await.expect("it starts");
+        let database: Dsn = cluster.url().parse().unwrap();
+        migrate::run(&database, "Europe/Paris").await.unwrap();
+        let made = default_admin::welcome(&database, &this.data).await.unwrap();
+        assert!(matches!(made, Newcomer::Made(_)), "{made:?}");
+        cluster.stop().await.unwrap();
         fs::write(&this.target, SECRET).unwrap();
         crate::postgres::chmod(&this.target, 0o600);
         this
@@ -54,10 +63,11 @@ impl Planted {
             .map_err(|error| error.to_string())
     }
 
-    /// Starts, and reads what is kept.
+    /// Starts, and looks after the account that was made.
     async fn use_it(&self) -> Result<(), String> {
         let cluster = self.start().await?;
-        let newcomer = kept(&self.data, "newcomer", || "made".into());
+        let database: Dsn = cluster.url().parse().unwrap();
+        let newcomer = default_admin::welcome(&database, &self.data).await;
         cluster.stop().await.map_err(|error| error.to_string())?;
         newcomer.map(drop).map_err(|error| error.to_string())
     }

@@ -193,7 +193,7 @@ const ROWS: &str = "
 struct Row<'a> {
     dba: &'a Client,
     table: &'a str,
-    /// Where it is.
+    /// Where it is. The server moves a row that it writes, such as an upload that it sweeps.
     place: String,
 }
 
@@ -207,39 +207,53 @@ impl<'a> Row<'a> {
         ))
         .await
         .unwrap();
-        let sql = format!("select ctid::text from public.{table} where {victim} limit 1");
-        let found = dba.query_opt(&sql, &[]).await.unwrap();
-        let found = found.unwrap_or_else(|| {
+        let place = Self::find(dba, table).await.unwrap_or_else(|| {
             panic!("the table {table} has no row to walk through: let ROWS make one")
         });
-        Self {
-            dba,
-            table,
-            place: found.get(0),
-        }
+        Self { dba, table, place }
+    }
+
+    async fn find(dba: &Client, table: &str) -> Option<String> {
+        let victim = victim(table);
+        let sql = format!("select ctid::text from public.{table} where {victim} limit 1");
+        let found = dba.query_opt(&sql, &[]).await.unwrap();
+        found.map(|row| row.get(0))
     }
 
     /// Sets a column; false when the database refuses it.
     async fn set(&mut self, column: &str, value: &str) -> bool {
+        for _ in 0..10 {
+            let sql = format!(
+                "update public.{} set {column} = {value} where ctid = '{}'::tid returning ctid::text",
+                self.table, self.place
+            );
+            match self.dba.query_opt(&sql, &[]).await {
+                Ok(Some(row)) => {
+                    self.place = row.get(0);
+                    return true;
+                }
+                Ok(None) => self.find_again().await,
+                Err(error) => {
+                    let db = error.as_db_error();
+                    assert!(db.is_some(), "{sql}: the connection broke: {error}");
+                    return false;
+                }
+            }
+        }
+        panic!("the server writes the row of {} all the time", self.table);
+    }
+
+    /// The server has written the row, or removed it, such as an upload that is an orphan now.
+    async fn find_again(&mut self) {
         let sql = format!(
-            "update public.{} set {column} = {value} where ctid = '{}'::tid returning ctid::text",
-            self.table, self.place
+            "insert into public.{} select * from saved on conflict do nothing",
+            self.table
         );
-        match self.dba.query_opt(&sql, &[]).await {
-            Ok(Some(row)) => {
-                self.place = row.get(0);
-                true
-            }
-            Ok(None) => {
-                // The server has removed it, such as an upload that is an orphan now.
-                self.insert().await;
-                true
-            }
-            Err(error) => {
-                let db = error.as_db_error();
-                assert!(db.is_some(), "{sql}: the connection broke: {error}");
-                false
-            }
+        if Self::find(self.dba, self.table).await.is_none() {
+            self.dba.execute(&sql, &[]).await.unwrap();
+        }
+        if let Some(place) = Self::find(self.dba, self.table).await {
+            self.place = place;
         }
     }
 
@@ -247,15 +261,6 @@ impl<'a> Row<'a> {
     async fn put_back(&mut self, column: &str) {
         let was = format!("(select {column} from saved)");
         assert!(self.set(column, &was).await, "{}.{column}", self.table);
-    }
-
-    async fn insert(&mut self) {
-        let sql = format!(
-            "insert into public.{} select * from saved on conflict do nothing returning ctid::text",
-            self.table
-        );
-        let row = self.dba.query_opt(&sql, &[]).await.unwrap();
-        self.place = row.expect("nobody else has its key").get(0);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, process::Output};
 
+use marketplace::{db::uploads::Look, pg::Pool};
 use tokio::{io::AsyncWriteExt, process::Command};
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -296,6 +297,35 @@ async fn files_whose_rows_somebody_deleted_are_found_again() {
     assert_eq!(editor.get(&path).send().await.body, b"1");
     assert_eq!((store.files().len(), noted(&database).await), (1, 1));
     drop((server, other));
+}
+
+#[tokio::test]
+async fn sources_are_asked_for_their_files_some_at_a_time_and_all_in_turn() {
+    let database = database().await;
+    let dba = database.connect().await;
+    dba.batch_execute(
+        "insert into sources (data_upload)
+         select gen_random_uuid() || '/a.csv' from generate_series(1, 12000)",
+    )
+    .await
+    .unwrap();
+    let pool = Pool::new(&database.url.parse().unwrap(), 1).unwrap();
+    let mut client = pool.client().await.unwrap();
+    let (mut from, mut noted) = (Uuid::nil(), Vec::new());
+    loop {
+        let look = Look::begin(&mut client).await.unwrap();
+        from = look.adopt(from).await.unwrap();
+        look.end().await.unwrap();
+        let sql = "select count(*) from uploads where attached";
+        noted.push(dba.query_one(sql, &[]).await.unwrap().get::<_, i64>(0));
+        if from.is_nil() {
+            break;
+        }
+    }
+    assert_eq!(noted, [5000, 10_000, 12_000]);
+    let sql = "select from sources s where not exists (
+                   select from uploads u where s.data_upload = u.key || '/' || u.name)";
+    assert!(dba.query(sql, &[]).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

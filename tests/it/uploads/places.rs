@@ -1,6 +1,9 @@
 //! The other places for uploads, and how much of a large file is in memory on its way.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::json;
 use tokio::{
@@ -25,15 +28,28 @@ async fn serve(database: &TestDatabase, variables: &[(&str, &str)]) -> (Running,
 
 /// The same, started by this command.
 async fn serve_by(
+    command: Command,
+    database: &TestDatabase,
+    variables: &[(&str, &str)],
+) -> (Running, Http) {
+    serve_logging(command, database, variables, None).await
+}
+
+/// The same, with its log in a file.
+async fn serve_logging(
     mut command: Command,
     database: &TestDatabase,
     variables: &[(&str, &str)],
+    log: Option<&Path>,
 ) -> (Running, Http) {
     command.env("DATABASE_URL", &database.url);
     command.env("RATE_LIMITS", "off");
     command.env("UPLOADS_GRACE", "0s");
     command.envs(variables.iter().copied());
-    let mut server = Running::start(command);
+    let mut server = match log {
+        Some(log) => Running::logging(command, log),
+        None => Running::start(command),
+    };
     let mut visitor = Http::new(&server.line("listening on ").await).on_page(ORIGIN);
     eventually("the server is ready", async || {
         visitor.get("/readyz").send().await.status == 200
@@ -172,7 +188,7 @@ async fn a_full_disk_is_said_to_be_and_keeps_nothing_of_what_it_could_not_take()
     let store = Store(PathBuf::from(root).join(inside));
     add(&mut editor, ("a.csv", b"1")).await;
     // One that fails while it arrives, and one that does so when it is to be completed.
-    for (size, noted_then) in [(24 << 20, 1), (9 << 20, 2)] {
+    for (size, noted_then) in [(24 << 20, 1), (8 << 20, 2)] {
         let content = vec![b'1'; size];
         let answer = send(&mut editor, ADD, ANN, ("b.csv", &content)).await;
         assert_eq!(answer.status, 507, "{}", answer.text());
@@ -185,6 +201,66 @@ async fn a_full_disk_is_said_to_be_and_keeps_nothing_of_what_it_could_not_take()
     add(&mut editor, ("c.csv", &vec![b'1'; 1 << 20])).await;
     let sources = editor.get("/api/read-source/").send().await.json();
     assert_eq!(sources.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_out_is_told_once_and_when_it_is_over() {
+    let (database, store) = (database().await, Store::new());
+    let log = store.0.with_extension("log");
+    let lines = |level: &str, words: &str| {
+        let text = fs::read_to_string(&log).unwrap();
+        let of = |line: &&str| line.contains(level) && line.contains(words);
+        text.lines().filter(of).count()
+    };
+    let command = program(&["serve", "--bind", "127.0.0.1:0"]);
+    let url = store.url();
+    let variables = [("UPLOADS_URL", url.as_str())];
+    let (server, mut editor) = serve_logging(command, &database, &variables, Some(&log)).await;
+    let path = add(&mut editor, ("a.csv", b"1")).await["data_upload"].clone();
+    let path = path.as_str().unwrap();
+    for outage in 1..=2 {
+        let aside = store.0.with_extension("aside");
+        fs::rename(&store.0, &aside).unwrap();
+        fs::write(&store.0, "no directory").unwrap();
+        for _ in 0..5 {
+            let answer = send(&mut editor, ADD, ANN, ("b.csv", b"2")).await;
+            assert_eq!(answer.status, 503, "{}", answer.text());
+            assert_eq!(editor.get(path).send().await.status, 503);
+        }
+        fs::remove_file(&store.0).unwrap();
+        fs::rename(&aside, &store.0).unwrap();
+        add(&mut editor, ("c.csv", b"3")).await;
+        assert_eq!(editor.get(path).send().await.body, b"1");
+        for (level, words) in [
+            ("ERROR", "uploads cannot be stored"),
+            ("ERROR", "uploads cannot be fetched"),
+            ("INFO", "uploads can be stored again after="),
+            ("INFO", "uploads can be fetched again after="),
+        ] {
+            assert_eq!(lines(level, words), outage, "{words}");
+        }
+    }
+    assert_eq!(lines("ERROR", ""), 4, "nothing else is an error");
+    drop(server);
+
+    // Nobody listens there.
+    let variables = [
+        ("UPLOADS_URL", "s3://files"),
+        ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIATEST"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    let command = program(&["serve", "--bind", "127.0.0.1:0"]);
+    let (_server, mut editor) = serve_logging(command, &database, &variables, Some(&log)).await;
+    for _ in 0..3 {
+        let answer = send(&mut editor, ADD, ANN, ("b.csv", b"2")).await;
+        assert_eq!(answer.status, 503, "{}", answer.text());
+    }
+    assert_eq!(lines("ERROR", "uploads cannot be stored"), 1);
+    assert_eq!(lines("ERROR", ""), 1, "nothing else is an error");
+    fs::remove_file(log).unwrap();
 }
 
 /// Of each file.

@@ -1,20 +1,20 @@
-//! A directory that is held open, and the files in it. Files are found by their name in the open
-//! directory, never by a path, and never through a link: the owner of a data directory may put
-//! whatever he likes into it, and root, who serves from it, must not be led elsewhere. What is opened
-//! is looked at once more before it is used. It knows nothing of what the files are for.
+//! A directory that is held open, and the files in it: the data directory of a cluster, and the directory of
+//! uploads. Files are found by their name in the open directory, never by a path, and never through a
+//! link: the owner of a directory may put whatever he likes into it, and root, who serves from it, must
+//! not be led elsewhere. What is opened is looked at once more before it is used. It knows nothing of
+//! what the files are for.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
-
-use super::{error::EmbeddedError, owner::Owner};
 
 /// How a directory is opened: a link in its place is an error.
 const DIRECTORY: OFlags = OFlags::RDONLY
@@ -34,9 +34,68 @@ const MAX_BYTES: u64 = 1 << 20;
 /// How many links the path of a data directory may lead through.
 const MAX_LINKS: usize = 40;
 
+/// A file or directory that could not be used.
+#[derive(Debug)]
+pub(crate) struct PathError {
+    /// Which.
+    pub(crate) path: PathBuf,
+    /// Why.
+    pub(crate) source: io::Error,
+}
+
+impl PathError {
+    fn new(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        Self { path, source }
+    }
+
+    /// There is no such file or directory.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.source.kind() == ErrorKind::NotFound
+    }
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.source)
+    }
+}
+
+impl std::error::Error for PathError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// A user to whom what is made shall belong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Whether it is another user than the one who runs this program.
+    pub(crate) is_other: bool,
+}
+
+impl User {
+    /// The user who runs this program.
+    pub(crate) fn running() -> Self {
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            is_other: false,
+        }
+    }
+
+    /// Makes an open file or directory the user's.
+    fn own(self, fd: impl AsFd) -> io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        Ok(rustix::fs::fchown(fd, Some(uid), Some(gid))?)
+    }
+}
+
 /// An open directory.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(crate) struct Directory {
     fd: OwnedFd,
     path: PathBuf,
     owner: u32,
@@ -44,7 +103,7 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Opens a directory that exists.
-    pub(super) fn open(path: &Path) -> Result<Self, EmbeddedError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, PathError> {
         let opened = if is_root() {
             walk(Path::new("/"), path, None)
         } else {
@@ -53,12 +112,12 @@ impl Directory {
         };
         opened
             .and_then(|fd| Self::of(fd, path))
-            .map_err(|error| EmbeddedError::io(path, error))
+            .map_err(|error| PathError::new(path, error))
     }
 
     /// Opens a directory, or makes it for the owner alone. Those above it that are missing are made
     /// for everybody to pass through, and belong to whom the directory above them belongs.
-    pub(super) fn make(path: &Path, owner: &Owner) -> Result<Self, EmbeddedError> {
+    pub(crate) fn make(path: &Path, owner: User) -> Result<Self, PathError> {
         let from = if is_root() {
             Path::new("/")
         } else {
@@ -69,7 +128,7 @@ impl Directory {
         let rest = path.strip_prefix(from).unwrap_or(path);
         walk(from, rest, Some(owner))
             .and_then(|fd| Self::of(fd, path))
-            .map_err(|error| EmbeddedError::io(path, error))
+            .map_err(|error| PathError::new(path, error))
     }
 
     fn of(fd: OwnedFd, path: &Path) -> io::Result<Self> {
@@ -78,61 +137,57 @@ impl Directory {
         Ok(Self { fd, path, owner })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Whether it belongs to the user as whom the server runs.
-    pub(super) fn is_of(&self, owner: &Owner) -> bool {
+    pub(crate) fn is_of(&self, owner: User) -> bool {
         self.owner == owner.uid
     }
 
     /// Hands it to the owner.
-    pub(super) fn give(&mut self, owner: &Owner) -> Result<(), EmbeddedError> {
+    pub(crate) fn give(&mut self, owner: User) -> Result<(), PathError> {
         if owner.is_other {
             owner
                 .own(&self.fd)
-                .map_err(|error| EmbeddedError::io(&self.path, error))?;
+                .map_err(|error| PathError::new(&self.path, error))?;
             self.owner = owner.uid;
         }
         Ok(())
     }
 
     /// Whether nobody but its owner can look into it.
-    pub(super) fn is_private(&self) -> bool {
+    pub(crate) fn is_private(&self) -> bool {
         rustix::fs::fstat(&self.fd).is_ok_and(|stat| stat.st_mode & 0o777 == 0o700)
     }
 
     /// What tells it from every other directory of the machine.
-    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
         rustix::fs::fstat(&self.fd)
             .ok()
             .map(|stat| (stat.st_dev, stat.st_ino))
     }
 
     /// A directory in it.
-    pub(super) fn directory(&self, name: &str) -> Result<Self, EmbeddedError> {
+    pub(crate) fn directory(&self, name: &str) -> Result<Self, PathError> {
         let path = self.path.join(name);
         rustix::fs::openat(&self.fd, name, DIRECTORY, Mode::empty())
             .map_err(|error| refusal(error, "directory"))
             .and_then(|fd| Self::of(fd, &path))
-            .map_err(|error| EmbeddedError::io(&path, error))
+            .map_err(|error| PathError::new(&path, error))
     }
 
     /// A directory in it, made for the owner alone if it is missing.
-    pub(super) fn private_directory(
-        &self,
-        name: &str,
-        owner: &Owner,
-    ) -> Result<Self, EmbeddedError> {
+    pub(crate) fn private_directory(&self, name: &str, owner: User) -> Result<Self, PathError> {
         let path = self.path.join(name);
         open_or_make(self.fd.as_fd(), OsStr::new(name), Some((owner, true)))
             .and_then(|fd| Self::of(fd, &path))
-            .map_err(|error| EmbeddedError::io(&path, error))
+            .map_err(|error| PathError::new(&path, error))
     }
 
     /// The names of what is in it.
-    pub(super) fn names(&self) -> Result<Vec<OsString>, EmbeddedError> {
+    pub(crate) fn names(&self) -> Result<Vec<OsString>, PathError> {
         let read = || {
             let mut names = Vec::new();
             for entry in Dir::read_from(&self.fd)? {
@@ -143,35 +198,40 @@ impl Directory {
             }
             Ok(names)
         };
-        read().map_err(|error: Errno| EmbeddedError::io(&self.path, error.into()))
+        read().map_err(|error: Errno| PathError::new(&self.path, error.into()))
     }
 
     /// Whether there is anything of this name.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
     /// Opens a file of the directory's owner for reading.
-    pub(super) fn file(&self, name: &str) -> Result<File, EmbeddedError> {
+    pub(crate) fn file(&self, name: &str) -> Result<File, PathError> {
         self.checked(name, OFlags::RDONLY, &[self.owner])
     }
 
+    /// The same of a file that may also belong to the user who runs this program.
+    pub(crate) fn own_file(&self, name: &str) -> Result<File, PathError> {
+        let owners = [self.owner, rustix::process::geteuid().as_raw()];
+        self.checked(name, OFlags::RDONLY, &owners)
+    }
+
     /// The text of a file of the directory's owner; `None` when there is none.
-    pub(super) fn read(&self, name: &str) -> Result<Option<String>, EmbeddedError> {
+    pub(crate) fn read(&self, name: &str) -> Result<Option<String>, PathError> {
         self.text(self.file(name), name)
     }
 
     /// The same of a file that may also belong to the user who runs this program.
-    pub(super) fn read_own(&self, name: &str) -> Result<Option<String>, EmbeddedError> {
-        let owners = [self.owner, rustix::process::geteuid().as_raw()];
-        self.text(self.checked(name, OFlags::RDONLY, &owners), name)
+    pub(crate) fn read_own(&self, name: &str) -> Result<Option<String>, PathError> {
+        self.text(self.own_file(name), name)
     }
 
     fn text(
         &self,
-        opened: Result<File, EmbeddedError>,
+        opened: Result<File, PathError>,
         name: &str,
-    ) -> Result<Option<String>, EmbeddedError> {
+    ) -> Result<Option<String>, PathError> {
         let file = match opened {
             Err(error) if error.is_not_found() => return Ok(None),
             opened => opened?,
@@ -183,8 +243,14 @@ impl Directory {
         Ok(Some(text))
     }
 
+    /// Makes a file that was not there, to be written.
+    pub(crate) fn new_file(&self, name: &str, owner: User) -> Result<File, PathError> {
+        self.create(name, OFlags::WRONLY, owner)
+            .map_err(|error| self.failed(name, error))
+    }
+
     /// Opens a file for locking and writing; made for the owner alone if it is missing.
-    pub(super) fn lock_file(&self, name: &str, owner: &Owner) -> Result<File, EmbeddedError> {
+    pub(crate) fn lock_file(&self, name: &str, owner: User) -> Result<File, PathError> {
         match self.create(name, OFlags::RDWR, owner) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 self.checked(name, OFlags::RDWR, &[self.owner])
@@ -194,7 +260,7 @@ impl Directory {
     }
 
     /// Writes a line at the end of a file of the directory's owner.
-    pub(super) fn append(&self, name: &str, line: &str) -> Result<(), EmbeddedError> {
+    pub(crate) fn append(&self, name: &str, line: &str) -> Result<(), PathError> {
         let flags = OFlags::WRONLY.union(OFlags::APPEND);
         let mut file = self.checked(name, flags, &[self.owner])?;
         writeln!(file, "{line}").map_err(|error| self.failed(name, error))
@@ -202,12 +268,7 @@ impl Directory {
 
     /// Puts a file that only its owner can read into the place of what has this name. Whoever reads it
     /// sees the old or the new one.
-    pub(super) fn replace(
-        &self,
-        name: &str,
-        text: &str,
-        owner: &Owner,
-    ) -> Result<(), EmbeddedError> {
+    pub(crate) fn replace(&self, name: &str, text: &str, owner: User) -> Result<(), PathError> {
         let new = format!("{name}.new");
         let write = || {
             match rustix::fs::unlinkat(&self.fd, new.as_str(), AtFlags::empty()) {
@@ -221,12 +282,12 @@ impl Directory {
     }
 
     /// Copies something into a file that was not there.
-    pub(super) fn store(
+    pub(crate) fn store(
         &self,
         name: &str,
         mut from: impl Read,
-        owner: &Owner,
-    ) -> Result<(), EmbeddedError> {
+        owner: User,
+    ) -> Result<(), PathError> {
         let mut copy = || {
             let mut file = self.create(name, OFlags::WRONLY, owner)?;
             io::copy(&mut from, &mut file)
@@ -235,19 +296,24 @@ impl Directory {
     }
 
     /// Gives what is in it another name in it.
-    pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), EmbeddedError> {
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), PathError> {
         rustix::fs::renameat(&self.fd, from, &self.fd, to)
             .map_err(|error| self.failed(from, error.into()))
     }
 
+    /// Waits until the names of what is in it are on the disk.
+    pub(crate) fn sync(&self) -> Result<(), PathError> {
+        rustix::fs::fsync(&self.fd).map_err(|error| PathError::new(&self.path, error.into()))
+    }
+
     /// Removes the file of this name; of a link, the link.
-    pub(super) fn remove(&self, name: &OsStr) -> Result<(), EmbeddedError> {
+    pub(crate) fn remove(&self, name: &OsStr) -> Result<(), PathError> {
         rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
-            .map_err(|error| EmbeddedError::io(&self.path.join(name), error.into()))
+            .map_err(|error| PathError::new(&self.path.join(name), error.into()))
     }
 
     /// Makes a file that was not there, and hands it to the owner.
-    fn create(&self, name: &str, flags: OFlags, owner: &Owner) -> io::Result<File> {
+    fn create(&self, name: &str, flags: OFlags, owner: User) -> io::Result<File> {
         let flags = flags.union(FILE).union(OFlags::CREATE).union(OFlags::EXCL);
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR.union(Mode::WUSR))?;
         if owner.is_other {
@@ -257,7 +323,7 @@ impl Directory {
     }
 
     /// Opens a file that is there, if it is a plain one of these owners.
-    fn checked(&self, name: &str, flags: OFlags, owners: &[u32]) -> Result<File, EmbeddedError> {
+    fn checked(&self, name: &str, flags: OFlags, owners: &[u32]) -> Result<File, PathError> {
         let open = || {
             let fd = rustix::fs::openat(&self.fd, name, flags.union(FILE), Mode::empty())
                 .map_err(|error| refusal(error, "file"))?;
@@ -267,17 +333,17 @@ impl Directory {
         open().map_err(|error| self.failed(name, error))
     }
 
-    fn failed(&self, name: &str, error: io::Error) -> EmbeddedError {
-        EmbeddedError::io(&self.path.join(name), error)
+    fn failed(&self, name: &str, error: io::Error) -> PathError {
+        PathError::new(&self.path.join(name), error)
     }
 }
 
 /// Removes a directory that is empty; of a link, nothing.
-pub(super) fn remove_empty(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_empty(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(CWD, path, AtFlags::REMOVEDIR)?)
 }
 
-pub(super) fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
@@ -313,7 +379,7 @@ fn refusal(error: Errno, wanted: &str) -> io::Error {
 
 /// Goes from a directory along a path, one part after another. A link is followed only in a directory
 /// that root alone can write. Missing directories are made for `owner`, when there is one.
-fn walk(from: &Path, path: &Path, owner: Option<&Owner>) -> io::Result<OwnedFd> {
+fn walk(from: &Path, path: &Path, owner: Option<User>) -> io::Result<OwnedFd> {
     let follow = DIRECTORY.difference(OFlags::NOFOLLOW);
     let root = || rustix::fs::openat(CWD, "/", DIRECTORY, Mode::empty());
     let mut at = rustix::fs::openat(CWD, from, follow, Mode::empty())?;
@@ -375,7 +441,7 @@ fn link(at: &OwnedFd, name: &OsStr) -> io::Result<Option<PathBuf>> {
 fn open_or_make(
     at: std::os::fd::BorrowedFd<'_>,
     name: &OsStr,
-    make: Option<(&Owner, bool)>,
+    make: Option<(User, bool)>,
 ) -> io::Result<OwnedFd> {
     let open = || rustix::fs::openat(at, name, DIRECTORY, Mode::empty());
     let (owner, is_last) = match (open(), make) {
@@ -400,7 +466,7 @@ fn open_or_make(
     } else {
         rustix::fs::fchmod(&opened, Mode::from_raw_mode(0o755))?;
         if owner.is_other {
-            let above = rustix::fs::Uid::from_raw(rustix::fs::fstat(at)?.st_uid);
+            let above = Uid::from_raw(rustix::fs::fstat(at)?.st_uid);
             rustix::fs::fchown(&opened, Some(above), None)?;
         }
     }
