@@ -1,5 +1,6 @@
 //! Who is asking, and whether they may. Used by HTTP and by the handshake of sockets; knows neither.
 
+pub mod access;
 pub mod basic;
 pub mod cookies;
 pub mod default_admin;
@@ -118,6 +119,11 @@ pub struct Arrival {
 }
 
 impl Arrival {
+    /// What they may do.
+    pub fn role(&self) -> Role {
+        self.identity.role
+    }
+
     /// Names the user in the database.
     pub fn user_id(&self) -> Uuid {
         self.identity.user_id

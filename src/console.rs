@@ -100,6 +100,10 @@ pub static PAGE: LazyLock<String> = LazyLock::new(|| {
         .replace("{build}", &BUILD)
 });
 
+/// The same page where visitors may not register.
+pub static PAGE_WITHOUT_REGISTRATION: LazyLock<String> =
+    LazyLock::new(|| PAGE.replace("<body>", "<body data-registration=\"closed\">"));
+
 /// The file of this name of this build.
 pub fn file(build: &str, name: &str) -> Option<&'static File> {
     if build != *BUILD {

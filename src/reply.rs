@@ -5,6 +5,7 @@ use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 use futures_util::stream;
 use serde::Serialize;
 use serde_json::json;
+use uuid::Uuid;
 use warp::{
     Reply,
     http::{
@@ -49,6 +50,15 @@ pub enum Problem {
     Busy,
     /// A file could not be stored or fetched.
     Upload(Failure),
+    /// A run was not started or cancelled.
+    Run {
+        /// The status.
+        status: StatusCode,
+        /// Why.
+        error: String,
+        /// The run that was noted all the same.
+        run_id: Option<Uuid>,
+    },
     /// Not the client's fault.
     Failed(Error),
 }
@@ -132,6 +142,17 @@ impl Problem {
                 "The server is busy. Try again shortly.",
             )),
             Self::Upload(failure) => upload(&failure),
+            Self::Run {
+                status,
+                error,
+                run_id,
+            } => {
+                let mut body = json!({ "success": false, "error": error });
+                if let Some(run_id) = run_id {
+                    body["run_id"] = json!(run_id);
+                }
+                json(status, &body)
+            }
             Self::Failed(error) => failed(&error),
         }
     }

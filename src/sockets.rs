@@ -4,9 +4,12 @@
 pub mod activation;
 pub mod consumer;
 pub mod emr;
+mod endpoint;
 pub mod filter;
 pub mod handshake;
 mod liveness;
 mod message;
 pub mod socket;
 pub mod source;
+
+pub use endpoint::{ENDPOINTS, Endpoint};

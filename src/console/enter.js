@@ -4,6 +4,8 @@ import { html, useState } from "./ui.js";
 import { call, fieldErrors, why } from "./api.js";
 import { lastUser, signIn } from "./session.js";
 
+const canRegister = document.body.dataset.registration !== "closed";
+
 export function Enter() {
   const [isNew, setIsNew] = useState(false);
   const [errors, setErrors] = useState({});
@@ -37,8 +39,8 @@ export function Enter() {
       ${isNew && field("confirm_password", "Password again", password)}
       <p class="error" role="alert">${errors.all ?? errors.non_field_errors ?? ""}</p>
       <button class="primary" disabled=${busy}>${isNew ? "Register" : "Sign in"}</button>
-      <button type="button" class="quiet" onClick=${other}>
-        ${isNew ? "I have an account" : "Register"}</button>
+      ${canRegister && html`<button type="button" class="quiet" onClick=${other}>
+        ${isNew ? "I have an account" : "Register"}</button>`}
     </form>
   </main>`;
 }

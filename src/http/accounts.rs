@@ -1,29 +1,46 @@
 //! Making an account, signing in and out.
 
-use serde_json::{Value, json};
-use warp::{
-    http::{
-        HeaderMap, HeaderValue, Method, StatusCode,
-        header::{ORIGIN, SET_COOKIE},
-    },
-    reply::Response,
-};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use warp::http::{HeaderMap, HeaderValue, Method, StatusCode, header::ORIGIN};
 
-use super::Request;
+use super::{
+    answer::{Created, Json, WithCookies},
+    operation::{Call, Public, Viewer},
+    serve::has_session_cookie,
+};
 use crate::{
     app::App,
-    auth::{self, Identity, cookies, origin, sessions},
+    auth::{self, cookies, origin, sessions},
     config::Registration,
     db::users,
     forms::{json, password, registration},
     peer::Peer,
     pg,
-    reply::{self, Problem},
+    reply::Problem,
 };
 
+/// Success.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Message {
+    message: String,
+}
+
+impl Message {
+    fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+        }
+    }
+}
+
 /// Makes an account.
-pub(super) async fn register(app: &App, mut request: Request) -> Result<Response, Problem> {
-    check_origin(app, &request.headers)?;
+pub(super) async fn register(call: Call<Public>) -> Result<Created<Message>, Problem> {
+    let Call {
+        app, mut request, ..
+    } = call;
+    check_origin(&app, &request.headers)?;
     if app.settings.registration == Registration::Closed {
         return Err(Problem::detail(
             StatusCode::FORBIDDEN,
@@ -31,7 +48,7 @@ pub(super) async fn register(app: &App, mut request: Request) -> Result<Response
         ));
     }
     app.limits.registrations.from_address(&request.peer)?;
-    let input = request.input(app).await?;
+    let input = request.input(&app).await?;
     let draft = registration::parse(&input).map_err(Problem::Form)?;
     let taken = match draft.username() {
         None => false,
@@ -61,16 +78,16 @@ pub(super) async fn register(app: &App, mut request: Request) -> Result<Response
         return Err(Problem::Form(registration::taken()));
     }
     tracing::info!(user = form.username, "user registered");
-    Ok(reply::json(
-        StatusCode::CREATED,
-        &json!({"message": "User registered successfully"}),
-    ))
+    Ok(Json::new(&Message::new("User registered successfully")))
 }
 
 /// Opens a session. The body is JSON, whatever type it claims to be.
-pub(super) async fn login(app: &App, mut request: Request) -> Result<Response, Problem> {
+pub(super) async fn login(call: Call<Public>) -> Result<WithCookies<Json<Message>>, Problem> {
+    let Call {
+        app, mut request, ..
+    } = call;
     // Without this, a foreign page could sign its visitor in as somebody else.
-    check_origin(app, &request.headers)?;
+    check_origin(&app, &request.headers)?;
     let unread = app.limits.sign_ins.unread(&request.peer)?;
     let body = request.bytes().await?;
     let sent = json::parse(&body).unwrap_or_default();
@@ -93,58 +110,57 @@ pub(super) async fn login(app: &App, mut request: Request) -> Result<Response, P
     };
     tracing::info!(user = user.username, address = %request.peer.address, "signed in");
     let secure = app.auth.cookie_secure.applies(&request.peer);
-    let mut response = reply::json(
-        StatusCode::OK,
-        &json!({"message": format!("Hello {}", user.username)}),
-    );
-    for cookie in [
-        cookies::set_csrf(&sessions::new_token(), secure),
-        cookies::set_session(&token, sessions::LIFETIME, secure),
-    ] {
-        response.headers_mut().append(SET_COOKIE, cookie);
-    }
-    Ok(response)
+    Ok(WithCookies {
+        answer: Json::new(&Message::new(format!("Hello {}", user.username))),
+        cookies: vec![
+            cookies::set_csrf(&sessions::new_token(), secure),
+            cookies::set_session(&token, sessions::LIFETIME, secure),
+        ],
+    })
 }
 
 /// Ends the sessions that the request came with, if any.
-pub(super) async fn logout(app: &App, request: Request) -> Result<Response, Problem> {
-    check_origin(app, &request.headers)?;
+pub(super) async fn logout(call: Call<Public>) -> Result<WithCookies<Json<Message>>, Problem> {
+    let Call { app, request, .. } = call;
+    check_origin(&app, &request.headers)?;
     if request.method != Method::GET {
         check_token(&request.headers)?;
     }
     pg::in_time(sessions::close(&app.auth, &request.headers)).await?;
-    let mut response = reply::json(
-        StatusCode::OK,
-        &json!({"message": "Logged out successfully"}),
-    );
-    if super::has_session_cookie(&request.headers) {
-        clear_session(app, &request.peer, &mut response);
+    let mut cookies = Vec::new();
+    if has_session_cookie(&request.headers) {
+        cookies.push(clear_session(&app, &request.peer));
     }
-    Ok(response)
+    Ok(WithCookies {
+        answer: Json::new(&Message::new("Logged out successfully")),
+        cookies,
+    })
 }
 
 /// Ends all sessions of whoever asks.
 pub(super) async fn logout_everywhere(
-    app: &App,
-    who: Option<Identity>,
-    peer: &Peer,
-) -> Result<Response, Problem> {
-    let who = who.expect("the endpoint is not open");
+    call: Call<Viewer>,
+) -> Result<WithCookies<Json<Message>>, Problem> {
+    let Call {
+        app, who, request, ..
+    } = call;
     pg::in_time(sessions::close_all(&app.auth, who.user_id)).await?;
-    let mut response = reply::json(StatusCode::OK, &json!({"message": "Logged out everywhere"}));
-    clear_session(app, peer, &mut response);
-    Ok(response)
+    Ok(WithCookies {
+        answer: Json::new(&Message::new("Logged out everywhere")),
+        cookies: vec![clear_session(&app, &request.peer)],
+    })
 }
 
 /// Changes the password of whoever asks and ends their other sessions: whoever knew the old password
 /// may have opened one.
-pub(super) async fn change_password(
-    app: &App,
-    who: Option<Identity>,
-    mut request: Request,
-) -> Result<Response, Problem> {
-    let who = who.expect("the endpoint is not open");
-    let input = request.input(app).await?;
+pub(super) async fn change_password(call: Call<Viewer>) -> Result<Json<Message>, Problem> {
+    let Call {
+        app,
+        who: Viewer(who),
+        mut request,
+        ..
+    } = call;
+    let input = request.input(&app).await?;
     let account =
         pg::in_time(async { users::find(&*app.pool.client().await?, who.user_id).await }).await?;
     let account = account.ok_or_else(|| Problem::Form(password::wrong()))?;
@@ -170,15 +186,11 @@ pub(super) async fn change_password(
     if !changed {
         return Err(Problem::Form(password::wrong()));
     }
-    Ok(reply::json(
-        StatusCode::OK,
-        &json!({"message": "Password changed successfully"}),
-    ))
+    Ok(Json::new(&Message::new("Password changed successfully")))
 }
 
-fn clear_session(app: &App, peer: &Peer, response: &mut Response) {
-    let cookie = cookies::clear_session(app.auth.cookie_secure.applies(peer));
-    response.headers_mut().append(SET_COOKIE, cookie);
+fn clear_session(app: &App, peer: &Peer) -> HeaderValue {
+    cookies::clear_session(app.auth.cookie_secure.applies(peer))
 }
 
 /// Refuses a request that a foreign page sends with its visitor's cookies.

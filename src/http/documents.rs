@@ -2,30 +2,29 @@
 //! routes, and `/api/asyncapi.yaml` about the sockets. Behind a session like the rest of the API:
 //! strangers are told nothing of what they may not use.
 
-mod bodies;
-mod openapi;
+pub(super) mod bodies;
+pub(super) mod description;
+pub(super) mod openapi;
+mod problems;
+pub(super) mod schemas;
 
-use warp::http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use warp::http::{HeaderValue, header::CONTENT_TYPE};
 
-use crate::reply::Response;
+use super::operation::{Call, Viewer};
+use crate::reply::{Problem, Response};
 
 /// The sockets, by hand; tests hold it against frames as they come.
 const ASYNCAPI: &str = include_str!("documents/asyncapi.yaml");
 
-/// The document about HTTP.
-pub(super) fn openapi() -> Response {
-    text("application/json", &openapi::DOCUMENT)
-}
-
 /// The document about the sockets.
-pub(super) fn asyncapi() -> Response {
+pub(super) async fn asyncapi(_: Call<Viewer>) -> Result<Response, Problem> {
     // RFC 9512.
-    text("application/yaml", ASYNCAPI)
+    Ok(text("application/yaml", ASYNCAPI))
 }
 
-fn text(kind: &'static str, text: &'static str) -> Response {
+/// A document of that media type.
+pub(super) fn text(kind: &'static str, text: &'static str) -> Response {
     let mut response = Response::new(text.into());
-    *response.status_mut() = StatusCode::OK;
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(kind));

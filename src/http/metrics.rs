@@ -1,15 +1,15 @@
 //! `/metrics`: what is counted, as Prometheus reads it, for the addresses that may know and for who
 //! has the token. Who was sent on by a proxy needs the token: the address is then the proxy's.
 
-use warp::{
-    Filter,
-    filters::BoxedFilter,
-    http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{AUTHORIZATION, CONTENT_TYPE},
-    },
+use warp::http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
 };
 
+use super::{
+    operation::{Call, Operator},
+    request::Head,
+};
 use crate::{
     app::App,
     db::{
@@ -19,55 +19,47 @@ use crate::{
     },
     error::Result,
     live::channel::Channel,
-    peer::Peer,
     pg,
-    reply::{self, Response},
+    reply::{Problem, Response},
 };
 
 /// Headers by which a proxy says for whom it asks.
 const FORWARDED: [&str; 2] = ["forwarded", "x-forwarded-for"];
 
-/// The route.
-pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
-    let app = app.clone();
-    warp::path!("metrics")
-        .and(super::reads())
-        .and(warp::ext::optional::<Peer>())
-        .and(warp::header::headers_cloned())
-        .then(move |peer, headers| answer(app.clone(), peer, headers))
-        .boxed()
-}
-
-async fn answer(app: App, peer: Option<Peer>, headers: HeaderMap) -> Response {
-    if !may_read(&app, peer, &headers) {
-        return reply::detail(
-            StatusCode::FORBIDDEN,
-            "Only addresses of METRICS_ALLOW and clients with METRICS_TOKEN may read the metrics.",
-        );
-    }
+/// The numbers of this moment.
+pub(super) async fn show(call: Call<Operator>) -> Result<Response, Problem> {
+    let app = call.app;
     look_up(&app);
     look_into_database(&app).await;
     let mut response = Response::new(app.metrics.render().into());
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
-    response
+    Ok(response)
 }
 
-/// Whether a request from there is an operator's.
-pub(super) fn may_read(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> bool {
-    has_token(app, headers) || is_near(app, peer, headers)
+/// Whether a request is an operator's.
+pub(super) fn may_read(app: &App, head: &Head) -> bool {
+    has_token(app, &head.headers) || is_near(app, head)
 }
 
-/// Whether it comes from an address that may read, and on behalf of nobody else.
-fn is_near(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> bool {
-    let may_read = |peer: Peer| {
-        app.settings
-            .metrics_allow
-            .iter()
-            .any(|n| n.contains(peer.address))
-    };
-    let was_forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
-    !was_forwarded && peer.is_some_and(may_read)
+/// Why a request is not answered that is no operator's.
+pub(super) fn refused() -> Problem {
+    Problem::detail(
+        StatusCode::FORBIDDEN,
+        "Only addresses of METRICS_ALLOW and clients with METRICS_TOKEN may read the metrics.",
+    )
+}
+
+/// Whether it comes from an address that may read, and on behalf of nobody else. A page whose own name
+/// leads here may have an operator's address.
+fn is_near(app: &App, head: &Head) -> bool {
+    let was_forwarded = FORWARDED
+        .iter()
+        .any(|name| head.headers.contains_key(*name));
+    let mut networks = app.settings.metrics_allow.iter();
+    !was_forwarded
+        && !head.is_misdirected
+        && networks.any(|network| network.contains(head.peer.address))
 }
 
 /// Whether the request has the token.

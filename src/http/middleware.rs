@@ -7,7 +7,10 @@ use hyper::{Request, body::Incoming, service::Service};
 use metrics::Counter;
 use warp::http::StatusCode;
 
-use super::{paths, security_headers};
+use super::{
+    routes::{ROUTES, position},
+    security_headers,
+};
 use crate::{
     metrics::{Histogram, Metrics},
     outage, panics,
@@ -56,7 +59,7 @@ where
 {
     let started = Instant::now();
     let method = request.method().clone();
-    let route = paths::listed(request.uri().path());
+    let route = position(request.uri().path());
     let answering = panics::caught(async move { service.call(request).await });
     let response = match answering.await {
         Ok(response) => response?,
@@ -70,7 +73,7 @@ where
     };
     let (status, took) = (response.status().as_u16(), started.elapsed());
     counts.requests(route, status);
-    counts.seconds[route.unwrap_or(paths::PATHS.len())].note(took);
+    counts.seconds[route.unwrap_or(ROUTES.len())].note(took);
     // The pattern, not the path: what a client made up stays out of the log.
     let route = name(route);
     let took = outage::seconds(took);
@@ -87,8 +90,8 @@ struct Counts {
 
 impl Counts {
     fn new(metrics: Metrics) -> Self {
-        let routes = paths::PATHS.iter().chain([&OTHER]);
-        let seconds = routes.map(|route| metrics.http_seconds(route)).collect();
+        let paths = ROUTES.iter().map(|route| route.path).chain([OTHER]);
+        let seconds = paths.map(|path| metrics.http_seconds(path)).collect();
         let panics = metrics.panics("request");
         Self {
             metrics,
@@ -103,7 +106,7 @@ impl Counts {
 }
 
 fn name(route: Option<usize>) -> &'static str {
-    route.map_or(OTHER, |route| paths::PATHS[route])
+    route.map_or(OTHER, |route| ROUTES[route].path)
 }
 
 #[cfg(test)]

@@ -5,15 +5,14 @@
 use std::sync::LazyLock;
 
 use warp::{
-    Filter, Reply,
-    filters::BoxedFilter,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
-    path::Tail,
+    Reply,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 
-use super::reads;
+use super::operation::{Call, Public};
 use crate::{
-    console::{self, BUILD, DOCS_PAGE, File, PAGE},
+    config::Registration,
+    console::{self, BUILD, DOCS_PAGE, File, PAGE, PAGE_WITHOUT_REGISTRATION},
     reply::{self, Problem, Response},
 };
 
@@ -24,34 +23,44 @@ const POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'self'; 
 
 /// `/`: the page, for those that ask for one; others are told in JSON where to look. A bare request, which
 /// says neither what it takes nor who sends it, finds nothing there, as it always has.
-pub(super) fn routes() -> BoxedFilter<(Response,)> {
-    let page = warp::path::end()
-        .and(reads())
-        .and(warp::header::headers_cloned())
-        .and_then(async |headers: HeaderMap| {
-            let mut response = match taken(&headers) {
-                Some(Taken::Page) => send(&PAGE, &headers),
-                Some(Taken::Other) => reply::json(StatusCode::OK, &*WHERE),
-                None => return Err(warp::reject::not_found()),
-            };
-            let by = HeaderValue::from_static("accept");
-            response.headers_mut().append(header::VARY, by);
-            Ok(response)
-        });
-    let docs = warp::path!("api" / "docs")
-        .and(reads())
-        .and(warp::header::headers_cloned())
-        .map(|headers: HeaderMap| send(&DOCS_PAGE, &headers));
-    let files = warp::path("console")
-        .and(warp::path::param())
-        .and(warp::path::tail())
-        .and(reads())
-        .and_then(async |build: String, name: Tail| {
-            console::file(&build, name.as_str())
-                .map(file)
-                .ok_or_else(warp::reject::not_found)
-        });
-    page.or(docs).unify().or(files).unify().boxed()
+pub(super) async fn console(call: Call<Public>) -> Result<Response, Problem> {
+    let headers = &call.request.headers;
+    let mut response = match taken(headers) {
+        Some(Taken::Page) if call.app.settings.registration == Registration::Closed => {
+            send(&PAGE_WITHOUT_REGISTRATION, headers)
+        }
+        Some(Taken::Page) => send(&PAGE, headers),
+        Some(Taken::Other) => reply::json(StatusCode::OK, &*WHERE),
+        None => return Err(not_found()),
+    };
+    let by = HeaderValue::from_static("accept");
+    response.headers_mut().append(header::VARY, by);
+    Ok(response)
+}
+
+/// `/api/docs`.
+pub(super) async fn docs(call: Call<Public>) -> Result<Response, Problem> {
+    Ok(send(&DOCS_PAGE, &call.request.headers))
+}
+
+/// A file of a build of the console.
+pub(super) async fn file(call: Call<Public, [String; 2]>) -> Result<Response, Problem> {
+    let [build, name] = call.parts;
+    found(console::file(&build, &name))
+}
+
+/// A library of a build of the console.
+pub(super) async fn vendored_file(call: Call<Public, [String; 2]>) -> Result<Response, Problem> {
+    let [build, name] = call.parts;
+    found(console::file(&build, &format!("vendor/{name}")))
+}
+
+fn found(file: Option<&'static File>) -> Result<Response, Problem> {
+    file.map(send_file).ok_or_else(not_found)
+}
+
+fn not_found() -> Problem {
+    Problem::detail(StatusCode::NOT_FOUND, "Not found.")
 }
 
 /// What a client takes at `/`.
@@ -98,46 +107,17 @@ static WHERE: LazyLock<serde_json::Value> = LazyLock::new(|| {
     })
 });
 
-/// Says what may be done with a page, and with what operators ask, to whoever wants to do something
-/// else with it.
-pub(super) fn is_only_read() -> BoxedFilter<(Response,)> {
-    const ALLOWED: &[Method] = &[Method::GET, Method::HEAD, Method::OPTIONS];
-    let file = warp::path("console").and(warp::path::tail()).map(drop);
-    let paths = warp::path::end()
-        .or(warp::path!("api" / "docs"))
-        .unify()
-        .or(warp::path!("healthz"))
-        .unify()
-        .or(warp::path!("readyz"))
-        .unify()
-        .or(warp::path!("metrics"))
-        .unify()
-        .or(file.untuple_one())
-        .unify();
-    paths
-        .and(warp::method())
-        .and_then(async |method: Method| match method {
-            // There is none, or none for this client.
-            Method::GET | Method::HEAD => Err(warp::reject::not_found()),
-            Method::OPTIONS => Ok(reply::options(ALLOWED)),
-            method => {
-                let allowed = ALLOWED;
-                Ok(Problem::Method { method, allowed }.into_response())
-            }
-        })
-        .boxed()
-}
-
 /// Asked for each time, but sent only when it is another.
 fn send(page: &'static str, asked: &HeaderMap) -> Response {
-    let tag = format!("\"{}\"", *BUILD);
+    // The pages of a build differ in length.
+    let tag = format!("\"{}-{}\"", *BUILD, page.len());
     let known = asked.get(header::IF_NONE_MATCH);
     let mut response = if known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         warp::reply::html(page).into_response()
     };
-    let tag = HeaderValue::from_str(&tag).expect("it is hexadecimal");
+    let tag = HeaderValue::from_str(&tag).expect("it is plain text");
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
@@ -149,7 +129,7 @@ fn send(page: &'static str, asked: &HeaderMap) -> Response {
 }
 
 /// What is in it is in its address, so it never changes.
-fn file(file: &'static File) -> Response {
+fn send_file(file: &'static File) -> Response {
     let mut response = Response::new(file.text.into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.kind));

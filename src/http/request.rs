@@ -6,13 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use warp::http::{HeaderMap, Method, StatusCode};
 
-use super::{
-    Endpoint,
-    body::{Body, Wanted},
-};
+use super::body::{Body, Wanted};
 use crate::{
     app::App,
-    auth::{self, Identity, role::FORBIDDEN},
+    auth::{self, Identity, access::Access, role::FORBIDDEN},
     forms::Input,
     peer::Peer,
     reply::Problem,
@@ -22,46 +19,53 @@ use crate::{
 /// Who they are is still true after this time.
 const JUST_NOW: Duration = Duration::from_millis(100);
 
-/// A request to an endpoint, with the body that is not read yet.
-pub(super) struct Request {
+/// All of a request but its body.
+pub(super) struct Head {
     pub(super) method: Method,
     pub(super) peer: Peer,
+    /// Whether it names a host that is none of this server's.
+    pub(super) is_misdirected: bool,
     pub(super) headers: HeaderMap,
+    /// What follows the question mark.
     pub(super) query: String,
+}
+
+/// A request, with the body that is not read yet. It dereferences to its [`Head`].
+pub(super) struct Request {
+    pub(super) head: Head,
     body: Option<Body>,
     admission: Option<Admission>,
 }
 
-/// Whom the request was let in for, where, and when.
+impl std::ops::Deref for Request {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.head
+    }
+}
+
+/// Who was admitted, for what, and when.
 struct Admission {
-    endpoint: Endpoint,
+    access: Access,
     who: Identity,
     at: Instant,
 }
 
 impl Request {
-    /// A request that nobody has let in yet.
-    pub(super) fn new(
-        method: Method,
-        peer: Peer,
-        headers: HeaderMap,
-        query: String,
-        body: Body,
-    ) -> Self {
+    /// A request of somebody who is not admitted yet.
+    pub(super) fn new(head: Head, body: Body) -> Self {
         Self {
-            method,
-            peer,
-            headers,
-            query,
+            head,
             body: Some(body),
             admission: None,
         }
     }
 
-    /// Notes who was let in to the endpoint just now.
-    pub(super) fn admitted(&mut self, endpoint: Endpoint, who: Identity) {
+    /// Notes who was admitted just now.
+    pub(super) fn admitted(&mut self, access: Access, who: Identity) {
         self.admission = Some(Admission {
-            endpoint,
+            access,
             who,
             at: Instant::now(),
         });
@@ -87,15 +91,16 @@ impl Request {
         field: &str,
     ) -> Result<(Input, Option<Received>), Problem> {
         let body = self.take_body();
+        let head = &self.head;
         let who = self.admission.as_ref().map(|admission| &admission.who);
         let user = who.map(|who| who.user_id).unwrap_or_default();
-        let slot = || app.limits.uploads.slot(&self.peer, user);
+        let slot = || app.limits.uploads.slot(&head.peer, user);
         let wanted = Wanted {
             field,
             uploads: &app.uploads,
             slot: &slot,
         };
-        let read = body.with_file(&self.headers, wanted).await?;
+        let read = body.with_file(&head.headers, wanted).await?;
         self.admit_again(app).await?;
         Ok(read)
     }
@@ -113,14 +118,14 @@ impl Request {
     }
 
     async fn admit_again(&mut self, app: &App) -> Result<(), Problem> {
-        let Some(Admission { endpoint, who, at }) = &self.admission else {
+        let Some(Admission { access, who, at }) = &self.admission else {
             return Ok(());
         };
         if at.elapsed() < JUST_NOW {
             return Ok(());
         }
         let now = auth::identify(&app.auth, &self.peer, &self.headers).await?;
-        if now.user_id == who.user_id && endpoint.admits(&self.method, now.role) {
+        if now.user_id == who.user_id && access.admits(now.role) {
             return Ok(());
         }
         Err(Problem::detail(StatusCode::FORBIDDEN, FORBIDDEN))

@@ -1,42 +1,58 @@
 //! Runs of the pipeline over HTTP: list, one with its history, start and cancel.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
-use warp::{http::StatusCode, reply::Response};
+use warp::http::StatusCode;
 
-use super::Request;
+use super::{
+    answer::{Created, Json, JsonList},
+    documents::bodies,
+    operation::{Call, Editor, Viewer},
+};
 use crate::{
-    app::App,
-    auth::Identity,
     bodies::RunBody,
     config::emr::DeployMode,
     db::runs,
     emr::{Kind, Order, Refusal},
     forms::Errors,
     pg,
-    reply::{self, Problem},
+    reply::Problem,
 };
 
+/// The pipeline as the server is configured.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Pipeline {
+    /// Why the server can start nothing; null when it can.
+    #[schema(required)]
+    problem: Option<String>,
+    /// The steps, in their order.
+    steps: Vec<String>,
+    /// Names of the packaged jobs; `*` stands for any letters, digits, `-` and `_`.
+    jobs: Vec<String>,
+}
+
 /// Which steps and jobs may be started, and what keeps this server from starting them.
-pub(super) fn pipeline(app: &App) -> Response {
-    let jobs: Vec<_> = app.emr.jobs().map(ToString::to_string).collect();
-    let body = json!({
-        "problem": app.emr.check().err(),
-        "steps": app.emr.steps(),
-        "jobs": jobs,
-    });
-    reply::json(StatusCode::OK, &body)
+pub(super) async fn pipeline(call: Call<Viewer>) -> Result<Json<Pipeline>, Problem> {
+    let emr = &call.app.emr;
+    Ok(Json::new(&Pipeline {
+        problem: emr.check().err(),
+        steps: emr.steps().into_iter().map(ToOwned::to_owned).collect(),
+        jobs: emr.jobs().map(ToString::to_string).collect(),
+    }))
 }
 
 /// The names of the pipeline's steps, in their order.
-pub(super) fn steps(app: &App) -> Response {
-    reply::json(StatusCode::OK, &app.emr.steps())
+pub(super) async fn steps(call: Call<Viewer>) -> Result<JsonList<String>, Problem> {
+    Ok(JsonList::render(&call.app.emr.steps()))
 }
 
 /// The newest runs, newest first; `?source=` and `?state=` leave out others.
-pub(super) async fn list(app: &App, query: &str) -> Result<Response, Problem> {
+pub(super) async fn list(call: Call<Viewer>) -> Result<JsonList<RunBody<'static>>, Problem> {
+    let Call { app, request, .. } = call;
     let (mut source, mut state) = (None, None);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
         match &*name {
             "source" if !value.is_empty() => {
                 let invalid = || Errors::of("source", "Must be a valid UUID.");
@@ -55,11 +71,12 @@ pub(super) async fn list(app: &App, query: &str) -> Result<Response, Problem> {
         .iter()
         .map(|run| RunBody::new(run, &app.settings.time_zone))
         .collect();
-    Ok(reply::json(StatusCode::OK, &bodies))
+    Ok(JsonList::render(&bodies))
 }
 
 /// One run with what it went through.
-pub(super) async fn one(app: &App, id: Uuid) -> Result<Response, Problem> {
+pub(super) async fn one(call: Call<Viewer, Uuid>) -> Result<Json<RunBody<'static>>, Problem> {
+    let Call { app, parts: id, .. } = call;
     let found = pg::in_time(async {
         let client = app.pool.client().await?;
         Ok(match runs::find(&client, id).await? {
@@ -70,64 +87,81 @@ pub(super) async fn one(app: &App, id: Uuid) -> Result<Response, Problem> {
     let Some((run, history)) = found.await? else {
         return Err(Problem::Error(StatusCode::NOT_FOUND, "Run not found"));
     };
-    let body = RunBody::with_history(&run, &history, &app.settings.time_zone);
-    Ok(reply::json(StatusCode::OK, &body))
+    let zone = &app.settings.time_zone;
+    Ok(Json::render(&RunBody::with_history(&run, &history, zone)))
+}
+
+/// Success, with the run.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RunDone<'a> {
+    success: bool,
+    run: RunBody<'a>,
 }
 
 /// Cancels a run.
-pub(super) async fn cancel(app: &App, id: Uuid) -> Result<Response, Problem> {
-    match app.emr.cancel(&app.pool, id).await {
-        Ok(run) => {
-            let run = RunBody::new(&run, &app.settings.time_zone);
-            let body = json!({"success": true, "run": run});
-            Ok(reply::json(StatusCode::OK, &body))
-        }
-        Err(refusal) => refused(refusal),
-    }
+pub(super) async fn cancel(call: Call<Editor, Uuid>) -> Result<Json<RunDone<'static>>, Problem> {
+    let Call { app, parts: id, .. } = call;
+    let run = app.emr.cancel(&app.pool, id).await?;
+    Ok(Json::render(&RunDone {
+        success: true,
+        run: RunBody::new(&run, &app.settings.time_zone),
+    }))
 }
 
 /// Starts a step or a packaged job: `{"step" or "job", "source_id", "deploy_mode"}`.
-pub(super) async fn start(
-    app: &App,
-    who: Option<Identity>,
-    mut request: Request,
-) -> Result<Response, Problem> {
-    let input = request.input(app).await?;
-    let by = who.map(|who| who.username).unwrap_or_default();
-    let order = match order(&input.body, by) {
-        Ok(order) => order,
-        Err(refusal) => return refused(refusal),
-    };
-    match app.emr.start(&app.pool, order).await {
-        Ok(run) => {
-            let run = RunBody::new(&run, &app.settings.time_zone);
-            let body = json!({"success": true, "run": run});
-            Ok(reply::json(StatusCode::CREATED, &body))
-        }
-        Err(refusal) => refused(refusal),
-    }
+pub(super) async fn start(call: Call<Editor>) -> Result<Created<RunDone<'static>>, Problem> {
+    let Call {
+        app,
+        who,
+        mut request,
+        ..
+    } = call;
+    let input = request.input(&app).await?;
+    let order = order(&input.body, who.0.username)?;
+    let run = app.emr.start(&app.pool, order).await?;
+    Ok(Json::render(&RunDone {
+        success: true,
+        run: RunBody::new(&run, &app.settings.time_zone),
+    }))
+}
+
+/// Success, with the started job.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Started {
+    success: bool,
+    /// EMR's id of the step; null until EMR has accepted it.
+    #[schema(required)]
+    step_id: Option<String>,
+    details: Details,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Details {
+    job: String,
+    #[schema(value_type = bodies::DeployMode)]
+    deploy_mode: &'static str,
 }
 
 /// Starts a packaged job: `{"job", "deploy_mode"}`.
-pub(super) async fn start_job(
-    app: &App,
-    who: Option<Identity>,
-    mut request: Request,
-) -> Result<Response, Problem> {
-    let input = request.input(app).await?;
-    let by = who.map(|who| who.username).unwrap_or_default();
-    let order = match job(&input.body, by) {
-        Ok(order) => order,
-        Err(refusal) => return refused(refusal),
+pub(super) async fn start_job(call: Call<Editor>) -> Result<Json<Started>, Problem> {
+    let Call {
+        app,
+        who,
+        mut request,
+        ..
+    } = call;
+    let input = request.input(&app).await?;
+    let order = job(&input.body, who.0.username)?;
+    let details = Details {
+        job: order.name.clone(),
+        deploy_mode: order.deploy_mode.name(),
     };
-    let details = json!({"job": order.name, "deploy_mode": order.deploy_mode.name()});
-    match app.emr.start(&app.pool, order).await {
-        Ok(run) => {
-            let body = json!({"success": true, "step_id": run.step_id, "details": details});
-            Ok(reply::json(StatusCode::OK, &body))
-        }
-        Err(refusal) => refused(refusal),
-    }
+    let run = app.emr.start(&app.pool, order).await?;
+    Ok(Json::new(&Started {
+        success: true,
+        step_id: run.step_id,
+        details,
+    }))
 }
 
 fn order(body: &Value, requested_by: String) -> Result<Order, Refusal> {
@@ -182,19 +216,21 @@ fn deploy_mode(body: &Value, usual: DeployMode) -> Result<DeployMode, Refusal> {
     }
 }
 
-fn refused(refusal: Refusal) -> Result<Response, Problem> {
-    let error = refusal.to_string();
-    let (status, run_id) = match refusal {
-        Refusal::Invalid(_) => (StatusCode::BAD_REQUEST, None),
-        Refusal::NotFound(_) => (StatusCode::NOT_FOUND, None),
-        Refusal::Conflict(_) => (StatusCode::CONFLICT, None),
-        Refusal::NotConfigured(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
-        Refusal::Cluster { run_id, .. } => (StatusCode::BAD_GATEWAY, run_id),
-        Refusal::Failed(error) => return Err(error.into()),
-    };
-    let mut body = json!({"success": false, "error": error});
-    if let Some(run_id) = run_id {
-        body["run_id"] = json!(run_id);
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let error = refusal.to_string();
+        let (status, run_id) = match refusal {
+            Refusal::Invalid(_) => (StatusCode::BAD_REQUEST, None),
+            Refusal::NotFound(_) => (StatusCode::NOT_FOUND, None),
+            Refusal::Conflict(_) => (StatusCode::CONFLICT, None),
+            Refusal::NotConfigured(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
+            Refusal::Cluster { run_id, .. } => (StatusCode::BAD_GATEWAY, run_id),
+            Refusal::Failed(error) => return error.into(),
+        };
+        Self::Run {
+            status,
+            error,
+            run_id,
+        }
     }
-    Ok(reply::json(status, &body))
 }

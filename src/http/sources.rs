@@ -1,17 +1,18 @@
 //! The catalogue over HTTP: list, counts, add, update, delete, activate.
 
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::http::StatusCode;
 
-use super::Request;
+use super::{
+    answer::{Created, Empty, Json, JsonList},
+    operation::{Call, Editor, Viewer},
+    request::Request,
+};
 use crate::{
     app::App,
-    auth::Identity,
-    bodies::{self, CardBody, SourceBody},
+    bodies::{self, CardBody, Section, SourceBody},
     db::{
         counts,
         sources::{self, Change, Source},
@@ -19,13 +20,14 @@ use crate::{
     },
     forms::source::{self, Mode},
     pg,
-    reply::{self, Problem},
+    reply::{self, Problem, Response},
     uploads::Received,
 };
 
 /// Every source, newest first.
-pub(super) async fn read(app: &App, who: Option<Identity>) -> Result<Response, Problem> {
-    let user = who.expect("the endpoint is not open").user_id;
+pub(super) async fn read(call: Call<Viewer>) -> Result<Response, Problem> {
+    let Call { app, who, .. } = call;
+    let user = who.user_id;
     let under_way = app.limits.lists.begin(user).await?;
     let list = pg::in_time(app.catalogue.list()).await?;
     app.limits.lists.pace(user, list.bytes()).await;
@@ -33,38 +35,53 @@ pub(super) async fn read(app: &App, who: Option<Identity>) -> Result<Response, P
 }
 
 /// The counts of the Data Library.
-pub(super) async fn library(app: &App) -> Result<Response, Problem> {
+pub(super) async fn library(call: Call<Viewer>) -> Result<JsonList<Section>, Problem> {
+    let app = call.app;
     let counted = pg::in_time(async { counts::read(&*app.pool.client().await?).await }).await?;
-    Ok(reply::json(
-        StatusCode::OK,
-        &bodies::library(&counted.counts),
-    ))
+    Ok(JsonList::render(&bodies::library(&counted.counts)))
 }
 
-/// Adds a source. Here and below, `by` is the name of who asks for it.
-pub(super) async fn add(app: &App, by: &str, mut request: Request) -> Result<Response, Problem> {
-    let (change, file) = asked(app, &mut request, Mode::Add).await?;
+/// Adds a source.
+pub(super) async fn add(call: Call<Editor>) -> Result<Created<SourceBody<'static>>, Problem> {
+    let Call {
+        app,
+        who,
+        mut request,
+        ..
+    } = call;
+    let (change, file) = asked(&app, &mut request, Mode::Add).await?;
     let file = attached(file).await?;
-    let added = app.writes.insert(&change, by).await.map(Some);
+    let added = app.writes.insert(&change, &who.username).await.map(Some);
     if let Some(file) = &file {
         app.uploads.settle(file, &added).await;
     }
     let added = added?.expect("an insert that succeeds has a row");
-    Ok(reply::json(StatusCode::CREATED, &body(app, &added)))
+    Ok(Json::render(&body(&app, &added)))
 }
 
-/// Changes a source: some of its fields by PATCH, else as a whole.
-pub(super) async fn update(
-    app: &App,
-    by: &str,
-    id: Uuid,
-    mut request: Request,
-) -> Result<Response, Problem> {
-    let mode = match request.method {
-        Method::PATCH => Mode::Patch,
-        _ => Mode::Replace,
-    };
-    let (change, file) = match asked(app, &mut request, mode).await {
+/// Changes some fields of a source.
+pub(super) async fn update(call: Call<Editor, Uuid>) -> Result<Json<SourceBody<'static>>, Problem> {
+    change(call, Mode::Patch).await
+}
+
+/// Changes a source as a whole.
+pub(super) async fn replace(
+    call: Call<Editor, Uuid>,
+) -> Result<Json<SourceBody<'static>>, Problem> {
+    change(call, Mode::Replace).await
+}
+
+async fn change(
+    call: Call<Editor, Uuid>,
+    mode: Mode,
+) -> Result<Json<SourceBody<'static>>, Problem> {
+    let Call {
+        app,
+        who,
+        parts: id,
+        mut request,
+    } = call;
+    let (change, file) = match asked(&app, &mut request, mode).await {
         Ok(asked) => asked,
         // Who may not come in is told nothing of what there is.
         Err(problem @ Problem::Detail(StatusCode::FORBIDDEN, _)) => return Err(problem),
@@ -76,21 +93,27 @@ pub(super) async fn update(
         }
     };
     let file = attached(file).await?;
-    let updated = app.writes.update(id, &change, by).await;
+    let updated = app.writes.update(id, &change, &who.username).await;
     match &file {
         Some(file) => app.uploads.settle(file, &updated).await,
         None if change.data_upload.is_some() => app.uploads.nudge(),
         None => {}
     }
     let updated = updated?.ok_or(NOT_FOUND)?;
-    Ok(reply::json(StatusCode::OK, &body(app, &updated)))
+    Ok(Json::render(&body(&app, &updated)))
 }
 
 /// Removes a source.
-pub(super) async fn delete(app: &App, by: &str, id: Uuid) -> Result<Response, Problem> {
-    if app.writes.delete(id, by).await? {
+pub(super) async fn delete(call: Call<Editor, Uuid>) -> Result<Empty, Problem> {
+    let Call {
+        app,
+        who,
+        parts: id,
+        ..
+    } = call;
+    if app.writes.delete(id, &who.username).await? {
         app.uploads.nudge();
-        Ok(reply::empty())
+        Ok(Empty)
     } else {
         Err(Problem::detail(
             StatusCode::NOT_FOUND,
@@ -99,26 +122,53 @@ pub(super) async fn delete(app: &App, by: &str, id: Uuid) -> Result<Response, Pr
     }
 }
 
-/// Sets a source's status; `done` is the word for it.
-pub(super) async fn set_status(
-    app: &App,
-    by: &str,
-    id: Uuid,
+/// Success, with the source.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Switched<'a> {
+    message: String,
+    source: CardBody<'a>,
+}
+
+/// Sets a source's status to active.
+pub(super) async fn activate(call: Call<Editor, Uuid>) -> Result<Json<Switched<'static>>, Problem> {
+    set_status(call, "active", "activated").await
+}
+
+/// Sets a source's status to inactive.
+pub(super) async fn deactivate(
+    call: Call<Editor, Uuid>,
+) -> Result<Json<Switched<'static>>, Problem> {
+    set_status(call, "inactive", "deactivated").await
+}
+
+/// Sets a source's status to active; the answer says so in another word.
+pub(super) async fn reactivate(
+    call: Call<Editor, Uuid>,
+) -> Result<Json<Switched<'static>>, Problem> {
+    set_status(call, "active", "reactivated").await
+}
+
+async fn set_status(
+    call: Call<Editor, Uuid>,
     status: &str,
     done: &str,
-) -> Result<Response, Problem> {
+) -> Result<Json<Switched<'static>>, Problem> {
+    let Call {
+        app,
+        who,
+        parts: id,
+        ..
+    } = call;
     let change = Change {
         status: Some(status.to_owned()),
         ..Change::default()
     };
-    let updated = change_one(app, by, id, &change).await?;
-    Ok(reply::json(
-        StatusCode::OK,
-        &json!({
-            "message": format!("Source {done} successfully"),
-            "source": CardBody::from(&updated),
-        }),
-    ))
+    let updated = app.writes.update(id, &change, &who.username).await?;
+    let updated = updated.ok_or(NOT_FOUND)?;
+    Ok(Json::render(&Switched {
+        message: format!("Source {done} successfully"),
+        source: CardBody::from(&updated),
+    }))
 }
 
 const NOT_FOUND: Problem = Problem::Error(StatusCode::NOT_FOUND, "Source not found");
@@ -148,14 +198,17 @@ async fn attached(file: Option<Received>) -> Result<Option<Upload>, Problem> {
     })
 }
 
-/// Adds the sample sources that are missing, and says how many those were.
-pub(super) async fn add_demo(app: &App, by: &str) -> Result<Response, Problem> {
-    let added = app.writes.demo(by).await?;
-    Ok(reply::json(StatusCode::OK, &json!({ "added": added })))
+/// The number of sample sources that were added.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Added {
+    added: usize,
 }
 
-async fn change_one(app: &App, by: &str, id: Uuid, change: &Change) -> Result<Source, Problem> {
-    app.writes.update(id, change, by).await?.ok_or(NOT_FOUND)
+/// Adds the sample sources that are missing.
+pub(super) async fn add_demo(call: Call<Editor>) -> Result<Json<Added>, Problem> {
+    let Call { app, who, .. } = call;
+    let added = app.writes.demo(&who.username).await?;
+    Ok(Json::new(&Added { added }))
 }
 
 fn body<'a>(app: &'a App, source: &'a Source) -> SourceBody<'a> {

@@ -15,13 +15,16 @@ use warp::{
         HeaderValue, StatusCode,
         header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE},
     },
-    reply::Response,
 };
 
-use crate::{app::App, reply::Problem};
+use super::operation::{Call, Viewer};
+use crate::reply::{Problem, Response};
 
 /// The file of that key, while a source names it.
-pub(super) async fn fetch(app: &App, key: Uuid) -> Result<Response, Problem> {
+pub(super) async fn fetch(call: Call<Viewer, Uuid>) -> Result<Response, Problem> {
+    let Call {
+        app, parts: key, ..
+    } = call;
     let Some(upload) = app.uploads.find(key).await? else {
         return Err(Problem::detail(StatusCode::NOT_FOUND, "Not found."));
     };

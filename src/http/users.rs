@@ -1,65 +1,80 @@
 //! People over HTTP: oneself, and for admins everybody. Never shows a hash.
 
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::http::StatusCode;
 
-use super::Request;
+use super::{
+    answer::{Empty, Json, JsonList},
+    operation::{Admin, Call, Viewer},
+};
 use crate::{
-    app::App,
-    auth::Identity,
     bodies::UserBody,
-    db::users::{self, LAST_ADMIN},
+    db::users::{self, LAST_ADMIN, Role},
     error::Error,
     forms::user,
     pg,
-    reply::{self, Problem},
+    reply::Problem,
 };
 
+/// The current user.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Me {
+    username: String,
+    email: String,
+    role: Role,
+}
+
 /// Who is asking, and what they may do.
-pub(super) async fn me(app: &App, who: Option<Identity>) -> Result<Response, Problem> {
-    let id = who.ok_or(NOT_FOUND)?.user_id;
+pub(super) async fn me(call: Call<Viewer>) -> Result<Json<Me>, Problem> {
+    let Call { app, who, .. } = call;
+    let id = who.user_id;
     let account = pg::in_time(async { users::find(&*app.pool.client().await?, id).await })
         .await?
         .ok_or(NOT_FOUND)?;
-    Ok(reply::json(
-        StatusCode::OK,
-        &json!({
-            "username": account.username,
-            "email": account.email,
-            "role": account.role,
-        }),
-    ))
+    Ok(Json::new(&Me {
+        username: account.username,
+        email: account.email,
+        role: account.role,
+    }))
 }
 
 /// Everybody, by name.
-pub(super) async fn list(app: &App) -> Result<Response, Problem> {
+pub(super) async fn list(call: Call<Admin>) -> Result<JsonList<UserBody<'static>>, Problem> {
+    let app = call.app;
     let accounts = pg::in_time(async { users::list(&*app.pool.client().await?).await }).await?;
     let bodies: Vec<_> = accounts
         .iter()
         .map(|account| UserBody::new(account, &app.settings.time_zone))
         .collect();
-    Ok(reply::json(StatusCode::OK, &bodies))
+    Ok(JsonList::render(&bodies))
 }
 
-/// Changes or removes a user.
-pub(super) async fn user(app: &App, id: Uuid, mut request: Request) -> Result<Response, Problem> {
-    if request.method == Method::DELETE {
-        let work = async { users::delete(&mut *app.pool.client().await?, id).await };
-        let existed = pg::in_time(work).await.map_err(refused)?;
-        return existed.then(reply::empty).ok_or(NOT_FOUND);
-    }
-    let input = request.input(app).await?;
+/// Removes a user.
+pub(super) async fn delete(call: Call<Admin, Uuid>) -> Result<Empty, Problem> {
+    let Call { app, parts: id, .. } = call;
+    let work = async { users::delete(&mut *app.pool.client().await?, id).await };
+    let existed = pg::in_time(work).await.map_err(refused)?;
+    existed.then_some(Empty).ok_or(NOT_FOUND)
+}
+
+/// Changes a user.
+pub(super) async fn change(call: Call<Admin, Uuid>) -> Result<Json<UserBody<'static>>, Problem> {
+    let Call {
+        app,
+        parts: id,
+        mut request,
+        ..
+    } = call;
+    let input = request.input(&app).await?;
     let change = user::parse(&input)?;
     let work = async { users::change(&mut *app.pool.client().await?, id, change).await };
     let account = pg::in_time(work).await.map_err(refused)?.ok_or(NOT_FOUND)?;
-    Ok(reply::json(
-        StatusCode::OK,
-        &UserBody::new(&account, &app.settings.time_zone),
-    ))
+    Ok(Json::render(&UserBody::new(
+        &account,
+        &app.settings.time_zone,
+    )))
 }
 
 const NOT_FOUND: Problem = Problem::Detail(

@@ -41,31 +41,6 @@ pub enum Consumer {
 }
 
 impl Consumer {
-    /// The consumer at a path, without its trailing slash.
-    pub fn at(path: &str) -> Option<Self> {
-        Some(match path.strip_suffix('/').unwrap_or(path) {
-            "/ws/data_library" => Self::DataLibrary,
-            "/ws/read_source" => Self::ReadSource,
-            "/ws/filter_source" => Self::FilterSource,
-            "/ws/source" => Self::Source,
-            "/ws/data_source_activation" => Self::DataSourceActivation,
-            "/ws/EMRConsumer" => Self::Emr,
-            "/ws/activity" => Self::Activity,
-            _ => return None,
-        })
-    }
-
-    /// Whether it only shows what is there, and nothing about people.
-    pub fn is_reading(&self) -> bool {
-        match self {
-            Self::DataLibrary
-            | Self::ReadSource
-            | Self::ReadSourceDeltas { .. }
-            | Self::FilterSource => true,
-            Self::Source | Self::DataSourceActivation | Self::Emr | Self::Activity => false,
-        }
-    }
-
     /// What goes out to the sockets of its group.
     pub fn traffic(&self, groups: &Groups) -> Arc<Traffic> {
         Arc::clone(match self {

@@ -7,89 +7,61 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::sync::OwnedSemaphorePermit;
 use warp::{
-    Filter, Reply,
-    filters::BoxedFilter,
+    Reply,
     http::{HeaderMap, Method, StatusCode, header},
-    path::FullPath,
 };
 
 use super::{
-    consumer::Consumer,
+    endpoint::Endpoint,
     socket::{self, Client},
 };
 use crate::{
     app::App,
-    auth::{self, Arrival, origin},
+    auth::{self, Arrival, access::Access, origin, role::FORBIDDEN},
     config::Anonymous,
     limits::TooMany,
     peer::Peer,
-    reply, request, server,
-    ws::handshake,
+    reply, request, server, ws,
 };
 
 /// A connection's place among those that are served at once, as the accept loop hands it on.
 pub type Permit = Arc<OwnedSemaphorePermit>;
 
-/// The sockets' routes. Rejects what is no handshake, or none for a socket of ours.
-pub fn routes(app: &App) -> BoxedFilter<(reply::Response,)> {
-    let app = app.clone();
-    warp::path::full()
-        .and(warp::method())
-        .and(warp::ext::get::<Peer>())
-        .and(warp::header::headers_cloned())
-        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
-        .and(warp::ext::optional::<OnUpgrade>())
-        .and(warp::ext::optional::<Permit>())
-        .and_then(
-            move |path: FullPath, method, peer, headers, query: String, upgrade, permit| {
-                let app = app.clone();
-                async move {
-                    match wanted(path.as_str(), &query, &headers) {
-                        Some(consumer) => {
-                            let asked =
-                                open(app, consumer, &method, &peer, &headers, upgrade, permit);
-                            Ok(asked.await)
-                        }
-                        None => Err(warp::reject::not_found()),
-                    }
-                }
-            },
-        )
-        .boxed()
+/// A request for a socket.
+pub struct Handshake<'a> {
+    /// The method, which must be GET.
+    pub method: &'a Method,
+    /// Who sends it.
+    pub peer: &'a Peer,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// What follows the question mark.
+    pub query: &'a str,
+    /// The connection, once it is upgraded.
+    pub upgrade: Option<OnUpgrade>,
+    /// The connection's place.
+    pub permit: Option<Permit>,
 }
 
-/// The consumer that a handshake asks for.
-fn wanted(path: &str, query: &str, headers: &HeaderMap) -> Option<Consumer> {
-    let upgrade = headers.get(header::UPGRADE)?.to_str().ok()?;
-    if !upgrade.to_ascii_lowercase().contains("websocket") {
-        return None;
-    }
-    let consumer = Consumer::at(path)?;
-    let parameter = |name| {
-        let mut pairs = form_urlencoded::parse(query.as_bytes());
-        pairs
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.into_owned())
-    };
-    match consumer {
-        Consumer::ReadSource if parameter("mode").as_deref() == Some("delta") => {
-            Some(Consumer::ReadSourceDeltas {
-                since: parameter("since"),
-            })
-        }
-        consumer => Some(consumer),
+impl Handshake<'_> {
+    /// Whether the client asks for a socket at all.
+    pub fn is_one(&self) -> bool {
+        let upgrade = self.headers.get(header::UPGRADE);
+        let upgrade = upgrade.and_then(|upgrade| upgrade.to_str().ok());
+        upgrade.is_some_and(|upgrade| upgrade.to_ascii_lowercase().contains("websocket"))
     }
 }
 
-async fn open(
-    app: App,
-    consumer: Consumer,
-    method: &Method,
-    peer: &Peer,
-    headers: &HeaderMap,
-    upgrade: Option<OnUpgrade>,
-    permit: Option<Permit>,
-) -> reply::Response {
+/// Opens a socket at an endpoint, or says why not.
+pub async fn open(app: App, endpoint: &Endpoint, handshake: Handshake<'_>) -> reply::Response {
+    let Handshake {
+        method,
+        peer,
+        headers,
+        query,
+        upgrade,
+        permit,
+    } = handshake;
     if !origin::allowed(&app.auth, headers) {
         return reply::detail(
             StatusCode::FORBIDDEN,
@@ -103,10 +75,18 @@ async fn open(
     };
     let arrival = match auth::arrive(&app.auth, peer, headers).await {
         Ok(arrival) => Some(arrival),
-        Err(_) if app.settings.anonymous == Anonymous::Read && consumer.is_reading() => None,
+        Err(_)
+            if app.settings.anonymous == Anonymous::Read && endpoint.access == Access::Reader =>
+        {
+            None
+        }
         Err(refused) => return refused.into_response(),
     };
-    let accept = match handshake::accept(method, headers) {
+    let role = arrival.as_ref().map(Arrival::role);
+    if role.is_some_and(|role| !endpoint.access.admits(role)) {
+        return reply::detail(StatusCode::FORBIDDEN, FORBIDDEN);
+    }
+    let accept = match ws::handshake::accept(method, headers) {
         Ok(accept) => accept,
         Err(refusal) => {
             let mut response = reply::detail(refusal.status(), &refusal.to_string());
@@ -133,6 +113,7 @@ async fn open(
             Err(refused) => return refused.into_response(),
         },
     };
+    let consumer = endpoint.consumer(query);
     let deflate = accept.deflate();
     // Before the answer is sent: who has it must miss nothing.
     let feed = consumer.join(&app.live.groups, deflate.is_some());

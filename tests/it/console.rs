@@ -507,6 +507,29 @@ async fn newcomers_load_sample_sources_with_one_click() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_offers_registration_only_where_it_is_open() {
+    if Browser::is_missing() {
+        return;
+    }
+    for (setting, offered) in [("open", true), ("closed", false)] {
+        let database = database().await;
+        let server = TestServer::on(&database.url, &["--registration", setting]).await;
+        let mut window = Browser::open(&server.base).await;
+        window
+            .until("!!document.querySelector('form button.primary')")
+            .await;
+        let offers = "[...document.querySelectorAll('form button')].some((button) => button.textContent.trim() === 'Register')";
+        assert_eq!(
+            window.evaluate(offers).await,
+            Value::Bool(offered),
+            "{setting}"
+        );
+        window.close().await;
+        server.stop().await.unwrap();
+    }
+}
+
 /// The program itself, which can be stopped as this process cannot.
 async fn serve(database: &TestDatabase, bind: &str) -> (Running, String) {
     let mut command = program(&["serve", "--bind", bind, "--rate-limits", "off"]);

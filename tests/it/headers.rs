@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use marketplace::http::paths::PATHS;
+use marketplace::http::routes::ROUTES;
 use tokio::io::AsyncReadExt;
 
 use crate::{
     client::{Browser, Http, Refusal, Response, Socket},
     server::{ORIGIN, TestServer, database},
+    strangers::with_parts,
 };
 
 /// On every answer.
@@ -42,8 +43,9 @@ async fn every_answer_says_what_it_is_not_for() {
     let mut visitor = server.visitor("visitor").await;
     let mut statuses = BTreeSet::new();
     let id = "00000000-0000-4000-8000-00000000000a";
-    let paths = PATHS.iter().copied().chain(["/nothing", "/api/nothing/"]);
-    for path in paths.map(|path| path.replace("<id>", id)) {
+    let paths = ROUTES.iter().map(|route| route.path);
+    let paths = paths.chain(["/nothing", "/api/nothing/"]);
+    for path in paths.map(|path| with_parts(path, id)) {
         for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"] {
             for accept in ["*/*", "text/html"] {
                 let answer = visitor
