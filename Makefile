@@ -12,10 +12,19 @@ EMBEDDED := $(if $(DATABASE_URL),,--embedded)
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Where `run` and `test` build the program that they share; `bench` and `install` build their own.
+BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
+announce = [ -e $(BUILT)/marketplace ] || \
+	echo "the first build takes about 12 minutes of processor time, shared by all cores" >&2
+
 run: $(if $(EMBEDDED),postgres) ## Start the server (on a private PostgreSQL, unless DATABASE_URL is set)
-	cargo run --locked --release -- serve $(EMBEDDED)
+	@$(announce)
+	cargo build --locked --bin marketplace
+	@echo 'for other commands of the program: export PATH="$(abspath $(BUILT)):$$PATH"' >&2
+	cargo run --quiet --locked --bin marketplace -- serve $(EMBEDDED)
 
 test: postgres tools ## Run all tests, on PostgreSQL clusters of their own
+	@$(announce)
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --locked --no-fail-fast --test-threads $(TEST_THREADS) && cargo test --locked --doc; \
 	else \

@@ -1,5 +1,6 @@
 //! The command line and the environment: the only reader of variables.
 
+pub mod aws;
 pub mod emr;
 pub mod import;
 mod list;

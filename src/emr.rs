@@ -2,6 +2,7 @@
 //! cluster by whichever server claims it, and followed by one server at a time. Who watches hears of
 //! it from the table, by the arrow, never from here; nobody who asks for anything else waits for AWS.
 
+mod aws;
 mod client;
 mod command;
 mod submitter;
@@ -187,7 +188,7 @@ impl Emr {
         self.find_way().await;
         let submitter = Submitter::new(self.clone(), pool.clone());
         let tracker = Tracker::new(self, pool);
-        // The SDK's futures are large; these are made once.
+        // These futures are large.
         tokio::join!(Box::pin(submitter.run()), Box::pin(tracker.run()));
     }
 

@@ -85,6 +85,7 @@ pub mod forms;
 pub mod hashes;
 pub mod hosts;
 pub mod http;
+mod https;
 pub mod limits;
 pub mod live;
 pub mod log;

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Database, List};
 
-/// Where pipeline steps run. Region, credentials and endpoint are the AWS SDK's own settings
-/// (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`, ...).
+/// Where pipeline steps run. Region, credentials and endpoint are found by the variables of every AWS
+/// tool (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`, ...).
 #[derive(Clone, Debug, Args)]
 pub struct Emr {
     /// EMR cluster that runs the pipeline. Region, credentials and endpoint are found as by every

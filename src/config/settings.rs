@@ -8,7 +8,7 @@ use clap::{Arg, ArgMatches, Command, parser::ValueSource};
 use super::Cli;
 use crate::pg::{dsn::Dsn, primary};
 
-/// Variables that the libraries in this program read, with a sentence each. No flag sets them.
+/// Variables that no flag sets, with a sentence each.
 const OTHERS: [(&str, &str); 9] = [
     (
         "RUST_LOG",
@@ -54,7 +54,7 @@ pub struct Setting {
     pub source: &'static str,
 }
 
-/// The settings of `serve`, as they were parsed, and those that libraries read.
+/// The settings of `serve`, as they were parsed, and the variables that no flag sets.
 pub(super) fn of(command: &Command, matches: &ArgMatches) -> Vec<Setting> {
     let of_flags = command.get_arguments().filter_map(|argument| {
         let name = variable(argument)?;
@@ -202,7 +202,7 @@ pub fn example() -> String {
         let defaults: Vec<_> = defaults.map(|value| value.to_string_lossy()).collect();
         entry(&mut text, &name, &says, &defaults.join(","));
     }
-    text.push_str("\n# These are read by the libraries in the program, not by flags.\n");
+    text.push_str("\n# No flag sets these.\n");
     for (name, says) in OTHERS {
         entry(&mut text, name, says.trim_end_matches('.'), "");
     }

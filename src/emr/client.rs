@@ -2,32 +2,20 @@
 //! caller can do. Never retries: whether a step may be sent again is known only to who keeps the
 //! books.
 
-use std::{error::Error as StdError, iter::successors, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use aws_config::{
-    BehaviorVersion, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
-    timeout::TimeoutConfig,
-};
-use aws_sdk_emr::{
-    Client as Sdk,
-    config::ProvideCredentials,
-    error::{ProvideErrorMetadata, SdkError},
-    types::{
-        ActionOnFailure, CancelStepsRequestStatus, HadoopJarStepConfig, StepConfig, StepStatus,
-        StepSummary,
-    },
-};
-use aws_smithy_http_client::{
-    Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
+use hyper::{Response, body::Bytes};
 use jiff::Timestamp;
 use metrics::Counter;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 
-use crate::{config, metrics::Metrics};
+use super::aws::{CallError, Connection};
+use crate::{
+    config::{self, aws::AwsVariables},
+    metrics::Metrics,
+};
 
-/// To a host that does not answer at all.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Everything of one call.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 /// The jar that runs a command on the cluster.
@@ -66,7 +54,7 @@ const FULL: &str = "maximum number of active steps";
 /// A way to the clusters of one account and region. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    sdk: Sdk,
+    aws: Arc<Connection>,
     calls: Calls,
     /// Where new runs go.
     pub(super) cluster_id: String,
@@ -107,82 +95,46 @@ pub(super) struct Page {
 }
 
 impl Client {
-    /// Waits for what a call answers, and counts it.
-    async fn answer<T, E>(
+    /// Makes a call, and counts how it went.
+    async fn call<T: DeserializeOwned>(
         &self,
         operation: Operation,
-        call: impl Future<Output = Result<T, SdkError<E>>>,
-    ) -> Result<T, Failure>
-    where
-        E: std::error::Error + ProvideErrorMetadata + 'static,
-    {
-        let answer = call.await.map_err(|error| failure(&error));
+        body: Value,
+    ) -> Result<T, Failure> {
+        let answer = self.aws.call(operation.name(), &body, CALL_TIMEOUT).await;
+        let answer = match answer {
+            Ok(answer) => read(&answer),
+            Err(CallError::NotSent(why)) => Err(Failure::NotSent(format!("EMR: {why}"))),
+            Err(CallError::NoAnswer(why)) => Err(Failure::Doubtful(format!("EMR: {why}"))),
+        };
+        if matches!(answer, Err(Failure::Denied(_))) {
+            self.aws.forget_credentials().await;
+        }
         self.calls.count(operation, &answer);
         answer
     }
 
-    /// Finds region and credentials along the SDK's usual chain; says what is missing.
+    /// Finds region and credentials where every AWS tool looks for them; says what is missing.
     pub(super) async fn connect(settings: &config::Emr, calls: &Calls) -> Result<Self, String> {
-        let http = Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_timeout(CALL_TIMEOUT)
-            .build();
-        let found = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts)
-            // The timeout is enough, and shorter.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .load()
-            .await;
-        let mut missing = Vec::new();
-        if found.region().is_none() {
-            missing.push("a region (AWS_REGION) was not found".to_owned());
-        }
-        let credentials = match found.credentials_provider() {
-            Some(provider) => provider.provide_credentials().await.is_ok(),
-            None => false,
-        };
-        if !credentials {
-            missing.push(
-                "credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or an \
-                 instance role) were not found"
-                    .to_owned(),
-            );
-        }
-        if missing.is_empty() {
-            Ok(Self {
-                sdk: Sdk::new(&found),
-                calls: calls.clone(),
-                cluster_id: settings.emr_cluster_id.clone().unwrap_or_default(),
-            })
-        } else {
-            Err(format!("EMR is not configured: {}", missing.join("; ")))
-        }
+        let connection = Connection::find(AwsVariables::from_environment()).await;
+        let connection = connection.map_err(|why| format!("EMR is not configured: {why}"))?;
+        Ok(Self {
+            aws: Arc::new(connection),
+            calls: calls.clone(),
+            cluster_id: settings.emr_cluster_id.clone().unwrap_or_default(),
+        })
     }
 
     /// Adds a step that runs `command` in a shell; gives its id.
     pub(super) async fn add(&self, name: &str, command: &str) -> Result<String, Failure> {
-        let jar = HadoopJarStepConfig::builder()
-            .jar(JAR)
-            .set_args(Some(shell(command).into()))
-            .build();
-        let step = StepConfig::builder()
-            .name(name)
-            .action_on_failure(ActionOnFailure::Continue)
-            .hadoop_jar_step(jar)
-            .build();
-        let added = self
-            .sdk
-            .add_job_flow_steps()
-            .job_flow_id(&self.cluster_id)
-            .steps(step)
-            .send();
-        let added = self.answer(Operation::Add, added).await?;
-        let id = added.step_ids().first().cloned();
+        let step = json!({
+            "Name": name,
+            "ActionOnFailure": "CONTINUE",
+            "HadoopJarStep": { "Jar": JAR, "Args": shell(command) },
+        });
+        let body = json!({ "JobFlowId": self.cluster_id, "Steps": [step] });
+        let added: Added = self.call(Operation::Add, body).await?;
+        let id = added.step_ids.into_iter().flatten().next();
         id.ok_or_else(|| Failure::Doubtful("EMR has answered without a step".into()))
     }
 
@@ -194,43 +146,34 @@ impl Client {
         ids: Vec<String>,
         marker: Option<String>,
     ) -> Result<Page, Failure> {
-        let listed = self
-            .sdk
-            .list_steps()
-            .cluster_id(cluster_id)
-            .set_step_ids((!ids.is_empty()).then_some(ids))
-            .set_marker(marker)
-            .send();
-        let listed = self.answer(Operation::List, listed).await?;
+        let mut body = json!({ "ClusterId": cluster_id });
+        if !ids.is_empty() {
+            body["StepIds"] = json!(ids);
+        }
+        if let Some(marker) = marker {
+            body["Marker"] = json!(marker);
+        }
+        let listed: Listed = self.call(Operation::List, body).await?;
         // An empty list is a list; an answer without one is not the answer to this question.
         let steps = listed
             .steps
             .ok_or_else(|| Failure::Doubtful("EMR has answered without a list of steps".into()))?;
         Ok(Page {
-            steps: steps.into_iter().filter_map(summary).collect(),
+            steps: steps.into_iter().filter_map(StepAnswer::step).collect(),
             marker: listed.marker,
         })
     }
 
     /// One step.
     pub(super) async fn describe(&self, cluster_id: &str, id: &str) -> Result<Step, Failure> {
-        let described = self
-            .sdk
-            .describe_step()
-            .cluster_id(cluster_id)
-            .step_id(id)
-            .send();
-        let described = self.answer(Operation::Describe, described).await?;
-        let step = described
+        let body = json!({ "ClusterId": cluster_id, "StepId": id });
+        let described: Described = self.call(Operation::Describe, body).await?;
+        let mut step = described
             .step
             .ok_or_else(|| Failure::Doubtful("EMR has answered without a step".into()))?;
-        let summary_of = StepSummary::builder()
-            .id(id)
-            .set_name(step.name)
-            .set_config(step.config)
-            .set_status(step.status)
-            .build();
-        summary(summary_of).ok_or_else(|| Failure::Doubtful("EMR has not told the state".into()))
+        step.id = Some(id.to_owned());
+        step.step()
+            .ok_or_else(|| Failure::Doubtful("EMR has not told the state".into()))
     }
 
     /// Asks the cluster to cancel a step; says why it will not, as when the step is over.
@@ -239,16 +182,16 @@ impl Client {
         cluster_id: &str,
         id: &str,
     ) -> Result<Result<(), String>, Failure> {
-        let cancelled = self
-            .sdk
-            .cancel_steps()
-            .cluster_id(cluster_id)
-            .step_ids(id)
-            .send();
-        let cancelled = self.answer(Operation::Cancel, cancelled).await?;
-        match cancelled.cancel_steps_info_list().first() {
-            Some(info) if info.status() == Some(&CancelStepsRequestStatus::Failed) => {
-                let why = info.reason().unwrap_or("EMR does not say why");
+        let body = json!({ "ClusterId": cluster_id, "StepIds": [id] });
+        let cancelled: Cancelled = self.call(Operation::Cancel, body).await?;
+        let info = cancelled
+            .cancel_steps_info_list
+            .into_iter()
+            .flatten()
+            .next();
+        match info {
+            Some(info) if info.status.as_deref() == Some("FAILED") => {
+                let why = info.reason.as_deref().unwrap_or("EMR does not say why");
                 Ok(Err(format!("EMR cannot cancel it: {why}")))
             }
             Some(_) => Ok(Ok(())),
@@ -257,6 +200,85 @@ impl Client {
             )),
         }
     }
+}
+
+/// Answers of EMR, as far as they are read.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Added {
+    step_ids: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Listed {
+    steps: Option<Vec<StepAnswer>>,
+    marker: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Described {
+    step: Option<StepAnswer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Cancelled {
+    cancel_steps_info_list: Option<Vec<CancelInfo>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct CancelInfo {
+    status: Option<String>,
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StepAnswer {
+    id: Option<String>,
+    name: Option<String>,
+    config: Option<StepConfig>,
+    status: Option<StepStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StepConfig {
+    args: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StepStatus {
+    state: Option<String>,
+    state_change_reason: Option<StateChangeReason>,
+    failure_details: Option<FailureDetails>,
+    timeline: Option<Timeline>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StateChangeReason {
+    code: Option<String>,
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct FailureDetails {
+    reason: Option<String>,
+    message: Option<String>,
+    log_file: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Timeline {
+    /// Seconds since 1970.
+    creation_date_time: Option<f64>,
 }
 
 /// What is asked of EMR.
@@ -328,71 +350,73 @@ pub(super) fn shell(command: &str) -> [String; 3] {
     ["bash".into(), "-c".into(), command.into()]
 }
 
-fn summary(step: StepSummary) -> Option<Step> {
-    let status = step.status.as_ref()?;
-    let created = status.timeline().and_then(|timeline| {
-        let created = timeline.creation_date_time()?;
-        Timestamp::new(created.secs(), 0).ok()
-    });
-    Some(Step {
-        created,
-        state: status.state()?.as_str().to_owned(),
-        reason: reason(status),
-        args: step
-            .config
-            .as_ref()
-            .map(|config| config.args().to_vec())
-            .unwrap_or_default(),
-        name: step.name.unwrap_or_default(),
-        id: step.id?,
-    })
-}
-
-/// Why a step is in its state: what the failure's details say, else the change's own words.
-fn reason(status: &StepStatus) -> Option<String> {
-    let details = status.failure_details();
-    let parts: Vec<&str> = details
-        .into_iter()
-        .flat_map(|details| [details.reason(), details.message(), details.log_file()])
-        .flatten()
-        .filter(|part| !part.is_empty())
-        .collect();
-    if !parts.is_empty() {
-        return Some(parts.join(" "));
-    }
-    let change = status.state_change_reason()?;
-    let message = change.message().filter(|message| !message.is_empty());
-    message
-        .map(ToOwned::to_owned)
-        .or_else(|| change.code().map(|code| code.as_str().to_owned()))
-}
-
-fn failure<E>(error: &SdkError<E>) -> Failure
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-{
-    let status = error
-        .raw_response()
-        .map_or(0, |response| response.status().as_u16());
-    if let SdkError::ServiceError(refusal) = error {
-        let code = refusal.err().code().unwrap_or_default();
-        let message = refusal.err().message().unwrap_or_default();
-        return refusal_of(status, code, message);
-    }
-    let why: Vec<_> = causes(error).map(ToString::to_string).collect();
-    let why = format!("EMR: {}", why.join(": "));
-    match error {
-        SdkError::ConstructionFailure(_) => Failure::NotSent(why),
-        SdkError::DispatchFailure(_) if causes(error).any(is_connecting) => Failure::NotSent(why),
-        _ => Failure::Doubtful(why),
+impl StepAnswer {
+    /// The step; none when its id or state was left out.
+    fn step(self) -> Option<Step> {
+        let status = self.status?;
+        let created = status.timeline.as_ref();
+        let created = created.and_then(|timeline| timeline.creation_date_time);
+        Some(Step {
+            id: self.id?,
+            name: self.name.unwrap_or_default(),
+            args: self
+                .config
+                .and_then(|config| config.args)
+                .unwrap_or_default(),
+            created: created.and_then(timestamp),
+            reason: status.reason(),
+            state: status.state?,
+        })
     }
 }
 
-/// The error and what caused it, outermost first.
-fn causes<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    successors(Some(error), |error| (**error).source())
+impl StepStatus {
+    /// Why a step is in its state: what the failure's details say, else the change's own words.
+    fn reason(&self) -> Option<String> {
+        let is_said = |part: &&String| !part.is_empty();
+        let details = self.failure_details.as_ref();
+        let parts: Vec<_> = details
+            .into_iter()
+            .flat_map(|details| [&details.reason, &details.message, &details.log_file])
+            .flatten()
+            .filter(is_said)
+            .map(String::as_str)
+            .collect();
+        if !parts.is_empty() {
+            return Some(parts.join(" "));
+        }
+        let change = self.state_change_reason.as_ref()?;
+        let message = change.message.as_ref().filter(is_said);
+        message.or(change.code.as_ref()).cloned()
+    }
+}
+
+/// The whole second of a time as EMR writes it.
+fn timestamp(seconds: f64) -> Option<Timestamp> {
+    let nanoseconds = Duration::try_from_secs_f64(seconds).ok()?;
+    Timestamp::new(i64::try_from(nanoseconds.as_secs()).ok()?, 0).ok()
+}
+
+/// What an answer says.
+fn read<T: DeserializeOwned>(answer: &Response<Bytes>) -> Result<T, Failure> {
+    let status = answer.status();
+    if status.is_success() {
+        return serde_json::from_slice(answer.body()).map_err(|error| {
+            Failure::Doubtful(format!("EMR: its answer cannot be read: {error}"))
+        });
+    }
+    let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let text = |names: &[&str]| {
+        let value = names.iter().find_map(|name| body[name].as_str());
+        value.unwrap_or_default().to_owned()
+    };
+    let header = answer.headers().get("x-amzn-errortype");
+    let header = header.and_then(|value| value.to_str().ok());
+    let code = header.map_or_else(|| text(&["__type", "code"]), ToOwned::to_owned);
+    let code = code.rsplit('#').next().unwrap_or_default();
+    let code = code.split(':').next().unwrap_or_default();
+    let message = text(&["message", "Message", "errorMessage"]);
+    Err(refusal_of(status.as_u16(), code, &message))
 }
 
 /// What an answer means that is an error. One without a code that says so is no refusal: a proxy between may
@@ -416,13 +440,6 @@ fn refusal_of(status: u16, code: &str, message: &str) -> Failure {
     } else {
         Failure::Invalid(why)
     }
-}
-
-/// Whether the client failed while it was making a connection, before it sent anything.
-fn is_connecting(cause: &(dyn StdError + 'static)) -> bool {
-    cause
-        .downcast_ref::<hyper_util::client::legacy::Error>()
-        .is_some_and(hyper_util::client::legacy::Error::is_connect)
 }
 
 #[cfg(test)]
@@ -487,5 +504,46 @@ mod tests {
             };
             assert_eq!(kind, expected, "{status} {code}: {message}");
         }
+    }
+
+    #[test]
+    fn the_code_of_a_refusal_is_read_wherever_it_is() {
+        let answer = |status: u16, header: Option<&str>, body: &str| {
+            let mut answer = Response::builder().status(status);
+            if let Some(header) = header {
+                answer = answer.header("x-amzn-errortype", header);
+            }
+            let answer = answer.body(Bytes::from(body.to_owned())).unwrap();
+            read::<Value>(&answer).unwrap_err()
+        };
+        let said = "EMR: ValidationException: no";
+        for (header, body) in [
+            (None, r#"{"__type":"ValidationException","message":"no"}"#),
+            (
+                None,
+                r#"{"__type":"com.amazonaws#ValidationException","Message":"no"}"#,
+            ),
+            (
+                Some("ValidationException:http://x/"),
+                r#"{"message":"no","Message":"no"}"#,
+            ),
+            (
+                None,
+                r#"{"code":"ValidationException","errorMessage":"no"}"#,
+            ),
+        ] {
+            assert_eq!(
+                answer(400, header, body),
+                Failure::Invalid(said.into()),
+                "{body}"
+            );
+        }
+        // A proxy's, which may have sent it after EMR had taken the request.
+        let page = answer(403, None, "<html>");
+        let said = "the answer with status 403 is not EMR's own";
+        assert_eq!(page, Failure::Doubtful(said.into()));
+        assert!(matches!(answer(502, None, ""), Failure::Doubtful(_)));
+        assert!(matches!(answer(302, None, ""), Failure::Doubtful(_)));
+        assert!(matches!(answer(200, None, "<html>"), Failure::Doubtful(_)));
     }
 }

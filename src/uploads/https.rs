@@ -1,24 +1,18 @@
-//! How the store's client speaks HTTP: by the library and the TLS that the rest of the program has.
+//! The store's requests go through the program's client for HTTPS.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, time::Duration};
 
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect},
-    rt::TokioExecutor,
-};
 use object_store::{
     ClientOptions,
     client::{
-        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
-        HttpResponse, HttpResponseBody, HttpService,
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+        HttpResponseBody, HttpService,
     },
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::time;
 
-/// To a host that does not answer at all.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+use crate::https;
+
 /// From the request to the head of the answer; a part is sent in that time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -27,28 +21,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Https;
 
 #[derive(Debug)]
-struct Service(Client<HttpsConnector<connect::HttpConnector>, HttpRequestBody>);
+struct Service(https::Client);
 
 impl HttpConnector for Https {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider has the default versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut http = connect::HttpConnector::new();
-        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        http.set_nodelay(true);
-        http.enforce_http(false);
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new()).build(https);
-        Ok(HttpClient::new(Service(client)))
+        Ok(HttpClient::new(Service(https::client())))
     }
 }
 

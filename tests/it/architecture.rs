@@ -46,7 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "emr",
         &[
-            "backoff", "config", "db", "error", "metrics", "outage", "pg",
+            "backoff", "config", "db", "error", "https", "metrics", "outage", "pg",
         ],
     ),
     ("error", &[]),
@@ -61,6 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sockets", "uploads", "ws",
         ],
     ),
+    ("https", &[]),
     ("limits", &["peer"]),
     (
         "live",
@@ -118,6 +119,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "db",
             "directory",
             "error",
+            "https",
             "limits",
             "metrics",
             "outage",

@@ -2,6 +2,7 @@
 
 mod cancelling;
 mod crashes;
+mod credentials;
 pub mod fake;
 mod following;
 mod interface;

@@ -13,6 +13,7 @@ mod abuse;
 mod accounts;
 mod activity;
 mod architecture;
+mod builds;
 mod check;
 mod client;
 mod clients;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use marketplace::db::migrate;
-use refinery::{Runner, Target, load_sql_migrations};
+use refinery_core::{Runner, Target, load_sql_migrations};
 use tokio_postgres::Client;
 
 use crate::{

@@ -155,6 +155,12 @@ impl Fake {
         calls.map(|call| call["body"].clone()).collect()
     }
 
+    /// Key, region and service of each call's signature since the beginning.
+    pub fn signed(&self) -> Vec<Value> {
+        let calls = &self.lock().calls;
+        calls.iter().map(|call| call["signed"].clone()).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Cluster> {
         self.cluster.lock().expect("no holder panics")
     }
