@@ -22,6 +22,7 @@ use crate::db::{
 #[schema(as = Source)]
 pub struct SourceBody<'a> {
     id: Uuid,
+    /// `next_update`, or `unscheduled`.
     next_status: &'a str,
     created_at: LocalTime<'a>,
     updated_at: LocalTime<'a>,
@@ -39,6 +40,7 @@ pub struct SourceBody<'a> {
     current_update: Option<Date>,
     #[schema(required)]
     next_update: Option<Date>,
+    /// `received`, `awaiting` or `delayed`.
     datadelivery_status: &'a str,
     #[schema(required, value_type = Option<String>)]
     data_upload: Option<UploadPath<'a>>,
@@ -76,6 +78,7 @@ impl<'a> SourceBody<'a> {
 #[schema(as = Card)]
 pub struct CardBody<'a> {
     id: Uuid,
+    /// The country.
     title: &'a str,
     data_vendor: &'a str,
     panel: &'a str,
@@ -145,15 +148,22 @@ impl<'a> UserBody<'a> {
 }
 
 /// What a statement did, and whose it was.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Change)]
 pub struct ChangeBody<'a> {
     id: Uuid,
     at: LocalTime<'a>,
     table: &'a str,
     operation: &'a str,
+    /// How many rows.
+    #[schema(required)]
     count: Option<i64>,
+    /// The first of them.
     ids: &'a [Uuid],
+    /// Who asked this server for it.
+    #[schema(required)]
     user: Option<&'a str>,
+    /// The role of the database.
     role: &'a str,
     application: &'a str,
 }

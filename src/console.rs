@@ -38,6 +38,7 @@ pub const FILES: &[File] = files![
     "dialog.js" SCRIPT,
     "docs.js" SCRIPT,
     "enter.js" SCRIPT,
+    "fields.js" SCRIPT,
     "filters.js" SCRIPT,
     "form.js" SCRIPT,
     "health.js" SCRIPT,

@@ -20,6 +20,7 @@ pub mod sessions;
 pub mod sources;
 pub mod statistics;
 pub mod submissions;
+mod text;
 mod unreadable;
 pub mod uploads;
 pub mod users;

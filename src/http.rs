@@ -7,6 +7,7 @@ pub mod body;
 pub mod cors;
 mod documents;
 mod health;
+mod held;
 mod hosts;
 mod metrics;
 mod middleware;

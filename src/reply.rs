@@ -330,22 +330,31 @@ impl<'a> From<&'a Errors> for Form<'a> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn each_failure_has_its_status() {
+    #[tokio::test]
+    async fn each_failure_has_its_status_and_shows_nothing_of_its_cause() {
+        const CAUSE: &str = "relation users of db.internal";
+        let cause = || CAUSE.to_owned();
         for (error, status) in [
-            (Error::Unavailable(String::new()), 503),
-            (Error::Refused(String::new()), 503),
-            (Error::Locked(String::new()), 503),
-            (Error::Conflict(String::new()), 503),
-            (Error::Full(String::new()), 507),
-            (Error::Constraint(String::new()), 409),
-            (Error::Value(String::new()), 400),
-            (Error::Unreadable(String::new()), 500),
-            (Error::Start(String::new()), 500),
+            (Error::Unavailable(cause()), 503),
+            (Error::Refused(cause()), 503),
+            (Error::Locked(cause()), 503),
+            (Error::Conflict(cause()), 503),
+            (Error::Full(cause()), 507),
+            (Error::Constraint(cause()), 409),
+            (Error::Value(cause()), 400),
+            (Error::Unreadable(cause()), 500),
+            (Error::Start(cause()), 500),
         ] {
             let response = Problem::from(error).into_response();
             assert_eq!(response.status(), status);
             assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503);
+            let body = http_body_util::BodyExt::collect(response.into_body());
+            let body = body.await.unwrap().to_bytes();
+            let body = String::from_utf8_lossy(&body);
+            assert!(
+                !body.contains("relation") && body.contains("detail"),
+                "{body}"
+            );
         }
     }
 

@@ -57,7 +57,7 @@ $$;
 update django_sources set data_upload = nullif(left(data_upload, 10000), '');
 update django_users set email = left(coalesce(email, ''), 254), password = left(password, 10000);
 -- Django puts a word of its own before the PHC string.
-update django_users set password = substr(password, 7) where password like 'argon2$argon2id$%';
+update django_users set password = substr(password, 7) where password ~ '^argon2[$]argon2(id|i|d)[$]';
 
 -- Each row as it is there, to be compared with how it was.
 alter table django_sources add column is_now jsonb;

@@ -1,6 +1,7 @@
 // Which sources are shown, and in which order.
 
 import { html, useMemo } from "./ui.js";
+import { FIELDS } from "./fields.js";
 import { revision, sources } from "./sources.js";
 import { state } from "./state.js";
 import { count, number } from "./text.js";
@@ -10,8 +11,8 @@ export const filters = state(NO_FILTERS);
 // A newest-first list of what was added is where a newcomer looks.
 export const order = state({ key: "created_at", down: true });
 
-const SEARCHED = ["country", "data_vendor", "panel", "panel_group", "data_type", "granularity",
-  "scope_of_subscription", "created_by", "id"];
+// Texts, not words from a short list.
+const SEARCHED = [...FIELDS.filter(({ name, type }) => !type && name !== "status").map(({ name }) => name), "id"];
 const SELECTS = [
   ["country", "Country"], ["data_vendor", "Vendor"], ["panel", "Panel"],
   ["status", "Status"], ["datadelivery_status", "Delivery"],

@@ -6,6 +6,7 @@ import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./u
 import { call, fieldErrors, upload, why } from "./api.js";
 import { Dialog } from "./dialog.js";
 import { SignInAgain } from "./enter.js";
+import { FIELDS } from "./fields.js";
 import { mayEdit, session } from "./session.js";
 import { loaded, revision, sources } from "./sources.js";
 import { StatusField } from "./status.js";
@@ -14,21 +15,6 @@ import { fileName, sourceName } from "./text.js";
 const FILE = "data_upload";
 // The file is too long, or there is no room for it.
 const OF_THE_FILE = [413, 507];
-
-const FIELDS = [
-  { name: "country", label: "Country", suggest: true },
-  { name: "data_vendor", label: "Vendor", suggest: true },
-  { name: "panel", label: "Panel", suggest: true },
-  { name: "panel_group", label: "Panel group", suggest: true, initial: "DKM" },
-  { name: "data_type", label: "Data type", suggest: true },
-  { name: "granularity", label: "Granularity", suggest: true, initial: "National" },
-  { name: "scope_of_subscription", label: "Scope of subscription", suggest: true },
-  { name: "status", label: "Status", initial: "active" },
-  { name: "current_update", label: "Current update", type: "date" },
-  { name: "next_update", label: "Next update", type: "date" },
-  { name: "end_date", label: "End of subscription", type: "date" },
-  { name: "created_by", label: "Created by" },
-];
 
 // `source` is the one to edit; without one it adds.
 export function Form({ source, onClose, onSaved }) {

@@ -3,16 +3,17 @@
 import { html, useEffect } from "./ui.js";
 import { edit, remove, toggle } from "./actions.js";
 import { Boundary } from "./boundary.js";
+import { FIELDS } from "./fields.js";
 import { Pipeline } from "./pipeline.js";
 import { mayEdit, session } from "./session.js";
 import { fresh, loaded, revision, sources } from "./sources.js";
 import { Badge } from "./table.js";
 import { fileName, isKept, moment, sourceName } from "./text.js";
 
+// What the head of the page shows, and what stands below the file.
+const ELSEWHERE = ["country", "status", "created_by"];
 const SHOWN = [
-  ["Vendor", "data_vendor"], ["Panel", "panel"], ["Panel group", "panel_group"], ["Data type", "data_type"],
-  ["Granularity", "granularity"], ["Scope of subscription", "scope_of_subscription"],
-  ["Current update", "current_update"], ["Next update", "next_status"], ["End of subscription", "end_date"],
+  ...FIELDS.filter(({ name }) => !ELSEWHERE.includes(name)).map(({ name, label, shown }) => [label, shown ?? name]),
   ["File", "data_upload"], ["Created by", "created_by"], ["Created", "created_at"], ["Changed", "updated_at"], ["Id", "id"],
 ];
 const NAMED_BY = ["country", "data_vendor", "panel"];

@@ -40,7 +40,7 @@ export function Users() {
     <h1>Users</h1>
     <p class="error" role="alert">${error}</p>
     ${!users ? html`<p class="empty">Loading…</p>` : html`<div class="scroller plain" tabindex="0" role="region" aria-label="Table of users">
-      <table><thead><tr>
+      <table class="users"><thead><tr>
         <th scope="col">User name</th><th scope="col" class="wide">E-mail</th><th scope="col">Role</th>
         <th scope="col">May sign in</th><th scope="col" class="wide">Last sign-in</th><th scope="col"><span class="unseen">Actions</span></th>
       </tr></thead>

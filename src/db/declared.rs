@@ -12,6 +12,16 @@ pub(super) fn tables() -> impl Iterator<Item = &'static str> {
     })
 }
 
+/// Names of a table's columns, quoted where SQL needs it.
+pub(super) fn columns(table: &str) -> impl Iterator<Item = &'static str> {
+    let head = format!("CREATE TABLE public.{table} (");
+    let lines = SCHEMA.lines().skip_while(move |line| *line != head).skip(1);
+    lines
+        .take_while(|line| !line.starts_with(')'))
+        .filter_map(|line| line.trim_start().split(' ').next())
+        .filter(|word| *word != "CONSTRAINT")
+}
+
 /// Signatures of the functions, such as `delivery_status(date, date)`.
 pub(super) fn functions() -> impl Iterator<Item = &'static str> {
     SCHEMA
@@ -41,6 +51,11 @@ mod tests {
         let tables: Vec<_> = tables().collect();
         assert_eq!(tables.len(), SCHEMA.matches("CREATE TABLE").count());
         assert!(tables.contains(&"sources") && tables.contains(&"day_turns"));
+        for table in tables {
+            assert!(columns(table).next().is_some(), "{table}");
+        }
+        let columns: Vec<_> = columns("day_turns").collect();
+        assert_eq!(columns, ["day", "turned_at", "rederived"]);
         let functions: Vec<_> = functions().collect();
         assert_eq!(functions.len(), SCHEMA.matches("CREATE FUNCTION").count());
         let callable: Vec<_> = callable().collect();

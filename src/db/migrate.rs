@@ -296,17 +296,28 @@ impl<'a> Waits<'a> {
     /// Waits before another attempt to lock one of `tables`.
     async fn again(&mut self, client: &Client, tables: &[String]) -> Result<()> {
         // Those who wait for a lock themselves come last.
-        let sql = "select pg_catalog.format(
-                       '%s is locked by pid %s (user %s, application %L, in a transaction since %s)',
-                       l.relation::pg_catalog.regclass, a.pid, a.usename, a.application_name,
-                       a.xact_start::timestamptz(0)) as holder
-                     from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a using (pid)
-                    where l.granted and l.pid <> pg_catalog.pg_backend_pid()
+        let sql = "select pg_catalog.concat(l.relation::pg_catalog.regclass, ' is locked by ',
+                       case when l.pid is null then pg_catalog.format(
+                           'the prepared transaction %L (user %s, since %s); end it with COMMIT PREPARED '
+                           'or ROLLBACK PREPARED', p.gid, p.owner, p.prepared::timestamptz(0))
+                       else pg_catalog.format(
+                           'pid %s (user %s, application %L, in a transaction since %s)',
+                           a.pid, a.usename, a.application_name, a.xact_start::timestamptz(0))
+                       end) as holder
+                     from pg_catalog.pg_locks l
+                     left join pg_catalog.pg_stat_activity a using (pid)
+                     left join lateral (
+                         select x.gid, x.owner, x.prepared
+                           from pg_catalog.pg_locks own
+                           join pg_catalog.pg_prepared_xacts x on x.transaction = own.transactionid
+                          where own.pid is null and own.virtualtransaction = l.virtualtransaction) p
+                       on l.pid is null
+                    where l.granted and l.pid is distinct from pg_catalog.pg_backend_pid()
                       and l.database = (select oid from pg_catalog.pg_database
                                          where datname = pg_catalog.current_database())
                       and l.relation = any (select pg_catalog.to_regclass(t)::oid
                                               from pg_catalog.unnest($1) t)
-                    order by a.xact_start limit 1";
+                    order by coalesce(a.xact_start, p.prepared) limit 1";
         let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] =
             [(&tables, Type::TEXT_ARRAY)];
         // Nobody is found when the lock was given back meanwhile.

@@ -51,12 +51,15 @@ async fn typed<T: FromRow>(client: &Client, table: &str, from: &str) -> Result<(
     rows.first().map_or(Ok(()), T::check_types)
 }
 
-/// Runs `none`, which reads no row of `table`. Gives a row of nulls instead, because an answer without a row
+/// Runs `none`, which reads no row of `table`, and asks for every column that the migrations make. Gives a row of nulls instead, because an answer without a row
 /// does not tell the types.
 async fn ask(client: &Client, table: &str, none: &str) -> Result<Vec<Row>> {
+    let columns: Vec<_> = declared::columns(table).collect();
+    let columns = columns.join(", ");
     let sql = format!(
         "select {HIDES_ROWS} as hides_rows, found.*
-           from pg_catalog.to_regclass($1) t (id) left join ({none}) found on true"
+           from pg_catalog.to_regclass($1) t (id) left join ({none}) found on true
+           left join (select {columns} from public.{table} limit 0) every_column on true"
     );
     let name = format!("public.{table}");
     let rows = client.query_typed(&sql, &[(&name, Type::TEXT)]).await?;
@@ -80,9 +83,18 @@ pub(super) const HIDES_ROWS: &str = "(pg_catalog.row_security_active(t.id::oid) 
 
 /// Who keeps `table` from being read by a lock, in words for an operator; `None` when nobody does.
 pub async fn holder(client: &Client, table: &str) -> Result<Option<String>> {
-    let sql = "select format('locked by pid %s (user %s, application %L, in a transaction since %s)',
-                             pid, usename, application_name, xact_start::timestamptz(0)) as holder
-                 from pg_locks join pg_stat_activity using (pid)
+    let sql = "select case when pid is null
+                       then format('locked by the prepared transaction %L (user %s, since %s)',
+                                   gid, owner, prepared::timestamptz(0))
+                       else format('locked by pid %s (user %s, application %L, in a transaction since %s)',
+                                   pid, usename, application_name, xact_start::timestamptz(0))
+                       end as holder
+                 from pg_locks left join pg_stat_activity using (pid)
+                 left join lateral (
+                     select gid, owner, prepared
+                       from pg_locks own join pg_prepared_xacts on transaction = own.transactionid
+                      where own.pid is null and own.virtualtransaction = pg_locks.virtualtransaction) p
+                   on true
                 where pg_locks.database = (select oid from pg_database where datname = current_database())
                   and relation = to_regclass('public.' || quote_ident($1))
                   and mode = 'AccessExclusiveLock' and granted

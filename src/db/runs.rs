@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     counts::SINCE,
     row::{self, FromRow, row},
+    text::storable,
 };
 use crate::{error::Result, pg::Client};
 
@@ -228,10 +229,13 @@ pub async fn change(client: &Client, changes: &[Change]) -> Result<u64> {
          where r.id = c.id and r.state = c.was";
     let ids: Vec<_> = changes.iter().map(|change| change.id).collect();
     let from: Vec<_> = changes.iter().map(|change| change.from.as_str()).collect();
-    let states: Vec<_> = changes.iter().map(|change| change.state.as_str()).collect();
+    let states: Vec<_> = changes
+        .iter()
+        .map(|change| storable(&change.state))
+        .collect();
     let reasons: Vec<_> = changes
         .iter()
-        .map(|change| change.reason.as_deref())
+        .map(|change| change.reason.as_deref().map(storable))
         .collect();
     let values: [(&(dyn ToSql + Sync), Type); 4] = [
         (&ids, Type::UUID_ARRAY),

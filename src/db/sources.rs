@@ -1,11 +1,15 @@
 //! The table `sources`: its row and its statements. Derived columns are the database's business.
 
+mod fields;
+
 use jiff::{Timestamp, civil::Date};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::row::{self, FromRow, row};
 use crate::{error::Result, pg::Client};
+
+pub use fields::{AUTHOR, Change, FIELDS, Field, Kind, NEXT_UPDATE, STATUS, UPLOAD, Value};
 
 row! {
     /// One data source, as stored. Dates are days of the local calendar.
@@ -47,29 +51,6 @@ row! {
         pub id: Uuid,
         pub status: String,
     }
-}
-
-/// The columns a statement sets; `None` leaves a column as it is (or at its default). Only what is
-/// set is written, so that two changes of different columns never undo each other.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the columns are described in the database itself"
-)]
-pub struct Change {
-    pub created_by: Option<String>,
-    pub country: Option<String>,
-    pub data_vendor: Option<String>,
-    pub panel: Option<String>,
-    pub panel_group: Option<String>,
-    pub scope_of_subscription: Option<String>,
-    pub data_type: Option<String>,
-    pub granularity: Option<String>,
-    pub end_date: Option<Option<Date>>,
-    pub current_update: Option<Option<Date>>,
-    pub next_update: Option<Option<Date>>,
-    pub data_upload: Option<Option<String>>,
-    pub status: Option<String>,
 }
 
 const COLUMNS: &str = Source::COLUMNS;
@@ -116,10 +97,7 @@ pub(super) fn on_behalf(n: usize) -> String {
 /// [`Error::Value`](crate::error::Error::Value) when a text is too long.
 pub async fn insert(client: &Client, id: Uuid, change: &Change, by: &str) -> Result<Source> {
     let set = change.columns();
-    let names: Vec<&str> = ["id"]
-        .into_iter()
-        .chain(set.iter().map(|c| c.name))
-        .collect();
+    let names: Vec<&str> = ["id"].into_iter().chain(set).collect();
     let places: Vec<String> = (1..=names.len()).map(|n| format!("${n}")).collect();
     let on_behalf = on_behalf(names.len() + 1);
     let (names, places) = (names.join(", "), places.join(", "));
@@ -127,7 +105,7 @@ pub async fn insert(client: &Client, id: Uuid, change: &Change, by: &str) -> Res
         "insert into public.sources ({names}) values ({places}) returning {COLUMNS}, {on_behalf}"
     );
     let rows = client
-        .query_typed(&sql, &parameters(&id, &set, &by))
+        .query_typed(&sql, &parameters(&id, change, &by))
         .await?;
     row::only(&rows)
 }
@@ -149,7 +127,7 @@ pub async fn update(
     } else {
         set.iter()
             .enumerate()
-            .map(|(n, column)| format!("{} = ${}", column.name, n + 2))
+            .map(|(n, column)| format!("{column} = ${}", n + 2))
             .collect()
     };
     let sql = format!(
@@ -158,7 +136,7 @@ pub async fn update(
         on_behalf(set.len() + 2),
     );
     let rows = client
-        .query_typed(&sql, &parameters(&id, &set, &by))
+        .query_typed(&sql, &parameters(&id, change, &by))
         .await?;
     row::first(&rows)
 }
@@ -169,74 +147,21 @@ pub async fn delete(client: &Client, id: Uuid, by: &str) -> Result<bool> {
         "delete from public.sources where id = $1 returning {}",
         on_behalf(2)
     );
-    let rows = client.query_typed(&sql, &parameters(&id, &[], &by)).await?;
+    let nothing = Change::default();
+    let rows = client
+        .query_typed(&sql, &parameters(&id, &nothing, &by))
+        .await?;
     Ok(!rows.is_empty())
 }
 
 /// The id, then the columns' values, then the user.
 fn parameters<'a>(
     id: &'a Uuid,
-    set: &[Column<'a>],
+    change: &'a Change,
     by: &'a &'a str,
 ) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
     let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![(id, Type::UUID)];
-    parameters.extend(set.iter().map(|column| (column.value, column.kind.clone())));
+    parameters.extend(change.parameters());
     parameters.push((by, Type::TEXT));
     parameters
-}
-
-/// One column to write.
-struct Column<'a> {
-    name: &'static str,
-    kind: Type,
-    value: &'a (dyn ToSql + Sync),
-}
-
-impl Change {
-    /// The columns that are set, with their values.
-    fn columns(&self) -> Vec<Column<'_>> {
-        let texts = [
-            ("created_by", &self.created_by),
-            ("country", &self.country),
-            ("data_vendor", &self.data_vendor),
-            ("panel", &self.panel),
-            ("panel_group", &self.panel_group),
-            ("scope_of_subscription", &self.scope_of_subscription),
-            ("data_type", &self.data_type),
-            ("granularity", &self.granularity),
-            ("status", &self.status),
-        ];
-        let dates = [
-            ("end_date", &self.end_date),
-            ("current_update", &self.current_update),
-            ("next_update", &self.next_update),
-        ];
-        let mut columns = Vec::new();
-        for (name, text) in texts {
-            if let Some(value) = text {
-                columns.push(Column {
-                    name,
-                    kind: Type::TEXT,
-                    value,
-                });
-            }
-        }
-        for (name, date) in dates {
-            if let Some(value) = date {
-                columns.push(Column {
-                    name,
-                    kind: Type::DATE,
-                    value,
-                });
-            }
-        }
-        if let Some(value) = &self.data_upload {
-            columns.push(Column {
-                name: "data_upload",
-                kind: Type::TEXT,
-                value,
-            });
-        }
-        columns
-    }
 }

@@ -59,8 +59,9 @@ row! {
         pub storage: String = "coalesce(p.storage, '')",
         /// Changes when a trigger is made, dropped, disabled or enabled.
         pub triggers: String = "coalesce(g.marks, '')",
-        /// On which [`event`]s something is announced.
-        pub announced: i32 = "coalesce(g.events, 0)",
+        /// On which [`event`]s something is announced. A subscription with `two_phase` applies rows that
+        /// are not, and its statistics come late.
+        pub announced: i32 = "case when a.is_silent then 0 else coalesce(g.events, 0) end",
     }
 }
 
@@ -96,6 +97,12 @@ pub async fn read(client: &Client, tables: &[&str]) -> Result<Statistics> {
                           and tgfoid = to_regprocedure(
                               'public.' || quote_ident('notify_' || wanted.name) || '()'))::int as events
                  from pg_trigger where tgrelid = t.id and not tgisinternal) g
+         cross join lateral (
+               select exists (
+                   select from pg_subscription s
+                     join pg_database d on d.oid = s.subdbid and d.datname = current_database()
+                     join pg_subscription_rel r on r.srsubid = s.oid
+                    where s.subtwophasestate <> 'd' and r.srrelid = t.id) as is_silent) a
          order by wanted.place",
         Table::COLUMNS
     );

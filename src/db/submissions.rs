@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     row::{self, row},
     runs::{LOST, REFUSED},
+    text::storable,
 };
 use crate::{
     error::{Error, Result},
@@ -78,7 +79,8 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
-    const ALL: [Self; 4] = [Self::Answer, Self::Rate, Self::Room, Self::Access];
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Answer, Self::Rate, Self::Room, Self::Access];
 
     /// The word in the table.
     fn name(self) -> &'static str {
@@ -212,6 +214,7 @@ pub async fn postpone(
                sent_at = case when $4 then sent_at end, waits_for = $5,
                problem = left($6, 10000)
          where run_id = $1 and node = $2";
+    let why = storable(&problem.why);
     client
         .execute_typed(
             sql,
@@ -221,12 +224,12 @@ pub async fn postpone(
                 (&pause.as_secs_f64(), Type::FLOAT8),
                 (&in_doubt, Type::BOOL),
                 (&problem.waits_for.name(), Type::TEXT),
-                (&problem.why, Type::TEXT),
+                (&why, Type::TEXT),
             ],
         )
         .await?;
     if problem.waits_for == WaitsFor::Room {
-        note_full(client, run_id, node, &problem.why).await?;
+        note_full(client, run_id, node, &why).await?;
     }
     Ok(())
 }
@@ -236,7 +239,7 @@ pub async fn postpone(
 async fn note_full(client: &Client, run_id: Uuid, node: Uuid, why: &str) -> Result<()> {
     let sql = "insert into public.pipeline_submissions as s
                    (run_id, node, claimed_until, waits_for, problem, full_at)
-        select behind.id, $2, clock_timestamp(), 'room', $3, clock_timestamp()
+        select behind.id, $2, clock_timestamp(), 'room', left($3, 10000), clock_timestamp()
           from public.pipeline_runs r
           join public.pipeline_runs behind
             on (behind.kind, behind.step, behind.deploy_mode) = (r.kind, r.step, r.deploy_mode)
@@ -305,6 +308,7 @@ async fn give_up(client: &Client, run_id: Uuid, state: &str, reason: &str) -> Re
     let sql = "with done as (delete from public.pipeline_submissions where run_id = $1)
         update public.pipeline_runs set state = $2, reason = left($3, 10000)
          where id = $1 and state = 'requested' and step_id is null";
+    let reason = storable(reason);
     let values: [(&(dyn ToSql + Sync), Type); 3] = [
         (&run_id, Type::UUID),
         (&state, Type::TEXT),

@@ -180,16 +180,24 @@ impl<'a> Look<'a> {
         look.batch_execute(SEE_ALL).await?;
         look.execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
             .await?;
+        // Rows that others have locked are looked at by the next sweep: waiting for one while holding
+        // others could end somebody's transaction.
         let named_again = format!(
-            "update public.uploads u set attached = true, orphaned_at = null
-              where (u.orphaned_at is not null or not u.attached) and {IS_NAMED}"
+            "with found as (select u.key from public.uploads u
+                 where (u.orphaned_at is not null or not u.attached) and {IS_NAMED}
+                   for no key update of u skip locked)
+             update public.uploads u set attached = true, orphaned_at = null
+               from found where u.key = found.key"
         );
         look.execute_typed(&named_again, &[]).await?;
         // The source of one that is claimed is being written.
         let orphaned = format!(
-            "update public.uploads u set orphaned_at = now()
-              where u.attached and u.orphaned_at is null and not {IS_NAMED}
-                and (u.claimed_until is null or u.claimed_until <= now())"
+            "with found as (select u.key from public.uploads u
+                 where u.attached and u.orphaned_at is null and not {IS_NAMED}
+                   and (u.claimed_until is null or u.claimed_until <= now())
+                   for no key update of u skip locked)
+             update public.uploads u set orphaned_at = now()
+               from found where u.key = found.key"
         );
         look.execute_typed(&orphaned, &[]).await?;
         Ok(Self(look))

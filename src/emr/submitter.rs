@@ -3,7 +3,10 @@
 //! before it is; of one command only one run is in doubt at a time; and one in doubt is looked for
 //! at the cluster before it is sent again. See `db::submissions`.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::{task::JoinSet, time};
@@ -48,6 +51,8 @@ const RETRY: Backoff = Backoff::new(LOOK_EVERY, Duration::from_secs(10));
 pub(super) struct Submitter {
     emr: Emr,
     pool: Pool,
+    /// What runs wait for, by [`WaitsFor`]: however many wait, the log has a line a minute.
+    outages: Arc<Mutex<[Outage; WaitsFor::ALL.len()]>>,
 }
 
 /// What becomes of a run after an attempt.
@@ -71,7 +76,11 @@ enum Outcome {
 
 impl Submitter {
     pub(super) fn new(emr: Emr, pool: Pool) -> Self {
-        Self { emr, pool }
+        Self {
+            emr,
+            pool,
+            outages: Arc::default(),
+        }
     }
 
     /// Hands over runs for ever.
@@ -201,6 +210,7 @@ impl Submitter {
                 step_id,
             } => {
                 if submissions::accepted(&client, id, &cluster_id, &step_id).await? {
+                    self.outages(|outages| *outages = Default::default());
                     tracing::info!(run = %id, step = run.step, step_id, "EMR has taken a run");
                 } else {
                     tracing::warn!(run = %id, step_id, "EMR has taken a run that is deleted");
@@ -222,7 +232,14 @@ impl Submitter {
             } => {
                 let pause = AGAIN.nth(u32::try_from(run.attempts).unwrap_or(u32::MAX));
                 let after = outage::seconds(pause);
-                tracing::warn!(run = %id, why, after, in_doubt, "the submission of a run failed; trying again later");
+                match self.outages(|outages| outages[waits_for as usize].failed()) {
+                    Some(lasting) => {
+                        tracing::warn!(run = %id, why, after, in_doubt, lasting, "the submission of a run failed; trying again later");
+                    }
+                    None => {
+                        tracing::debug!(run = %id, why, after, in_doubt, "the submission of a run failed; trying again later");
+                    }
+                }
                 let problem = Problem { waits_for, why };
                 self.postpone(&client, id, pause, in_doubt, &problem)
                     .await?;
@@ -238,6 +255,12 @@ impl Submitter {
             }
         }
         Ok(())
+    }
+
+    fn outages<T>(&self, change: impl FnOnce(&mut [Outage; WaitsFor::ALL.len()]) -> T) -> T {
+        // Each is changed as a whole, so a panic elsewhere leaves them usable.
+        let outages = self.outages.lock();
+        change(&mut outages.unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn postpone(

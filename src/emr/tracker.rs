@@ -19,6 +19,8 @@ use crate::{
 
 /// Ids that one call may name.
 const IDS_A_CALL: usize = 10;
+/// How many pages of a cluster's list are read. Steps that are not on them are asked for by id.
+const MOST_PAGES: usize = 200;
 /// Beyond so many runs the cluster's own list, newest first, is shorter than asking by ids.
 const FEW: usize = 2 * IDS_A_CALL;
 /// Longest pause while the cluster does not answer or throttles, in polls.
@@ -130,7 +132,8 @@ async fn ask_into(
 ) -> Result<(), Failure> {
     if runs.len() > FEW {
         let mut marker = None;
-        loop {
+        // A list that never ends must not take the turn for ever.
+        for _ in 0..MOST_PAGES {
             let page = match aws.list(cluster, Vec::new(), marker).await {
                 Ok(page) => page,
                 // The cluster itself may be gone: each run is asked for on its own below.

@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use serde_json::Value;
 
 use super::{Emptiness, Errors, Fields, Input, REQUIRED, text};
-use crate::db::sources::Change;
+use crate::db::sources::{AUTHOR, Change, FIELDS, Kind, NEXT_UPDATE, STATUS, UPLOAD, Value as Set};
 
 /// What the change is for; the ways in differ a little in what they take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +42,25 @@ impl Mode {
 /// # Errors
 /// The messages of every field that is wrong.
 pub fn parse(input: &Input, mode: Mode) -> Result<Change, Errors> {
-    let fields = input.fields()?;
+    let sent = input.fields()?;
     let mut errors = Errors::default();
     let mut change = Change::default();
-    texts(&fields, mode, &mut change, &mut errors);
-    dates(&fields, mode, &mut change, &mut errors);
-    upload(&fields, mode, &mut change, &mut errors);
+    for field in &FIELDS {
+        if field.name == STATUS {
+            derived(&sent, mode, &mut errors);
+        }
+        let value = match field.kind {
+            Kind::Text { max, blank } => {
+                let rule = text::Rule { max, blank };
+                text_of(&sent, field.name, rule, mode, &mut errors).map(Set::Text)
+            }
+            Kind::Date => date_of(&sent, field.name, mode, &mut errors).map(Set::Date),
+            Kind::File => file_of(&sent, field.name, mode, &mut errors).then_some(Set::File(None)),
+        };
+        if let Some(value) = value {
+            change.set(field.name, value);
+        }
+    }
     if errors.is_empty() {
         Ok(change)
     } else {
@@ -55,91 +68,76 @@ pub fn parse(input: &Input, mode: Mode) -> Result<Change, Errors> {
     }
 }
 
-/// The field of the file.
-pub const UPLOAD: &str = "data_upload";
+/// Checks a derived field: a client that sends nonsense in it has a defect.
+fn derived(sent: &Fields<'_>, mode: Mode, errors: &mut Errors) {
+    if !mode.is_socket() {
+        let rule = text::Rule {
+            max: 50,
+            blank: false,
+        };
+        text_of(sent, "datadelivery_status", rule, mode, errors);
+    }
+}
 
 /// What is said of a file that contains nothing.
 pub fn empty_file() -> Errors {
     Errors::of(UPLOAD, "The submitted file is empty.")
 }
 
-const AUTHOR: &str = "created_by";
-
-fn texts(fields: &Fields<'_>, mode: Mode, change: &mut Change, errors: &mut Errors) {
-    // Checked although it is derived: a client that sends nonsense here has a defect.
-    let mut derived = None;
-    let slots: [(&'static str, usize, &mut Option<String>); 10] = [
-        (AUTHOR, 255, &mut change.created_by),
-        ("country", 255, &mut change.country),
-        ("data_vendor", 255, &mut change.data_vendor),
-        ("panel", 255, &mut change.panel),
-        ("panel_group", 255, &mut change.panel_group),
-        (
-            "scope_of_subscription",
-            255,
-            &mut change.scope_of_subscription,
-        ),
-        ("data_type", 255, &mut change.data_type),
-        ("granularity", 255, &mut change.granularity),
-        ("datadelivery_status", 50, &mut derived),
-        ("status", 50, &mut change.status),
-    ];
-    for (name, max, slot) in slots {
-        if name == "datadelivery_status" && mode.is_socket() {
-            continue;
-        }
-        let empty = Emptiness {
-            required: name == AUTHOR,
-            nullable: false,
-            blank: name == "scope_of_subscription",
-        };
-        match fields.value(name, empty) {
-            Some(value) => {
-                let rule = text::Rule {
-                    max,
-                    blank: empty.blank,
-                };
-                *slot = errors.keep(name, text::parse(&value, rule));
-            }
-            None if empty.required && mode.needs_author() => {
+/// The text that a field is to have, if it was sent and is right.
+fn text_of(
+    sent: &Fields<'_>,
+    name: &'static str,
+    rule: text::Rule,
+    mode: Mode,
+    errors: &mut Errors,
+) -> Option<String> {
+    let empty = Emptiness {
+        required: name == AUTHOR,
+        nullable: false,
+        blank: rule.blank,
+    };
+    match sent.value(name, empty) {
+        Some(value) => errors.keep(name, text::parse(&value, rule)),
+        None => {
+            if empty.required && mode.needs_author() {
                 errors.add(name, vec![REQUIRED.into()]);
             }
-            None => {}
+            None
         }
     }
 }
 
-fn dates(fields: &Fields<'_>, mode: Mode, change: &mut Change, errors: &mut Errors) {
-    let empty = Emptiness {
-        required: false,
-        nullable: true,
-        blank: false,
+/// The date, or none, that a field is to have, if it was sent and is right.
+fn date_of(
+    sent: &Fields<'_>,
+    name: &'static str,
+    mode: Mode,
+    errors: &mut Errors,
+) -> Option<Option<Date>> {
+    let value = sent.value(name, MAY_BE_NULL)?;
+    let is_none = match &*value {
+        Value::Null => true,
+        Value::String(text) if text.is_empty() && mode.is_socket() => true,
+        Value::String(text) => {
+            name == NEXT_UPDATE
+                && mode.takes_words()
+                && matches!(text.as_str(), "" | "undefined" | "unscheduled")
+        }
+        _ => false,
     };
-    for (name, slot) in [
-        ("end_date", &mut change.end_date),
-        ("current_update", &mut change.current_update),
-        ("next_update", &mut change.next_update),
-    ] {
-        let Some(value) = fields.value(name, empty) else {
-            continue;
-        };
-        let is_none = match &*value {
-            Value::Null => true,
-            Value::String(text) if text.is_empty() && mode.is_socket() => true,
-            Value::String(text) => {
-                name == "next_update"
-                    && mode.takes_words()
-                    && matches!(text.as_str(), "" | "undefined" | "unscheduled")
-            }
-            _ => false,
-        };
-        *slot = if is_none {
-            Some(None)
-        } else {
-            errors.keep(name, date(&value)).map(Some)
-        };
+    if is_none {
+        Some(None)
+    } else {
+        errors.keep(name, date(&value)).map(Some)
     }
 }
+
+const MAY_BE_NULL: Emptiness = Emptiness {
+    required: false,
+    nullable: true,
+    blank: false,
+};
 
 /// `YYYY-MM-DD`, from year 1 to 9999, and nothing else.
 fn date(value: &Value) -> Result<Date, Vec<String>> {
@@ -163,23 +161,18 @@ fn date(value: &Value) -> Result<Date, Vec<String>> {
     })
 }
 
-/// A file travels beside the fields; what stands in the field itself can only say "none".
-fn upload(fields: &Fields<'_>, mode: Mode, change: &mut Change, errors: &mut Errors) {
-    let empty = Emptiness {
-        required: false,
-        nullable: true,
-        blank: false,
-    };
-    match fields.value(UPLOAD, empty).as_deref() {
-        None => {}
+/// Whether a field says that there is to be no file. A file itself travels beside the fields.
+fn file_of(sent: &Fields<'_>, name: &'static str, mode: Mode, errors: &mut Errors) -> bool {
+    match sent.value(name, MAY_BE_NULL).as_deref() {
+        None => false,
         // A browser writes a chosen file, which no socket message can carry, as an empty object.
-        Some(Value::Object(file)) if mode.is_socket() && file.is_empty() => {}
-        Some(Value::Null) if mode.is_socket() => {}
-        Some(Value::Null) => change.data_upload = Some(None),
-        Some(_) => errors.add(
-            UPLOAD,
-            vec!["The submitted data was not a file. Check the encoding type on the form.".into()],
-        ),
+        Some(Value::Object(file)) if mode.is_socket() && file.is_empty() => false,
+        Some(Value::Null) => !mode.is_socket(),
+        Some(_) => {
+            let why = "The submitted data was not a file. Check the encoding type on the form.";
+            errors.add(name, vec![why.into()]);
+            false
+        }
     }
 }
 
@@ -236,10 +229,7 @@ mod tests {
             let change = parse(&Input::json(json!({"created_by": " Ann "})), mode).unwrap();
             assert_eq!(
                 change,
-                Change {
-                    created_by: Some("Ann".into()),
-                    ..Change::default()
-                }
+                Change::default().with(AUTHOR, Set::Text("Ann".into()))
             );
         }
     }
@@ -247,18 +237,10 @@ mod tests {
     #[test]
     fn every_text_field_is_checked() {
         let long = "x".repeat(256);
-        for name in [
-            "created_by",
-            "country",
-            "data_vendor",
-            "panel",
-            "panel_group",
-            "scope_of_subscription",
-            "data_type",
-            "granularity",
-            "status",
-        ] {
-            let max = if name == "status" { 50 } else { 255 };
+        for field in &FIELDS {
+            let (name, Kind::Text { max, .. }) = (field.name, field.kind) else {
+                continue;
+            };
             for mode in ALL {
                 for value in [json!(null), json!(["x"]), json!({}), json!(true)] {
                     assert!(refused(&body(name, value), mode)[name].is_array());
@@ -321,15 +303,15 @@ mod tests {
             }
         }
         let change = parse(&body("end_date", json!("2024-06-18")), Mode::Add).unwrap();
-        assert_eq!(change.end_date, Some(Some(Date::constant(2024, 6, 18))));
+        let day = Date::constant(2024, 6, 18);
+        assert_eq!(change.get("end_date"), Some(&Set::Date(Some(day))));
     }
 
     #[test]
     fn words_for_no_date_depend_on_the_way_in() {
         let is_null = |name, word: &str, mode| {
             let change = parse(&body(name, json!(word)), mode);
-            change
-                .is_ok_and(|c| [c.end_date, c.current_update, c.next_update].contains(&Some(None)))
+            change.is_ok_and(|change| change.get(name) == Some(&Set::Date(None)))
         };
         for word in ["", "undefined", "unscheduled"] {
             assert!(!is_null("next_update", word, Mode::Add));
@@ -365,14 +347,12 @@ mod tests {
         for mode in HTTP {
             assert_eq!(
                 parse(&input, mode),
-                Ok(Change {
-                    created_by: Some("Ann".into()),
-                    scope_of_subscription: Some(String::new()),
-                    end_date: Some(None),
-                    next_update: Some(None),
-                    data_upload: Some(None),
-                    ..Change::default()
-                })
+                Ok(Change::default()
+                    .with(AUTHOR, Set::Text("Ann".into()))
+                    .with("scope_of_subscription", Set::Text(String::new()))
+                    .with("end_date", Set::Date(None))
+                    .with(NEXT_UPDATE, Set::Date(None))
+                    .with(UPLOAD, Set::File(None)))
             );
             assert_eq!(
                 refused(&form(&[("created_by", "")]), mode),
@@ -380,10 +360,8 @@ mod tests {
             );
         }
         let twice = form(&[("created_by", "Ann"), ("created_by", "Bob")]);
-        assert_eq!(
-            parse(&twice, Mode::Add).unwrap().created_by.as_deref(),
-            Some("Bob")
-        );
+        let change = parse(&twice, Mode::Add).unwrap();
+        assert_eq!(change.get(AUTHOR), Some(&Set::Text("Bob".into())));
     }
 
     #[test]
@@ -406,7 +384,10 @@ mod tests {
         }));
         for mode in ALL {
             let change = parse(&input, mode).unwrap();
-            assert_eq!(change.created_by.as_deref(), Some("Ann"));
+            assert_eq!(
+                change,
+                Change::default().with(AUTHOR, Set::Text("Ann".into()))
+            );
         }
         let long = body("datadelivery_status", json!("x".repeat(51)));
         for mode in HTTP {
@@ -465,11 +446,7 @@ mod tests {
         #[test]
         fn what_is_taken_fits_into_the_table(
             fields in prop::collection::btree_map(
-                prop::sample::select(vec![
-                    "created_by", "country", "data_vendor", "panel", "panel_group", "data_type",
-                    "scope_of_subscription", "granularity", "end_date", "current_update",
-                    "next_update", "data_upload", "status",
-                ]),
+                prop::sample::select(FIELDS.iter().map(|field| field.name).collect::<Vec<_>>()),
                 any_value(),
                 0..13,
             ),
@@ -479,16 +456,17 @@ mod tests {
             let input = Input { body, is_form };
             for mode in ALL {
                 let Ok(change) = parse(&input, mode) else { continue };
-                let texts = [
-                    &change.created_by, &change.country, &change.data_vendor, &change.panel,
-                    &change.panel_group, &change.scope_of_subscription, &change.data_type,
-                    &change.granularity, &change.status,
-                ];
-                for text in texts.into_iter().flatten() {
-                    prop_assert!(text.chars().count() <= 255 && !text.contains('\0'));
-                }
-                for date in [change.end_date, change.current_update, change.next_update] {
-                    prop_assert!(date.flatten().is_none_or(|date| date.year() > 0));
+                for field in &FIELDS {
+                    match change.get(field.name) {
+                        Some(Set::Text(text)) => {
+                            prop_assert!(text.chars().count() <= 255 && !text.contains('\0'));
+                        }
+                        Some(Set::Date(date)) => {
+                            prop_assert!(date.is_none_or(|date| date.year() > 0));
+                        }
+                        Some(Set::File(file)) => prop_assert_eq!(file, &None),
+                        None => {}
+                    }
                 }
             }
         }

@@ -8,18 +8,22 @@ pub(super) mod openapi;
 mod problems;
 pub(super) mod schemas;
 
+use std::sync::LazyLock;
+
 use warp::http::{HeaderValue, header::CONTENT_TYPE};
 
 use super::operation::{Call, Viewer};
 use crate::reply::{Problem, Response};
 
-/// The sockets, by hand; tests hold it against frames as they come.
-const ASYNCAPI: &str = include_str!("documents/asyncapi.yaml");
+/// The document about the sockets. Tests compare it with frames as they come.
+static ASYNCAPI: LazyLock<String> = LazyLock::new(|| {
+    include_str!("documents/asyncapi.yaml").replace("{schemas}", &schemas::of_sockets())
+});
 
 /// The document about the sockets.
 pub(super) async fn asyncapi(_: Call<Viewer>) -> Result<Response, Problem> {
     // RFC 9512.
-    Ok(text("application/yaml", ASYNCAPI))
+    Ok(text("application/yaml", &ASYNCAPI))
 }
 
 /// A document of that media type.

@@ -11,6 +11,7 @@ use warp::{
 use super::{
     accounts,
     body::Body,
+    held,
     hosts::Misdirected,
     metrics,
     request::{Head, Request},
@@ -193,11 +194,14 @@ async fn answer(
         });
     };
     let limits = app.limits.clone();
-    let _reading = match &user {
+    match &user {
         Some(user) if request.method.is_safe() && !operation.limits_itself => {
-            Some(limits.reads.begin(user.user_id).await?)
+            let place = limits.reads.begin(user.user_id).await?;
+            let response = operation
+                .answer(app, Some(user.clone()), parts, request)
+                .await?;
+            Ok(held::until_taken(response, place).await)
         }
-        _ => None,
-    };
-    operation.answer(app, user, parts, request).await
+        _ => operation.answer(app, user, parts, request).await,
+    }
 }

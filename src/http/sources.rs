@@ -15,7 +15,7 @@ use crate::{
     bodies::{self, CardBody, Section, SourceBody},
     db::{
         counts,
-        sources::{self, Change, Source},
+        sources::{self, Change, Source, UPLOAD, Value},
         uploads::Upload,
     },
     forms::source::{self, Mode},
@@ -96,7 +96,7 @@ async fn change(
     let updated = app.writes.update(id, &change, &who.username).await;
     match &file {
         Some(file) => app.uploads.settle(file, &updated).await,
-        None if change.data_upload.is_some() => app.uploads.nudge(),
+        None if change.get(UPLOAD).is_some() => app.uploads.nudge(),
         None => {}
     }
     let updated = updated?.ok_or(NOT_FOUND)?;
@@ -159,10 +159,7 @@ async fn set_status(
         parts: id,
         ..
     } = call;
-    let change = Change {
-        status: Some(status.to_owned()),
-        ..Change::default()
-    };
+    let change = Change::of_status(status);
     let updated = app.writes.update(id, &change, &who.username).await?;
     let updated = updated.ok_or(NOT_FOUND)?;
     Ok(Json::render(&Switched {
@@ -179,13 +176,13 @@ async fn asked(
     request: &mut Request,
     mode: Mode,
 ) -> Result<(Change, Option<Received>), Problem> {
-    let (input, file) = request.input_with_file(app, source::UPLOAD).await?;
+    let (input, file) = request.input_with_file(app, UPLOAD).await?;
     let mut change = source::parse(&input, mode)?;
     if let Some(file) = &file {
         if file.is_empty() {
             return Err(source::empty_file().into());
         }
-        change.data_upload = Some(Some(file.reference()));
+        change.set(UPLOAD, Value::File(Some(file.reference())));
     }
     Ok((change, file))
 }

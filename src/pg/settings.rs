@@ -14,7 +14,7 @@ use std::{fmt::Write, time::Duration};
 const CLOSED_PATH: (&str, &str) = ("search_path", "pg_catalog, pg_temp");
 
 /// `(name, value)`.
-const FIXED: [(&str, &str); 18] = [
+const FIXED: [(&str, &str); 19] = [
     CLOSED_PATH,
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
@@ -33,6 +33,7 @@ const FIXED: [(&str, &str); 18] = [
     ("transform_null_equals", "off"),
     ("quote_all_identifiers", "off"),
     ("plpgsql.extra_errors", "none"),
+    ("exit_on_error", "off"),
 ];
 
 /// How statements are planned, each as PostgreSQL has it; all that PostgreSQL 15 lists as planner methods. One

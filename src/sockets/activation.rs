@@ -29,10 +29,7 @@ pub async fn answer(app: &App, who: &Identity, text: &str) -> Value {
     let Some(id) = source_id(&message) else {
         return not_found();
     };
-    let change = Change {
-        status: Some(status.to_owned()),
-        ..Change::default()
-    };
+    let change = Change::of_status(status);
     match app.writes.update(id, &change, &who.username).await {
         Ok(Some(source)) => {
             tracing::debug!(user = who.username, %id, status, "source toggled");

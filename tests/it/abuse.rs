@@ -43,11 +43,15 @@ struct Target {
 
 impl Target {
     async fn start() -> Self {
+        Self::with_rate_limits("off").await
+    }
+
+    async fn with_rate_limits(limits: &str) -> Self {
         let database = database().await;
         let mut command = program(&["serve", "--bind", "127.0.0.1:0", "--anonymous", "read"]);
         command
             .env("DATABASE_URL", &database.url)
-            .env("RATE_LIMITS", "off")
+            .env("RATE_LIMITS", limits)
             .env("RUST_LOG", "error");
         let mut server = Running::start(command);
         let base = server.line("listening on ").await;
@@ -614,6 +618,55 @@ async fn lists_that_nobody_reads_share_their_memory_and_others_are_served() {
     assert!(grown < 64 * MIB, "{} MiB", grown / MIB);
     target.serves().await;
     drop(unread);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_nobody_reads_are_few_at_a_time_and_others_are_served() {
+    const UNREAD: usize = 40;
+    let target = Target::with_rate_limits("on").await;
+    let mut member = target.member().await;
+    let dba = target.database.connect().await;
+    let sql = "insert into pipeline_runs (step, state, reason)
+               select 'qc', 'FAILED', repeat('r', 5000) from generate_series(1, 1000)";
+    assert_eq!(dba.execute(sql, &[]).await.unwrap(), 1000);
+    let whole = member.get("/api/pipeline-runs/").send().await;
+    assert_eq!(whole.status, 200);
+    let length = whole.body.len() as u64;
+    assert!(length > 5 * MIB, "{length}");
+    let before = target.resident();
+    let cookie = member.cookie("sessionid").unwrap().to_owned();
+    let mut unread = Vec::new();
+    for _ in 0..UNREAD {
+        let mut stream = target.connect().await;
+        let request = format!(
+            "GET /api/pipeline-runs/ HTTP/1.1\r\nHost: localhost\r\nCookie: sessionid={cookie}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        unread.push(stream);
+    }
+    let mut answered = std::collections::BTreeMap::new();
+    for stream in &mut unread {
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        *answered.entry(lossy(&head)).or_insert(0) += 1;
+    }
+    // Whoever waits for one of the eight places in vain is told so.
+    assert_eq!(answered["HTTP/1.1 200"], 8, "{answered:?}");
+    assert_eq!(answered["HTTP/1.1 429"], UNREAD - 8, "{answered:?}");
+    let grown = target.resident().saturating_sub(before);
+    println!(
+        "8 unread answers of {} KiB: {} MiB",
+        length / 1024,
+        grown / MIB
+    );
+    assert!(grown < 16 * length, "{} MiB", grown / MIB);
+    target.serves().await;
+    drop(unread);
+    // Their places are free again.
+    eventually("the member reads again", async || {
+        member.get("/api/pipeline-runs/").send().await.status == 200
+    })
+    .await;
 }
 
 /// A frame whose mask is zero.

@@ -394,6 +394,7 @@ async fn what_there_is_no_room_for_is_named() {
                from (values (1, 'unusable'), (2, 'taken'), (3, repeat('n', 151))) x (n, name);
              insert into auth_user values (20, 'argon2$argon2id$v=19$m=1,t=1,p=1$c2FsdHNhbHQ$aGFzaA', null, false, 'modern', '', '', '', false, true, now());
              insert into auth_user values (21, 'bcrypt_sha256$$2b$12$x', null, false, 'other', '', '', '', false, true, now());
+             insert into auth_user values (23, 'argon2$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA', null, false, 'older', '', '', '', false, true, now());
              insert into auth_user values (22, 'pbkdf2_sha256$2000001$salt$aGFzaA==', null, false, 'costly', '', '', '', false, true, now())"
         ))
         .await
@@ -408,7 +409,7 @@ async fn what_there_is_no_room_for_is_named() {
     .unwrap();
     let report = report(&database.url, &["--from", &backend.url]).await;
     assert_eq!(counts(&report, "sources"), json!([20, 0, 0]), "{report}");
-    assert_eq!(counts(&report, "users"), json!([7, 0, 0]), "{report}");
+    assert_eq!(counts(&report, "users"), json!([8, 0, 0]), "{report}");
     for (section, note) in [
         ("changed", format!("source {FRANCE}: country was cut from 300 to 255 characters")),
         ("changed", format!("source {FRANCE}: end_date was no day of the years 1 to 9999 and is empty now")),
@@ -427,11 +428,14 @@ async fn what_there_is_no_room_for_is_named() {
     let sql = "select password_hash from users where username = 'modern'";
     let hash: String = here.query_one(sql, &[]).await.unwrap().get(0);
     assert_eq!(hash, "$argon2id$v=19$m=1,t=1,p=1$c2FsdHNhbHQ$aGFzaA");
+    let sql = "select password_hash from users where username = 'older'";
+    let hash: String = here.query_one(sql, &[]).await.unwrap().get(0);
+    assert_eq!(hash, "$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA");
     let (_, out, _) = import(&database.url, &["--from", &backend.url]).await;
     assert!(
         out.starts_with(
             "sources: 21 there; 0 added, 0 changed, 0 removed\n\
-             users:   9 there; 0 added, 0 changed, 0 removed\nleft out:\n"
+             users:   10 there; 0 added, 0 changed, 0 removed\nleft out:\n"
         ),
         "{out}"
     );

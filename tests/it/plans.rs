@@ -2,7 +2,12 @@
 //! index is meant. Every function of `src/db` that sends a statement is called here; one that is not is found
 //! by its absence. The statements inside of the database's functions and triggers are looked at too.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use marketplace::{
     db::{
@@ -204,10 +209,7 @@ pub async fn call_everything(client: &mut PooledClient) -> BTreeSet<String> {
     call!(called, sources::by_ids(client, &ids));
     call!(called, sources::find(client, id(7)));
     call!(called, sources::statuses(client, &ids));
-    let change = sources::Change {
-        status: Some("inactive".into()),
-        ..sources::Change::default()
-    };
+    let change = sources::Change::of_status("inactive");
     call!(called, sources::insert(client, id(1 << 64), &change, "ann"));
     call!(called, sources::update(client, id(7), &change, "ann"));
     call!(called, sources::delete(client, id(9), "ann"));
@@ -346,10 +348,15 @@ pub async fn call_everything(client: &mut PooledClient) -> BTreeSet<String> {
 fn functions() -> Vec<String> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/db");
     let mut functions = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+    for path in files(&dir) {
         let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if !path.is_file() || OTHER_FILES.iter().any(|(other, _)| *other == module) {
+        let below = path.strip_prefix(&dir).unwrap().with_extension("");
+        let is_other = |name: &Path| {
+            OTHER_FILES
+                .iter()
+                .any(|(other, _)| name == Path::new(other))
+        };
+        if below.ancestors().any(is_other) {
             continue;
         }
         for line in fs::read_to_string(&path).unwrap().lines() {
@@ -360,6 +367,20 @@ fn functions() -> Vec<String> {
     }
     assert!(functions.len() > 50, "{functions:?}");
     functions
+}
+
+/// The files in a folder and its folders.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// What PostgreSQL has logged of the client's statements.

@@ -23,7 +23,7 @@ use crate::{
 const WATCHED: Uuid = Uuid::from_u128(1);
 
 /// What can be set for a role or a database that would stop a server or change what it does.
-const SET: [(&str, &str); 21] = [
+const SET: [(&str, &str); 22] = [
     ("search_path", "elsewhere, pg_catalog, public"),
     ("default_transaction_isolation", "serializable"),
     ("default_transaction_read_only", "on"),
@@ -45,10 +45,11 @@ const SET: [(&str, &str); 21] = [
     ("transform_null_equals", "on"),
     ("quote_all_identifiers", "on"),
     ("plpgsql.extra_errors", "all"),
+    ("exit_on_error", "on"),
 ];
 
 /// What the program's connections have instead.
-const HAVE: [(&str, &str); 21] = [
+const HAVE: [(&str, &str); 22] = [
     ("search_path", "pg_catalog, pg_temp"),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
@@ -71,6 +72,7 @@ const HAVE: [(&str, &str); 21] = [
     ("transform_null_equals", "off"),
     ("quote_all_identifiers", "off"),
     ("plpgsql.extra_errors", "none"),
+    ("exit_on_error", "off"),
 ];
 
 /// The statements of the program's pool have each of its settings.

@@ -2,11 +2,15 @@
 
 use std::{fs, path::PathBuf};
 
+use marketplace::{
+    db::{migrate, probe},
+    pg::Pool,
+};
 use serde_json::Value;
 
 use crate::{
     client::Http,
-    postgres::Home,
+    postgres::{self, Home},
     program::{Running, program},
     server::{SOON, TestServer, database, eventually, open},
 };
@@ -27,6 +31,78 @@ async fn is_told(operator: &mut Http, status: u16, parts: &[&str]) {
         answer.status == status && (parts.is_empty() || troubles.iter().any(has_all))
     };
     eventually(&format!("{status} with {parts:?}"), told).await;
+}
+
+/// Any column of any table: statements that write use some which no list reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_with_a_renamed_column_cannot_be_read() {
+    let database = database().await;
+    let pool = Pool::new(&database.url.parse().unwrap(), 1).unwrap();
+    let client = pool.client().await.unwrap();
+    let sql = "select c.relname::text as table, quote_ident(a.attname) as column
+                 from pg_attribute a join pg_class c on c.oid = a.attrelid
+                where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+                  and c.relname <> 'refinery_schema_history' and a.attnum > 0 and not a.attisdropped";
+    let dba = database.connect().await;
+    let columns = dba.query(sql, &[]).await.unwrap();
+    assert!(columns.len() > 70, "{}", columns.len());
+    for row in columns {
+        let (table, column): (&str, &str) = (row.get("table"), row.get("column"));
+        probe::table(&client, table).await.unwrap();
+        let rename = |from, to| format!("alter table public.{table} rename column {from} to {to}");
+        dba.batch_execute(&rename(column, "another_name"))
+            .await
+            .unwrap();
+        let read = probe::table(&client, table).await;
+        dba.batch_execute(&rename("another_name", column))
+            .await
+            .unwrap();
+        let why = read.expect_err(&format!("{table}.{column}")).to_string();
+        assert!(
+            why.contains(column.trim_matches('"')),
+            "{table}.{column}: {why}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prepared_transaction_that_holds_a_lock_is_named() {
+    let cluster = postgres::private_cluster(&[("max_prepared_transactions", "5")]).await;
+    let url = cluster.url();
+    migrate::run(&url.parse().unwrap(), "Europe/Paris")
+        .await
+        .unwrap();
+    let dba = postgres::connect(&url).await;
+    dba.batch_execute(
+        "begin; lock table public.sources in access exclusive mode; prepare transaction 'left behind'",
+    )
+    .await
+    .unwrap();
+    let pool = Pool::new(&url.parse().unwrap(), 1).unwrap();
+    let client = pool.client().await.unwrap();
+    let holder = probe::holder(&client, "sources").await.unwrap();
+    let holder = holder.expect("it holds the lock");
+    assert!(
+        holder.contains("the prepared transaction 'left behind'"),
+        "{holder}"
+    );
+    // A migration says so, too.
+    dba.batch_execute("delete from public.refinery_schema_history where version = 32")
+        .await
+        .unwrap();
+    let server = TestServer::launch(&url, &[]).await;
+    let mut operator = Http::new(&server.base);
+    is_told(
+        &mut operator,
+        503,
+        &["sources is locked by the prepared transaction 'left behind'"],
+    )
+    .await;
+    dba.batch_execute("rollback prepared 'left behind'")
+        .await
+        .unwrap();
+    server.ready().await;
+    server.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

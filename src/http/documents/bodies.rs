@@ -2,7 +2,6 @@
 //! so that each field has its own error. Tests compare these types with the running server.
 #![expect(dead_code, reason = "none is ever made")]
 
-use jiff::civil::Date;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -51,39 +50,6 @@ pub(in crate::http) struct UserChange {
     /// Whether the user may sign in.
     #[schema(nullable = false)]
     is_active: Option<bool>,
-}
-
-/// Fields of a source; omitted fields keep their values, or get their defaults.
-#[derive(ToSchema)]
-pub(in crate::http) struct SourceChange {
-    /// Who is responsible for it.
-    #[schema(min_length = 1, max_length = 255, nullable = false, example = "Ann")]
-    created_by: Option<String>,
-    #[schema(min_length = 1, max_length = 255, nullable = false, example = "Norway")]
-    country: Option<String>,
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
-    data_vendor: Option<String>,
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
-    panel: Option<String>,
-    /// Default: `DKM`.
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
-    panel_group: Option<String>,
-    #[schema(max_length = 255, nullable = false)]
-    scope_of_subscription: Option<String>,
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
-    data_type: Option<String>,
-    /// Default: `National`.
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
-    granularity: Option<String>,
-    end_date: Option<Date>,
-    current_update: Option<Date>,
-    next_update: Option<Date>,
-    /// A file, in a form; null removes it.
-    #[schema(value_type = Option<String>, format = Binary)]
-    data_upload: Option<Vec<u8>>,
-    /// The server toggles and counts `active` and `inactive`; it stores any other text.
-    #[schema(min_length = 1, max_length = 50, nullable = false, example = "active")]
-    status: Option<String>,
 }
 
 /// A run to be started: of a step or of a packaged job.

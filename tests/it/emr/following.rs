@@ -100,10 +100,12 @@ async fn the_reason_of_a_failure_is_kept() {
     ] {
         dba.batch_execute("truncate pipeline_runs").await.unwrap();
         let answer = ask(&mut page, &json!({ "step": step })).await;
-        let details = json!({"Reason": "Unknown Error.", "Message": "exit 1", "LogFile": "s3://l"});
+        // PostgreSQL has no text with a NUL.
+        let details =
+            json!({"Reason": "Unknown Error.", "Message": "exit\u{0}1", "LogFile": "s3://l"});
         fake.put(answer["step_id"].as_str().unwrap(), state, details);
         let frame = event(&mut page, state).await;
-        assert_eq!(frame["reason"], "Unknown Error. exit 1 s3://l");
+        assert_eq!(frame["reason"], "Unknown Error. exit\u{fffd}1 s3://l");
         assert_eq!(the_run(&dba).await.0, state);
     }
 }
