@@ -84,6 +84,20 @@ fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>
     }
 }
 
+/// Those of `sslrootcert` that may vouch for a server. webpki asks no authority what it may do.
+fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let mut found = certificates("sslrootcert", file)?;
+    found.retain(certificate::may_be_trusted);
+    if found.is_empty() {
+        return Err(unusable(
+            "sslrootcert",
+            file,
+            "holds no certificate that may vouch for a server",
+        ));
+    }
+    Ok(found)
+}
+
 /// The key of this client, which others must not be able to read.
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>> {
     let fail = |why: &str| unusable("sslkey", file, why);
@@ -119,7 +133,7 @@ impl Verifier {
             });
         }
         let trusted = match &tls.root_cert {
-            Some(file) => certificates("sslrootcert", file)?,
+            Some(file) => authorities(file)?,
             None => rustls_native_certs::load_native_certs().certs,
         };
         let mut roots = RootCertStore::empty();
@@ -158,6 +172,7 @@ impl ServerCertVerifier for Verifier {
                     | CertificateError::NotValidForNameContext { .. },
                 ),
             ) => refusal,
+            Err(refusal) if !certificate::is_unread(&refusal) => return Err(refusal),
             Err(refusal) => {
                 certificate::is_trusted(end_entity, &self.trusted, now, &self.provider)
                     .map_err(|_| refusal)?;

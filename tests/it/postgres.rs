@@ -22,7 +22,7 @@ use marketplace::embedded::{Cluster, EmbeddedError, Options};
 use tokio::sync::{Mutex, OnceCell};
 use tokio_postgres::{Client, NoTls};
 
-pub use self::tls::{Certificate, TlsCluster, chmod, tls_cluster};
+pub use self::tls::{Authority, Certificate, TlsCluster, chmod, tls_cluster};
 
 /// What the tests' clusters do without: surviving a crash of the machine.
 const SETTINGS: [(&str, &str); 6] = [

@@ -1,10 +1,11 @@
 //! Certificates that libpq (OpenSSL) accepts and webpki does not: of X.509 version 1, as `openssl x509
 //! -req` makes them; one that is its own authority; a server's that may itself sign; and one that has
-//! its host's name in the subject alone. Asked only after webpki has said no. It follows no chain: the
-//! certificate is one of the trusted ones, or one of those has signed it.
+//! its host's name in the subject alone. Asked only after webpki has refused one of these kinds. It follows no
+//! chain: the certificate is one of the trusted ones, or one of those has signed it. Also says which authorities
+//! may not be trusted: webpki does not ask them what they may do.
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error as TlsError,
+    CertificateError, DigitallySignedStruct, Error as TlsError, OtherError,
     client::danger::HandshakeSignatureValid,
     crypto::{self, CryptoProvider},
     pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime},
@@ -16,7 +17,11 @@ use x509_cert::{
         asn1::{ObjectIdentifier, PrintableStringRef, Utf8StringRef},
         oid::AssociatedOid,
     },
-    ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, name::GeneralName},
+    ext::pkix::{
+        BasicConstraints, CertificatePolicies, CrlDistributionPoints, ExtendedKeyUsage,
+        InhibitAnyPolicy, KeyUsage, NameConstraints, PolicyConstraints, PolicyMappings,
+        SubjectAltName, name::GeneralName,
+    },
     spki::AlgorithmIdentifierOwned,
 };
 
@@ -25,6 +30,40 @@ const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 /// What a key may be used for: to be a TLS server, and for everything.
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
+
+/// What an authority may say that must be understood, and OpenSSL does.
+const UNDERSTOOD: [ObjectIdentifier; 10] = [
+    BasicConstraints::OID,
+    CertificatePolicies::OID,
+    CrlDistributionPoints::OID,
+    ExtendedKeyUsage::OID,
+    InhibitAnyPolicy::OID,
+    KeyUsage::OID,
+    NameConstraints::OID,
+    PolicyConstraints::OID,
+    PolicyMappings::OID,
+    SubjectAltName::OID,
+];
+
+/// Whether webpki has refused a certificate of a kind that OpenSSL accepts: of version 1, or one that may itself
+/// sign. All other refusals are final.
+pub(super) fn is_unread(refusal: &TlsError) -> bool {
+    let TlsError::InvalidCertificate(CertificateError::Other(OtherError(why))) = refusal else {
+        return false;
+    };
+    matches!(
+        why.downcast_ref::<webpki::Error>(),
+        Some(webpki::Error::CaUsedAsEndEntity | webpki::Error::UnsupportedCertVersion)
+    )
+}
+
+/// Whether nothing that a trusted certificate says of itself keeps it from vouching for a server: it demands
+/// nothing that is unknown here, and it is for servers. One that cannot be read is for webpki to judge.
+pub(super) fn may_be_trusted(certificate: &CertificateDer<'static>) -> bool {
+    parsed(certificate).map_or(true, |authority| {
+        understands(&authority, &UNDERSTOOD).is_ok() && is_for_servers(&authority).is_ok()
+    })
+}
 
 /// Whether `certificate` is its own authority and one of the `trusted`, or is signed by one of them, and
 /// is valid now.
@@ -39,6 +78,13 @@ pub(super) fn is_trusted(
 ) -> Result<(), CertificateError> {
     let leaf = parsed(certificate)?;
     is_valid(&leaf, now)?;
+    let known = [
+        BasicConstraints::OID,
+        ExtendedKeyUsage::OID,
+        KeyUsage::OID,
+        SubjectAltName::OID,
+    ];
+    understands(&leaf, &known)?;
     is_for_servers(&leaf)?;
     let is_its_own = leaf.tbs_certificate.subject == leaf.tbs_certificate.issuer;
     if is_its_own
@@ -170,20 +216,22 @@ fn is_valid(certificate: &Certificate, now: UnixTime) -> Result<(), CertificateE
     Ok(())
 }
 
-/// Whether nothing that the certificate says of its use speaks against a server.
-fn is_for_servers(certificate: &Certificate) -> Result<(), CertificateError> {
-    let known = [
-        BasicConstraints::OID,
-        ExtendedKeyUsage::OID,
-        KeyUsage::OID,
-        SubjectAltName::OID,
-    ];
+/// Whether all that the certificate says must be understood is among `known`.
+fn understands(
+    certificate: &Certificate,
+    known: &[ObjectIdentifier],
+) -> Result<(), CertificateError> {
     let extensions = certificate.tbs_certificate.extensions.as_deref();
     for extension in extensions.unwrap_or_default() {
         if extension.critical && !known.contains(&extension.extn_id) {
             return Err(CertificateError::UnhandledCriticalExtension);
         }
     }
+    Ok(())
+}
+
+/// Whether nothing that the certificate says of its use speaks against a server.
+fn is_for_servers(certificate: &Certificate) -> Result<(), CertificateError> {
     let usage = certificate.tbs_certificate.get::<ExtendedKeyUsage>();
     let usage = usage.map_err(|_| CertificateError::BadEncoding)?;
     let serves = |usage: &ExtendedKeyUsage| {
@@ -198,9 +246,13 @@ fn is_for_servers(certificate: &Certificate) -> Result<(), CertificateError> {
     }
 }
 
-/// Whether a trusted certificate may vouch for others. One of version 1 cannot say that it may not.
+/// Whether a trusted certificate may vouch for others. One of version 1 cannot say that it may not. One that may
+/// do so only for some names may not here: nobody would look at the names.
 fn may_sign(authority: &Certificate) -> bool {
     let authority = &authority.tbs_certificate;
+    if !matches!(authority.get::<NameConstraints>(), Ok(None)) {
+        return false;
+    }
     let signs = match authority.get::<KeyUsage>() {
         Ok(usage) => usage.is_none_or(|(_, usage)| usage.key_cert_sign()),
         Err(_) => false,

@@ -65,12 +65,64 @@ impl Certificate {
     ];
 }
 
+/// What an authority says of itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Authority {
+    /// That it vouches for other names than the server's.
+    OfOtherNames,
+    /// Something that nobody understands and everybody must.
+    Unknown,
+    /// That it vouches for clients.
+    OfClients,
+    /// That it vouches for servers.
+    OfServers,
+}
+
+impl Authority {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [
+        Self::OfOtherNames,
+        Self::Unknown,
+        Self::OfClients,
+        Self::OfServers,
+    ];
+
+    /// As openssl has it.
+    fn extension(self) -> &'static str {
+        match self {
+            Self::OfOtherNames => "nameConstraints=critical,permitted;DNS:example.com",
+            Self::Unknown => "1.3.6.1.4.1.99999.1=critical,ASN1:UTF8String:x",
+            Self::OfClients => "extendedKeyUsage=clientAuth",
+            Self::OfServers => "extendedKeyUsage=serverAuth",
+        }
+    }
+}
+
 impl TlsCluster {
     /// Lets the server show another certificate to those who connect from now on.
     pub async fn present(&self, certificate: Certificate) {
+        self.present_signed(certificate, "ca").await;
+    }
+
+    /// The same, signed by an authority of this kind, whose certificate is in the file that is given.
+    pub async fn present_by(&self, certificate: Certificate, authority: Authority) -> PathBuf {
         let dir = self.cluster.data_dir().join("cluster");
-        let file = format!("{certificate:?}").to_lowercase();
-        make(&dir, certificate, &file);
+        let name = format!("{authority:?}").to_lowercase();
+        let output = format!("{name}.crt");
+        if !dir.join(&output).exists() {
+            let subject = format!("/CN=marketplace test {name}");
+            let own = ["-x509", "-days", "2", "-subj", &subject, "-out", &output];
+            let says = ["-addext", authority.extension()];
+            request(&dir, &name, &[&own[..], &says].concat());
+        }
+        self.present_signed(certificate, &name).await;
+        dir.join(output)
+    }
+
+    async fn present_signed(&self, certificate: Certificate, authority: &str) {
+        let dir = self.cluster.data_dir().join("cluster");
+        let file = format!("{certificate:?}{authority}").to_lowercase();
+        make(&dir, certificate, &file, authority);
         own_key(&dir, &file);
         let dba = super::connect(&self.cluster.url()).await;
         for (setting, kind) in [("ssl_cert_file", "crt"), ("ssl_key_file", "key")] {
@@ -117,7 +169,7 @@ impl TlsCluster {
         let dir = self.cluster.data_dir().join("cluster");
         let subject = format!("/CN={name}");
         request(&dir, name, &["-subj", &subject, "-out", "request.csr"]);
-        sign(&dir, name, &["-days", "2"]);
+        sign(&dir, name, "ca", &["-days", "2"]);
         let key = dir.join(format!("{name}.key"));
         chmod(&key, 0o600);
         (dir.join(format!("{name}.crt")), key)
@@ -129,7 +181,7 @@ pub fn chmod(file: &Path, mode: u32) {
     fs::set_permissions(file, fs::Permissions::from_mode(mode)).expect("it is ours");
 }
 
-fn make(dir: &Path, certificate: Certificate, file: &str) {
+fn make(dir: &Path, certificate: Certificate, file: &str, authority: &str) {
     let name = match certificate {
         Certificate::OtherName => "elsewhere",
         _ => TlsCluster::NAME,
@@ -148,7 +200,7 @@ fn make(dir: &Path, certificate: Certificate, file: &str) {
         } else {
             &["-extfile", "extensions"]
         };
-        sign(dir, file, &[more, with].concat());
+        sign(dir, file, authority, &[more, with].concat());
     };
     let two_days = ["-days", "2"];
     let alternative = format!("subjectAltName=DNS:{}\n", TlsCluster::NAME);
@@ -181,18 +233,19 @@ fn make(dir: &Path, certificate: Certificate, file: &str) {
     }
 }
 
-/// Signs `request.csr` by the authority.
-fn sign(dir: &Path, file: &str, more: &[&str]) {
+/// Signs `request.csr` by an authority.
+fn sign(dir: &Path, file: &str, authority: &str, more: &[&str]) {
     let output = format!("{file}.crt");
+    let [certificate, key] = ["crt", "key"].map(|kind| format!("{authority}.{kind}"));
     let sign = [
         "x509",
         "-req",
         "-in",
         "request.csr",
         "-CA",
-        "ca.crt",
+        &certificate,
         "-CAkey",
-        "ca.key",
+        &key,
         "-CAcreateserial",
         "-out",
         &output,

@@ -9,7 +9,7 @@ use marketplace::{
 use tokio::{process::Command, time::timeout};
 
 use crate::{
-    postgres::{Certificate, TlsCluster, connect, tls_cluster},
+    postgres::{Authority, Certificate, TlsCluster, connect, tls_cluster},
     program::program,
     server::{SOON, eventually},
 };
@@ -230,6 +230,47 @@ async fn certificates_are_believed_as_libpq_believes_them() {
         assert!(assert_same(&old).await.is_some(), "{certificate:?}");
     }
     assert!(believed > 15 && refused > 15, "{believed} and {refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authorities_vouch_for_what_they_say_and_nothing_else() {
+    let tls = tls_cluster().await;
+    let dba = connect(&tls.cluster.url()).await;
+    dba.batch_execute("create role visitor login password 'geheim'")
+        .await
+        .unwrap();
+    let port = tls.cluster.port();
+    let mut believed = Vec::new();
+    for authority in Authority::ALL {
+        // The usual one is for webpki to judge, the others are not.
+        for certificate in [
+            Certificate::Usual,
+            Certificate::VersionOne,
+            Certificate::Authority,
+        ] {
+            let root = tls.present_by(certificate, authority).await;
+            for mode in ["require", "verify-ca", "verify-full"] {
+                let text = format!(
+                    "host={} hostaddr=127.0.0.1 port={port} user=visitor password=geheim \
+                     dbname=marketplace sslmode={mode} sslrootcert={}",
+                    TlsCluster::NAME,
+                    root.display()
+                );
+                // libpq looks for no name in a subject that has no dot; here nothing is looked for in a subject.
+                let is_stricter = matches!(authority, Authority::OfOtherNames)
+                    && !matches!(certificate, Certificate::Usual);
+                let seen = if is_stricter {
+                    ours(&text).await.0
+                } else {
+                    assert_same(&text).await
+                };
+                if seen.is_some() {
+                    believed.push(format!("{authority:?}"));
+                }
+            }
+        }
+    }
+    assert_eq!(believed, ["OfServers"; 9]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
