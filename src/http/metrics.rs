@@ -23,8 +23,24 @@ use crate::{
     reply::{Problem, Response},
 };
 
-/// Headers by which a proxy says for whom it asks.
-const FORWARDED: [&str; 2] = ["forwarded", "x-forwarded-for"];
+/// Headers by which a proxy says for whom it asks, or that it is one. Besides, all whose names begin with
+/// [`X_FORWARDED`].
+const FORWARDED: [&str; 12] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-envoy-external-address",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-azure-clientip",
+    "client-ip",
+];
+/// `X-Forwarded-For`, `-Host`, `-Proto`, `-Port`, `-Server` and their like.
+const X_FORWARDED: &str = "x-forwarded-";
 
 /// The numbers of this moment.
 pub(super) async fn show(call: Call<Operator>) -> Result<Response, Problem> {
@@ -53,13 +69,15 @@ pub(super) fn refused() -> Problem {
 /// Whether it comes from an address that may read, and on behalf of nobody else. A page whose own name
 /// leads here may have an operator's address.
 fn is_near(app: &App, head: &Head) -> bool {
-    let was_forwarded = FORWARDED
-        .iter()
-        .any(|name| head.headers.contains_key(*name));
     let mut networks = app.settings.metrics_allow.iter();
-    !was_forwarded
+    !was_forwarded(&head.headers)
         && !head.is_misdirected
         && networks.any(|network| network.contains(head.peer.address))
+}
+
+fn was_forwarded(headers: &HeaderMap) -> bool {
+    let says_so = |name: &str| FORWARDED.contains(&name) || name.starts_with(X_FORWARDED);
+    headers.keys().any(|name| says_so(name.as_str()))
 }
 
 /// Whether the request has the token.
