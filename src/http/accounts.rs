@@ -172,11 +172,11 @@ pub(super) async fn change_password(call: Call<Viewer>) -> Result<Json<Message>,
         auth::verify_password(&app.auth, &request.peer, &who.username, &change.old).await?;
     let Some(user) = proved.filter(|user| user.id == who.user_id) else {
         // Wrong passwords are counted where they are looked at.
-        counted.withdraw();
         return Err(Problem::Form(password::wrong()));
     };
     let asker = app.limits.sign_ins.asker(&request.peer, &who.username);
     let hash = app.auth.hasher.hash(&asker, change.new).await?;
+    counted.stays();
     let kept = who.session.map(|session| session.id);
     let changed = pg::in_time(async {
         let mut client = app.pool.client().await?;

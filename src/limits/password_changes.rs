@@ -30,7 +30,7 @@ impl PasswordChanges {
         }
     }
 
-    /// Counts a change that this user asks for.
+    /// Counts a change that this user asks for, until it is known to be one.
     ///
     /// # Errors
     /// [`TooMany`] when there were enough; that costs nothing more.
@@ -40,21 +40,33 @@ impl PasswordChanges {
         Ok(Counted {
             changes: self,
             user,
+            stays: false,
         })
     }
 }
 
-/// A change that was counted.
+/// A change that was counted. Dropped before it is known to be one, it does not count: the old password was
+/// wrong, nobody has looked at it, or the new one was not hashed.
+#[must_use = "a change that is dropped does not count"]
 #[derive(Debug)]
 pub struct Counted<'a> {
     changes: &'a PasswordChanges,
     user: u64,
+    stays: bool,
 }
 
 impl Counted<'_> {
-    /// It was none: it does not count.
-    pub fn withdraw(self) {
-        self.changes.of_user.give_back(self.user);
+    /// Both hashes were computed: it counts.
+    pub fn stays(mut self) {
+        self.stays = true;
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if !self.stays {
+            self.changes.of_user.give_back(self.user);
+        }
     }
 }
 
@@ -67,10 +79,10 @@ mod tests {
         let changes = PasswordChanges::new();
         let [ann, bob] = [1, 2].map(Uuid::from_u128);
         for _ in 0..100 {
-            changes.take(ann).unwrap().withdraw();
+            drop(changes.take(ann).unwrap());
         }
         for _ in 0..10 {
-            assert!(changes.take(ann).is_ok());
+            changes.take(ann).unwrap().stays();
         }
         assert!(changes.take(ann).is_err());
         assert!(changes.take(bob).is_ok());

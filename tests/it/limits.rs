@@ -105,6 +105,30 @@ async fn a_session_gives_no_more_guesses_at_the_old_password() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_whose_old_password_nobody_looked_at_does_not_count() {
+    let database = database().await;
+    let server = TestServer::on(&database.url, &BEHIND_PROXY).await;
+    let mut ann = server.visitor("ann").await;
+    let body = json!({ "old_password": PASSWORD, "new_password": "Battery-staple-8" });
+    let mut from = async |address: &str| {
+        let call = ann
+            .post("/api/password/")
+            .header("X-Forwarded-For", address);
+        call.json(&body).send().await
+    };
+    let here = At(&server, "198.51.100.7");
+    for n in 0..20 {
+        let refused = here.log_in("ann", &n.to_string()).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+    }
+    for _ in 0..30 {
+        assert_throttled(&from("198.51.100.7").await, 60);
+    }
+    let changed = from("198.51.100.8").await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_changes_the_password_ten_times_at_once_and_not_more() {
     let database = database().await;
     let server = TestServer::on(&database.url, &ON).await;
