@@ -16,10 +16,14 @@ export function Pipeline({ id }) {
   const [runs, setRuns] = useState(null);
   const [error, setError] = useState("");
   const socket = useRef(null);
+  const reads = useRef(0);
 
   const read = async () => {
+    // Of several reads under way the one that began last says what is so.
+    const mine = ++reads.current;
     const [known, answer] = await Promise.all([
       call("GET", "/api/pipeline/"), call("GET", `/api/pipeline-runs/?source=${id}`)]);
+    if (mine !== reads.current) return;
     if (known.ok) setPipeline(known.body);
     if (answer.ok) setRuns(answer.body);
     setError([known, answer].filter(({ ok }) => !ok).map(why)[0] ?? "");

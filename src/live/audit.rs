@@ -20,6 +20,7 @@ use super::{
     channel::Channel,
     listener::{Signals, Status},
     notification_counts::Total,
+    window::Asked,
 };
 use crate::{
     db::statistics::{self, Statistics},
@@ -53,6 +54,7 @@ pub async fn run(
     loop {
         ticks.tick().await;
         let names = Table::ALL.map(Table::name);
+        let asked = audit.signals.window.asked();
         let look = async {
             let client = pool.client().await?;
             let statistics = statistics::read(&client, &names).await?;
@@ -64,7 +66,7 @@ pub async fn run(
                 if let Some(after) = outage.over() {
                     tracing::info!(after, "the database answers again");
                 }
-                audit.enter(&pool, &statistics).await;
+                audit.enter(&pool, &statistics, asked).await;
             }
             // Nothing is lost: the next look is held against the last one that succeeded.
             Err(error) => {
@@ -96,8 +98,8 @@ struct Audit {
 }
 
 impl Audit {
-    async fn enter(&mut self, pool: &Pool, statistics: &Statistics) {
-        if self.signals.window.is_over(statistics.now) {
+    async fn enter(&mut self, pool: &Pool, statistics: &Statistics, asked: Asked) {
+        if self.signals.window.is_over(asked, statistics.now) {
             self.signals.everything_of(Channel::Lib);
         }
         let connection = {

@@ -4,13 +4,24 @@
 //! timer runs, so none can be late; moments are the database's, so no other clock matters. It reads
 //! nothing.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
 /// Until when the counts of the past 30 days hold.
 #[derive(Debug, Default)]
-pub struct Window(Mutex<Option<Held>>);
+pub struct Window(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// How often something was noted.
+    notes: u64,
+    held: Option<Held>,
+}
+
+/// What was noted when the database was asked for its time.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked(u64);
 
 #[derive(Clone, Copy, Debug)]
 struct Held {
@@ -21,19 +32,34 @@ struct Held {
 impl Window {
     /// Notes that the counts read at `from` hold until then; for ever without an `until`.
     pub fn note(&self, from: Timestamp, until: Option<Timestamp>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { from, until });
+        let mut state = self.state();
+        state.notes += 1;
+        state.held = Some(Held { from, until });
     }
 
-    /// Whether the counts that were read last no longer hold; true once for each [`note`](Self::note). A clock that
-    /// was set back brings rows into the window again.
-    pub fn is_over(&self, now: Timestamp) -> bool {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = held
-            .is_some_and(|held| now < held.from || held.until.is_some_and(|until| now >= until));
+    /// To be called before the database is asked for its time.
+    pub fn asked(&self) -> Asked {
+        Asked(self.state().notes)
+    }
+
+    /// Whether the counts that were read last no longer hold at `now`, for which the database was `asked`; true
+    /// once for each [`note`](Self::note). A clock that was set back brings rows into the window again. Counts that
+    /// were read since it was asked are not judged: they are newer, and no clock need have been set back.
+    pub fn is_over(&self, asked: Asked, now: Timestamp) -> bool {
+        let mut state = self.state();
+        let is_over = asked.0 == state.notes
+            && state.held.is_some_and(|held| {
+                now < held.from || held.until.is_some_and(|until| now >= until)
+            });
         if is_over {
-            *held = None;
+            state.held = None;
         }
         is_over
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is whole when it is made, so a panic elsewhere leaves it so.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -48,21 +74,33 @@ mod tests {
     #[test]
     fn counts_are_read_again_once_when_they_no_longer_hold() {
         let window = Window::default();
-        assert!(!window.is_over(at(0)), "nothing was read yet");
+        let is_over = |second| window.is_over(window.asked(), at(second));
+        assert!(!is_over(0), "nothing was read yet");
         window.note(at(10), Some(at(20)));
-        assert!(!window.is_over(at(10)) && !window.is_over(at(19)));
-        assert!(window.is_over(at(20)));
-        assert!(!window.is_over(at(21)), "told once");
+        assert!(!is_over(10) && !is_over(19));
+        assert!(is_over(20));
+        assert!(!is_over(21), "told once");
         window.note(at(21), None);
-        assert!(!window.is_over(at(1 << 32)));
+        assert!(!is_over(1 << 32));
     }
 
     #[test]
     fn any_jump_of_the_clock_is_noticed() {
         let window = Window::default();
+        let is_over = |second| window.is_over(window.asked(), at(second));
         window.note(at(10), Some(at(20)));
-        assert!(window.is_over(at(1 << 32)), "slept for years");
+        assert!(is_over(1 << 32), "slept for years");
         window.note(at(10), None);
-        assert!(window.is_over(at(9)), "set back");
+        assert!(is_over(9), "set back");
+    }
+
+    #[test]
+    fn counts_that_were_read_while_the_clock_was_asked_are_not_judged_by_it() {
+        let window = Window::default();
+        window.note(at(10), None);
+        let asked = window.asked();
+        window.note(at(12), None);
+        assert!(!window.is_over(asked, at(11)), "read after it was asked");
+        assert!(window.is_over(window.asked(), at(11)), "set back");
     }
 }

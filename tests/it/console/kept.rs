@@ -309,3 +309,55 @@ async fn a_role_that_is_taken_or_given_is_followed_without_a_reload() {
     assert_eq!(ann.complaints, [""; 0]);
     ann.close().await;
 }
+
+/// Two reads of a source's runs may be under way, and the first may be answered last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_late_does_not_bring_back_what_a_run_was() {
+    if Browser::is_missing() {
+        return;
+    }
+    let (_server, database, mut ann) = opened().await;
+    ann.click_on(&format!("{}.querySelector('a')", row("Italy")))
+        .await;
+    ann.until("document.querySelectorAll('.steps li').length > 0")
+        .await;
+    // Keeps the next answer back, and says when the page has done with it.
+    ann.evaluate(
+        "(() => {
+            const real = window.fetch;
+            window.holds = true;
+            window.fetch = async (path, request) => {
+                const answer = await real(path, request);
+                if (!path.startsWith('/api/pipeline-runs/') || !window.holds) return answer;
+                window.holds = false;
+                const text = await answer.text();
+                await new Promise((go) => { window.release = go; });
+                const late = new Response(text, { status: answer.status });
+                const read = late.text.bind(late);
+                late.text = async () => {
+                    setTimeout(() => setTimeout(() => { window.isDone = true; }));
+                    return read();
+                };
+                return late;
+            };
+        })()",
+    )
+    .await;
+    let badge = |says: &str| {
+        format!(
+            "[...document.querySelectorAll('.steps .badge')].some((one) => one.textContent === '{says}')"
+        )
+    };
+    let run = "insert into pipeline_runs (source_id, step, state)
+        select id, 'qc', 'RUNNING' from sources where country = 'Italy'";
+    by_hand(&database, run).await;
+    ann.until("!!window.release").await;
+    by_hand(&database, "update pipeline_runs set state = 'COMPLETED'").await;
+    ann.until(&badge("COMPLETED")).await;
+    ann.evaluate("window.release()").await;
+    ann.until("window.isDone === true").await;
+    assert_eq!(ann.evaluate(&badge("COMPLETED")).await, true);
+    assert_eq!(ann.evaluate(&badge("RUNNING")).await, false);
+    assert_eq!(ann.complaints, [""; 0]);
+    ann.close().await;
+}
