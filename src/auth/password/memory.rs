@@ -38,6 +38,15 @@ impl Memory {
     }
 }
 
+#[cfg(test)]
+impl Memory {
+    /// Whether something has worked in all that is kept.
+    pub(super) fn is_filled(&self) -> bool {
+        let is_empty = |block: &Block| block.as_ref().iter().all(|word| *word == 0);
+        self.0.len() == KEPT && !self.0.iter().any(is_empty)
+    }
+}
+
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Memory").field(&self.0.len()).finish()
