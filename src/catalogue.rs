@@ -67,7 +67,9 @@ impl Catalogue {
         }))
     }
 
-    /// The list as it is at a moment after this was called.
+    /// The list as it is at a moment after this was called. Whoever asks while a read runs waits for it and for
+    /// the next one. Each read has its own time: that of the database alone counts, not the wait for its turn
+    /// nor the work of writing the list down.
     ///
     /// # Errors
     /// Those of the database.

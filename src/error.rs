@@ -24,6 +24,16 @@ pub enum Error {
     Constraint(String),
     /// A value the database cannot hold, such as a text that is too long.
     Value(String),
+    /// A function of the database refused the statement with `raise exception`. This program's own have other
+    /// codes, so a person who looks after the database has written it.
+    Rejected {
+        /// Its message: one line, not too long.
+        said: String,
+        /// All that the database says, for the log.
+        all: String,
+    },
+    /// A trigger kept a row from being written, without an error; the name is the table's.
+    Suppressed(&'static str),
     /// A stored row that this program cannot hold. Says which row of which table, and why.
     Unreadable(String),
     /// Any other refusal of the database: a defect of this program or of the schema.
@@ -47,6 +57,10 @@ impl fmt::Display for Error {
             Self::Conflict(why) => write!(f, "conflict with another transaction: {why}"),
             Self::Constraint(name) => write!(f, "the constraint {name} refused the change"),
             Self::Value(what) => write!(f, "invalid value: {what}"),
+            Self::Rejected { all, .. } => write!(f, "a function of the database refused: {all}"),
+            Self::Suppressed(table) => {
+                write!(f, "a trigger kept a row of {table} from being written")
+            }
             Self::Unreadable(what) => write!(f, "a stored value cannot be read: {what}"),
             Self::Database(error) => write!(f, "{}", describe(error)),
             Self::Config(message) | Self::Start(message) => f.write_str(message),
@@ -69,10 +83,32 @@ impl Error {
             Self::Conflict(why) => Self::Conflict(why.clone()),
             Self::Constraint(name) => Self::Constraint(name.clone()),
             Self::Value(what) => Self::Value(what.clone()),
+            Self::Rejected { said, all } => Self::Rejected {
+                said: said.clone(),
+                all: all.clone(),
+            },
+            Self::Suppressed(table) => Self::Suppressed(table),
             Self::Unreadable(what) => Self::Unreadable(what.clone()),
             Self::Database(error) => Self::Start(describe(error)),
             Self::Config(message) => Self::Config(message.clone()),
             Self::Start(message) => Self::Start(message.clone()),
+        }
+    }
+
+    /// Whether the statement is known to have changed nothing.
+    pub fn has_changed_nothing(&self) -> bool {
+        match self {
+            Self::Refused(_)
+            | Self::Full(_)
+            | Self::Locked(_)
+            | Self::Conflict(_)
+            | Self::Constraint(_)
+            | Self::Value(_)
+            | Self::Rejected { .. }
+            | Self::Suppressed(_)
+            | Self::Database(_) => true,
+            // The answer may have been lost, or the row may have been written that cannot be read.
+            Self::Unavailable(_) | Self::Unreadable(_) | Self::Config(_) | Self::Start(_) => false,
         }
     }
 }
@@ -103,6 +139,10 @@ impl From<tokio_postgres::Error> for Error {
                 Self::Conflict(describe(&error))
             }
             &SqlState::DISK_FULL => Self::Full(describe(&error)),
+            &SqlState::RAISE_EXCEPTION => Self::Rejected {
+                said: first_line(db.message()),
+                all: causes(&error),
+            },
             code => match &code.code()[..2] {
                 // Wrong credentials, no such database.
                 "28" | "3D" => Self::Refused(describe(&error)),
@@ -115,6 +155,15 @@ impl From<tokio_postgres::Error> for Error {
         }
     }
 }
+
+/// The first line of a message, cut to [`LONGEST_SAID`].
+fn first_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    line.chars().take(LONGEST_SAID).collect()
+}
+
+/// Longest message of a function that is passed on, in characters.
+const LONGEST_SAID: usize = 300;
 
 /// Whether a column is missing from a row or has a value that cannot be decoded. The driver does
 /// not tell this kind of error in another way than by its first words.
@@ -171,5 +220,20 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
         (Some(db), _) => format!("{} ({})", db.message(), db.code().code()),
         (None, Some(cause)) => format!("{error}: {cause}"),
         (None, None) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_says_one_line_that_is_not_too_long() {
+        assert_eq!(
+            first_line("closed until Monday\nselect 1"),
+            "closed until Monday"
+        );
+        assert_eq!(first_line(""), "");
+        assert_eq!(first_line(&"é".repeat(1000)).chars().count(), 300);
     }
 }

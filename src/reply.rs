@@ -156,6 +156,17 @@ impl Problem {
             Self::Failed(error) => failed(&error),
         }
     }
+
+    /// What is said to somebody who may edit sources: also what a function of the database says.
+    pub fn to_editor(error: Error) -> Self {
+        match error {
+            Error::Rejected { said, all } => {
+                tracing::warn!(error = all, "the database refused a change");
+                Self::detail(StatusCode::CONFLICT, said)
+            }
+            error => Self::Failed(error),
+        }
+    }
 }
 
 /// A body of JSON.
@@ -247,6 +258,10 @@ const LOCKED: &str =
 /// What is said when other transactions won again and again.
 const CONFLICT: &str = "Conflict with another change. Nothing was saved; please try again.";
 
+/// What is said when a trigger kept a row from being written.
+pub const SUPPRESSED: &str =
+    "Nothing was saved: a trigger of the database keeps this row from being written.";
+
 /// Every failure's status, once.
 fn failed(error: &Error) -> Response {
     let (status, text) = match error {
@@ -262,6 +277,9 @@ fn failed(error: &Error) -> Response {
         ),
         Error::Constraint(_) => (StatusCode::CONFLICT, "The change violates a constraint."),
         Error::Value(_) => (StatusCode::BAD_REQUEST, "A value cannot be stored."),
+        // Who may know what the function says is told by who asked the database.
+        Error::Rejected { .. } => (StatusCode::CONFLICT, "The database refuses the change."),
+        Error::Suppressed(_) => (StatusCode::CONFLICT, SUPPRESSED),
         Error::Unreadable(_) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             "A stored row cannot be read. The log says which one.",
@@ -270,7 +288,10 @@ fn failed(error: &Error) -> Response {
             (StatusCode::INTERNAL_SERVER_ERROR, "Internal error.")
         }
     };
-    if status.is_server_error() {
+    if matches!(error, Error::Rejected { .. } | Error::Suppressed(_)) {
+        // Nobody but the log is told all of it.
+        tracing::warn!(%error, %status, "the database refused a change");
+    } else if status.is_server_error() {
         tracing::error!(%error, %status, "request failed");
     } else {
         tracing::debug!(%error, %status, "request refused");
@@ -342,6 +363,7 @@ mod tests {
             (Error::Full(cause()), 507),
             (Error::Constraint(cause()), 409),
             (Error::Value(cause()), 400),
+            (Error::Suppressed("sources"), 409),
             (Error::Unreadable(cause()), 500),
             (Error::Start(cause()), 500),
         ] {

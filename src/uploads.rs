@@ -14,9 +14,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub use self::sweep::Pending;
@@ -36,6 +35,8 @@ use crate::{
 
 /// Longest time that a file may take to arrive.
 pub const LONGEST: Duration = Duration::from_mins(30);
+/// Smaller pieces of a file are gathered before they are written.
+const MIN_WRITTEN_BYTES: usize = 64 * 1024;
 /// How long the write may take of the source that is to name a file; much longer than the database is
 /// waited for.
 const WRITE_LEASE: Duration = Duration::from_secs(20);
@@ -52,7 +53,6 @@ struct Parts {
     max_bytes: u64,
     /// How long a file is kept that no source names any more.
     grace: Duration,
-    orphaned: Notify,
     stopped: Stopped,
     outages: Mutex<Outages>,
 }
@@ -113,7 +113,6 @@ impl Uploads {
             pool,
             max_bytes: settings.max_upload_mib << 20,
             grace: settings.uploads_grace,
-            orphaned: Notify::new(),
             stopped: Stopped::new(metrics),
             outages: Mutex::default(),
         })))
@@ -157,6 +156,7 @@ impl Uploads {
         };
         Ok(Receiving {
             writer: Some(self.0.place.create(key).await?),
+            gathered: BytesMut::new(),
             file,
             _slot: slot,
         })
@@ -220,25 +220,16 @@ impl Uploads {
             Ok(Some(_)) => {
                 let release =
                     async { uploads::release(&*self.0.pool.client().await?, upload.key).await };
-                let released = pg::in_time(release).await;
-                // Not before: what is replaced by another's file meanwhile is an orphan from here on.
-                self.nudge();
-                released.map_err(Failure::Database)
+                pg::in_time(release).await.map_err(Failure::Database)
             }
-            Ok(None) | Err(Error::Value(_) | Error::Constraint(_) | Error::Full(_)) => {
-                self.remove(upload.key).await
-            }
+            Ok(None) => self.remove(upload.key).await,
+            Err(error) if error.has_changed_nothing() => self.remove(upload.key).await,
             // It may have been written all the same; later that will be seen.
             Err(_) => Ok(()),
         };
         if let Err(why) = settled {
             tracing::debug!(%why, key = %upload.key, "an upload is left to the sweep");
         }
-    }
-
-    /// Lets this server look for orphans now.
-    pub fn nudge(&self) {
-        self.0.orphaned.notify_one();
     }
 
     /// Removes an object, then its row.
@@ -253,6 +244,8 @@ impl Uploads {
 /// A file that arrives. Dropped before it is whole, it goes again.
 pub struct Receiving {
     writer: Option<Writer>,
+    /// What has arrived and was not written yet.
+    gathered: BytesMut,
     file: Received,
     _slot: Slot,
 }
@@ -266,6 +259,27 @@ impl Receiving {
         if self.file.size > uploads.0.max_bytes {
             return Err(Failure::TooLarge);
         }
+        if self.gathered.is_empty() && piece.len() >= MIN_WRITTEN_BYTES {
+            return self.put(piece).await;
+        }
+        self.gathered.extend_from_slice(&piece);
+        if self.gathered.len() >= MIN_WRITTEN_BYTES {
+            self.put_gathered().await?;
+        }
+        Ok(())
+    }
+
+    async fn put_gathered(&mut self) -> Result<(), Failure> {
+        let gathered = self.gathered.split().freeze();
+        if gathered.is_empty() {
+            return Ok(());
+        }
+        self.put(gathered).await
+    }
+
+    async fn put(&mut self, piece: Bytes) -> Result<(), Failure> {
+        let uploads = self.file.unwanted.as_ref();
+        let uploads = uploads.expect("it is nobody's yet");
         let writer = self.writer.as_mut().expect("it is open until it is whole");
         uploads.storing(writer.write(piece).await)
     }
@@ -273,6 +287,7 @@ impl Receiving {
     /// Completes it. Whether a store that fails now, or that nobody waits for any more, has completed
     /// it is not known; so that is left to the sweep.
     pub async fn finish(mut self) -> Result<Received, Failure> {
+        self.put_gathered().await?;
         let writer = self.writer.take();
         let writer = writer.expect("it is open until it is whole");
         let unwanted = self.file.unwanted.take();

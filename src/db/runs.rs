@@ -11,7 +11,10 @@ use super::{
     row::{self, FromRow, row},
     text::storable,
 };
-use crate::{error::Result, pg::Client};
+use crate::{
+    error::{Error, Result},
+    pg::Client,
+};
 
 /// The state of a run before the cluster knows of it.
 pub const REQUESTED: &str = "requested";
@@ -187,8 +190,10 @@ pub async fn insert(client: &Client, id: Uuid, request: &Request) -> Result<()> 
         (&request.deploy_mode, Type::TEXT),
         (&request.requested_by, Type::TEXT),
     ];
-    client.execute_typed(sql, &values).await?;
-    Ok(())
+    match client.execute_typed(sql, &values).await? {
+        0 => Err(Error::Suppressed(Run::TABLE)),
+        _ => Ok(()),
+    }
 }
 
 /// Cancels a run of which the cluster cannot know yet; false when it may.

@@ -7,7 +7,10 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::row::{self, FromRow, row};
-use crate::{error::Result, pg::Client};
+use crate::{
+    error::{Error, Result},
+    pg::Client,
+};
 
 pub use fields::{AUTHOR, Change, FIELDS, Field, Kind, NEXT_UPDATE, STATUS, UPLOAD, Value};
 
@@ -94,7 +97,7 @@ pub(super) fn on_behalf(n: usize) -> String {
 /// table's defaults.
 ///
 /// # Errors
-/// [`Error::Value`](crate::error::Error::Value) when a text is too long.
+/// [`Error::Value`] when a text is too long, [`Error::Suppressed`] when a trigger kept it from being added.
 pub async fn insert(client: &Client, id: Uuid, change: &Change, by: &str) -> Result<Source> {
     let set = change.columns();
     let names: Vec<&str> = ["id"].into_iter().chain(set).collect();
@@ -107,13 +110,13 @@ pub async fn insert(client: &Client, id: Uuid, change: &Change, by: &str) -> Res
     let rows = client
         .query_typed(&sql, &parameters(&id, change, &by))
         .await?;
-    row::only(&rows)
+    row::first(&rows)?.ok_or(Error::Suppressed(Source::TABLE))
 }
 
 /// Changes one source in one statement for the user `by`; `None` when there is no such source.
 ///
 /// # Errors
-/// [`Error::Value`](crate::error::Error::Value) when a text is too long.
+/// [`Error::Value`] when a text is too long, [`Error::Suppressed`] when a trigger kept it as it was.
 pub async fn update(
     client: &Client,
     id: Uuid,
@@ -138,10 +141,27 @@ pub async fn update(
     let rows = client
         .query_typed(&sql, &parameters(&id, change, &by))
         .await?;
-    row::first(&rows)
+    match row::first(&rows)? {
+        None => unless_kept(client, id).await.map(|()| None),
+        updated => Ok(updated),
+    }
+}
+
+/// Refuses to say that there is no such source, when there is one and a trigger kept it as it was.
+async fn unless_kept(client: &Client, id: Uuid) -> Result<()> {
+    let sql = "select from public.sources where id = $1";
+    let rows = client.query_typed(sql, &[(&id, Type::UUID)]).await?;
+    if rows.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Suppressed(Source::TABLE))
+    }
 }
 
 /// Removes one source for the user `by`; false when there was none.
+///
+/// # Errors
+/// [`Error::Suppressed`] when a trigger kept it.
 pub async fn delete(client: &Client, id: Uuid, by: &str) -> Result<bool> {
     let sql = format!(
         "delete from public.sources where id = $1 returning {}",
@@ -151,6 +171,9 @@ pub async fn delete(client: &Client, id: Uuid, by: &str) -> Result<bool> {
     let rows = client
         .query_typed(&sql, &parameters(&id, &nothing, &by))
         .await?;
+    if rows.is_empty() {
+        unless_kept(client, id).await?;
+    }
     Ok(!rows.is_empty())
 }
 

@@ -133,8 +133,16 @@ row! {
 /// A look at both tables, in one transaction. Programs look one after the other.
 pub struct Look<'a>(Transaction<'a>);
 
-/// Held by the program that looks.
-const LOCK: i64 = 0x7570_6c6f_6164_7301;
+/// Held by the program that looks. It is no advisory lock, because any role that can connect can hold one of
+/// those for ever. Files are noted and forgotten meanwhile. An autovacuum of the table, which would be in the
+/// way, ends itself for somebody who has waited for a second.
+const ALONE: &str = "set local lock_timeout = '5s';
+    lock table public.uploads in share update exclusive mode";
+
+/// Whether nobody has claimed the object, as far as that can be: no program claims one for so long. Somebody has
+/// written there then, or mended a time that cannot be read.
+const IS_FREE: &str = "(claimed_until is null or claimed_until <= now()
+    or claimed_until > now() + interval '1 hour')";
 
 /// Whether a source names the object `u`.
 const IS_NAMED: &str = "exists (
@@ -178,8 +186,7 @@ impl<'a> Look<'a> {
     pub async fn begin(client: &'a mut Client) -> Result<Self> {
         let look = client.transaction().await?;
         look.batch_execute(SEE_ALL).await?;
-        look.execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
-            .await?;
+        look.batch_execute(ALONE).await?;
         // Rows that others have locked are looked at by the next sweep: waiting for one while holding
         // others could end somebody's transaction.
         let named_again = format!(
@@ -193,8 +200,7 @@ impl<'a> Look<'a> {
         // The source of one that is claimed is being written.
         let orphaned = format!(
             "with found as (select u.key from public.uploads u
-                 where u.attached and u.orphaned_at is null and not {IS_NAMED}
-                   and (u.claimed_until is null or u.claimed_until <= now())
+                 where u.attached and u.orphaned_at is null and not {IS_NAMED} and {IS_FREE}
                    for no key update of u skip locked)
              update public.uploads u set orphaned_at = now()
                from found where u.key = found.key"
@@ -246,8 +252,7 @@ impl<'a> Look<'a> {
             "update public.uploads set claimed_until = now() + $4 * interval '1 second'
               where key in (
                     select u.key from public.uploads u
-                     where {IS_DUE} and not {IS_NAMED}
-                       and (u.claimed_until is null or u.claimed_until <= now())
+                     where {IS_DUE} and not {IS_NAMED} and {IS_FREE}
                      limit {AT_ONCE} for update skip locked)
              returning key"
         );

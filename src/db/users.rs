@@ -389,7 +389,8 @@ pub const LAST_ADMIN: &str = "users_last_admin";
 /// Changes a user; `None` when there is none of this id.
 ///
 /// # Errors
-/// [`Error::Constraint`] with [`LAST_ADMIN`] when nobody would be left who may manage users.
+/// [`Error::Constraint`] with [`LAST_ADMIN`] when nobody would be left who may manage users,
+/// [`Error::Suppressed`] when a trigger kept the row as it was.
 pub async fn change(client: &mut Client, id: Uuid, change: Change) -> Result<Option<Account>> {
     retried!(change_once(client, id, change).await)
 }
@@ -411,8 +412,22 @@ async fn change_once(client: &mut Client, id: Uuid, change: Change) -> Result<Op
         (&change.is_active, Type::BOOL),
     ];
     let rows = work.query_typed(&sql, &values).await?;
+    if rows.is_empty() {
+        unless_kept(&work, id).await?;
+    }
     work.commit().await?;
     row::first(&rows)
+}
+
+/// Refuses to say that there is no such user, when there is one and a trigger kept the row as it was.
+async fn unless_kept(work: &Transaction<'_>, id: Uuid) -> Result<()> {
+    let sql = "select from public.users where id = $1";
+    let rows = work.query_typed(sql, &[(&id, Type::UUID)]).await?;
+    if rows.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Suppressed(User::TABLE))
+    }
 }
 
 /// Removes a user and their sessions; false when there was none of this id.
@@ -428,6 +443,9 @@ async fn delete_once(client: &mut Client, id: Uuid) -> Result<bool> {
     spare_last_admin(&work, id).await?;
     let sql = "delete from public.users where id = $1";
     let removed = work.execute_typed(sql, &[(&id, Type::UUID)]).await?;
+    if removed == 0 {
+        unless_kept(&work, id).await?;
+    }
     work.commit().await?;
     Ok(removed > 0)
 }

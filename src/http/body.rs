@@ -8,7 +8,7 @@ mod multipart;
 use std::{borrow::Cow, pin::Pin, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use warp::http::{
     HeaderMap, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
@@ -29,7 +29,35 @@ const MAX_FIELDS: usize = 1000;
 /// Longest time a client may take to send its body.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, Problem>> + Send>>;
+/// The chunks of a body as they arrive.
+struct Chunks {
+    stream: Pin<Box<dyn Stream<Item = Result<Bytes, Problem>> + Send>>,
+    /// One that was looked at and comes again.
+    first: Option<Result<Bytes, Problem>>,
+    crumbs: Crumbs,
+}
+
+impl Chunks {
+    /// The next chunk, unless there were too many small ones.
+    async fn next(&mut self) -> Option<Result<Bytes, Problem>> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let chunk = self.stream.next().await?;
+        Some(chunk.and_then(|chunk| {
+            self.crumbs.count(chunk.len())?;
+            Ok(chunk)
+        }))
+    }
+
+    /// The next chunk of a file that is stored, however small: programs send a row a chunk.
+    async fn next_of_file(&mut self) -> Option<Result<Bytes, Problem>> {
+        match self.first.take() {
+            Some(first) => Some(first),
+            None => self.stream.next().await,
+        }
+    }
+}
 
 /// The body of a request, not yet read.
 pub struct Body(Chunks);
@@ -37,12 +65,16 @@ pub struct Body(Chunks);
 impl Body {
     /// The body that these chunks make.
     pub fn new(chunks: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'static) -> Self {
-        let mut crumbs = Crumbs::default();
-        Self(Box::pin(chunks.map(move |chunk| {
+        let whole = |chunk: Result<_, warp::Error>| {
             let mut chunk = chunk.map_err(|_| broken_off())?;
-            crumbs.count(chunk.remaining())?;
-            Ok(chunk.copy_to_bytes(chunk.remaining()))
-        })))
+            let bytes = Buf::remaining(&chunk);
+            Ok(Buf::copy_to_bytes(&mut chunk, bytes))
+        };
+        Self(Chunks {
+            stream: Box::pin(chunks.map(whole)),
+            first: None,
+            crumbs: Crumbs::default(),
+        })
     }
 
     /// The fields in a body of any type that has some; without a body there are none.
@@ -113,7 +145,8 @@ impl Body {
         loop {
             let first = self.0.next().await?;
             if !matches!(&first, Ok(chunk) if chunk.is_empty()) {
-                return Some(Box::pin(stream::iter([first]).chain(self.0)));
+                self.0.first = Some(first);
+                return Some(self.0);
             }
         }
     }
@@ -188,6 +221,7 @@ fn too_large() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 

@@ -217,11 +217,14 @@ fn sources() -> [Route; 6] {
         ),
         route(
             "/api/add-demo/",
-            vec![post(
-                "add_demo",
-                "Adds the sample sources that are missing",
-                sources::add_demo,
-            )],
+            vec![
+                post(
+                    "add_demo",
+                    "Adds the sample sources that are missing",
+                    sources::add_demo,
+                )
+                .described(|it| it.or(409)),
+            ],
         ),
         route(
             "/api/read-source/",
@@ -260,12 +263,15 @@ fn sources() -> [Route; 6] {
         ),
         route(
             "/api/delete-source/<id>/",
-            vec![Operation::new(
-                DELETE_OR_POST,
-                "delete_source",
-                "Deletes a source",
-                sources::delete,
-            )],
+            vec![
+                Operation::new(
+                    DELETE_OR_POST,
+                    "delete_source",
+                    "Deletes a source",
+                    sources::delete,
+                )
+                .described(|it| it.or(409)),
+            ],
         ),
     ]
 }
@@ -275,29 +281,38 @@ fn statuses() -> [Route; 3] {
     [
         route(
             "/api/activate-source/<id>/",
-            vec![Operation::new(
-                REPLACE,
-                "activate_source",
-                "Activates a source",
-                sources::activate,
-            )],
+            vec![
+                Operation::new(
+                    REPLACE,
+                    "activate_source",
+                    "Activates a source",
+                    sources::activate,
+                )
+                .described(|it| it.or(409)),
+            ],
         ),
         route(
             "/api/deactivate-source/<id>/",
-            vec![Operation::new(
-                REPLACE,
-                "deactivate_source",
-                "Deactivates a source",
-                sources::deactivate,
-            )],
+            vec![
+                Operation::new(
+                    REPLACE,
+                    "deactivate_source",
+                    "Deactivates a source",
+                    sources::deactivate,
+                )
+                .described(|it| it.or(409)),
+            ],
         ),
         route(
             "/api/reactivate-source/<id>/",
-            vec![post(
-                "reactivate_source",
-                "Reactivates a source",
-                sources::reactivate,
-            )],
+            vec![
+                post(
+                    "reactivate_source",
+                    "Reactivates a source",
+                    sources::reactivate,
+                )
+                .described(|it| it.or(409)),
+            ],
         ),
     ]
 }

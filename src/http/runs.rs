@@ -225,7 +225,7 @@ impl From<Refusal> for Problem {
             Refusal::Conflict(_) => (StatusCode::CONFLICT, None),
             Refusal::NotConfigured(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
             Refusal::Cluster { run_id, .. } => (StatusCode::BAD_GATEWAY, run_id),
-            Refusal::Failed(error) => return error.into(),
+            Refusal::Failed(error) => return Self::to_editor(error),
         };
         Self::Run {
             status,

@@ -29,7 +29,7 @@ pub(super) async fn read(call: Call<Viewer>) -> Result<Response, Problem> {
     let Call { app, who, .. } = call;
     let user = who.user_id;
     let under_way = app.limits.lists.begin(user).await?;
-    let list = pg::in_time(app.catalogue.list()).await?;
+    let list = app.catalogue.list().await?;
     app.limits.lists.pace(user, list.bytes()).await;
     Ok(reply::list(list, under_way))
 }
@@ -55,7 +55,8 @@ pub(super) async fn add(call: Call<Editor>) -> Result<Created<SourceBody<'static
     if let Some(file) = &file {
         app.uploads.settle(file, &added).await;
     }
-    let added = added?.expect("an insert that succeeds has a row");
+    let added = added.map_err(Problem::to_editor)?;
+    let added = added.expect("an insert that succeeds has a row");
     Ok(Json::render(&body(&app, &added)))
 }
 
@@ -94,12 +95,10 @@ async fn change(
     };
     let file = attached(file).await?;
     let updated = app.writes.update(id, &change, &who.username).await;
-    match &file {
-        Some(file) => app.uploads.settle(file, &updated).await,
-        None if change.get(UPLOAD).is_some() => app.uploads.nudge(),
-        None => {}
+    if let Some(file) = &file {
+        app.uploads.settle(file, &updated).await;
     }
-    let updated = updated?.ok_or(NOT_FOUND)?;
+    let updated = updated.map_err(Problem::to_editor)?.ok_or(NOT_FOUND)?;
     Ok(Json::render(&body(&app, &updated)))
 }
 
@@ -111,8 +110,8 @@ pub(super) async fn delete(call: Call<Editor, Uuid>) -> Result<Empty, Problem> {
         parts: id,
         ..
     } = call;
-    if app.writes.delete(id, &who.username).await? {
-        app.uploads.nudge();
+    let deleted = app.writes.delete(id, &who.username).await;
+    if deleted.map_err(Problem::to_editor)? {
         Ok(Empty)
     } else {
         Err(Problem::detail(
@@ -160,8 +159,8 @@ async fn set_status(
         ..
     } = call;
     let change = Change::of_status(status);
-    let updated = app.writes.update(id, &change, &who.username).await?;
-    let updated = updated.ok_or(NOT_FOUND)?;
+    let updated = app.writes.update(id, &change, &who.username).await;
+    let updated = updated.map_err(Problem::to_editor)?.ok_or(NOT_FOUND)?;
     Ok(Json::render(&Switched {
         message: format!("Source {done} successfully"),
         source: CardBody::from(&updated),
@@ -204,7 +203,8 @@ pub(super) struct Added {
 /// Adds the sample sources that are missing.
 pub(super) async fn add_demo(call: Call<Editor>) -> Result<Json<Added>, Problem> {
     let Call { app, who, .. } = call;
-    let added = app.writes.demo(&who.username).await?;
+    let added = app.writes.demo(&who.username).await;
+    let added = added.map_err(Problem::to_editor)?;
     Ok(Json::new(&Added { added }))
 }
 

@@ -5,6 +5,7 @@ use deadpool_postgres::Object;
 use futures_util::future::join3;
 use tokio_postgres::{
     Row,
+    error::SqlState,
     types::{ToSql, Type},
 };
 
@@ -14,7 +15,7 @@ use super::{
     settings::{self, Settings},
     transaction::Transaction,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, describe};
 
 /// Values of a statement with their types.
 type Values<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
@@ -109,7 +110,7 @@ impl Client {
         let begin = self.raw().batch_execute(&settings);
         let commit = self.raw().batch_execute("commit");
         let (opened, done, ended) = join3(begin, work, commit).await;
-        opened?;
+        opened.map_err(begun)?;
         let done = done?;
         ended?;
         Ok(done)
@@ -121,7 +122,7 @@ impl Client {
         let begin = self
             .settings
             .begin(self.per_transaction.unwrap_or_default());
-        Ok(self.raw().batch_execute(&begin).await?)
+        self.raw().batch_execute(&begin).await.map_err(begun)
     }
 
     /// Begins a transaction that reads what is committed and may write. The caller wraps
@@ -130,7 +131,7 @@ impl Client {
     /// # Errors
     /// [`Error::Unavailable`] when the connection has broken.
     pub async fn transaction(&mut self) -> Result<Transaction<'_>> {
-        Ok(self.begin_transaction().await?)
+        self.begin_transaction().await.map_err(begun)
     }
 
     /// The same with the driver's own errors.
@@ -142,5 +143,15 @@ impl Client {
             None => String::from(settings::BEGIN),
         };
         Transaction::begin(self.raw_mut(), &begin).await
+    }
+}
+
+/// The error of a transaction that was not begun. A standby answers that it lacks the feature when it is asked
+/// to write; another node will not.
+fn begun(error: tokio_postgres::Error) -> Error {
+    if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) {
+        Error::Unavailable(describe(&error))
+    } else {
+        error.into()
     }
 }

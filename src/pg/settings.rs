@@ -104,8 +104,9 @@ fn newer(version: u32) -> impl Iterator<Item = (&'static str, &'static str)> {
         .map(|(_, name, value)| (name, value))
 }
 
-/// Begins a transaction of a connection that has the settings.
-pub(super) const BEGIN: &str = "begin isolation level read committed read write";
+/// Begins a transaction of a connection that has the settings. It does not ask to write: a standby would refuse
+/// to begin it, and then it could not be read either.
+pub(super) const BEGIN: &str = "begin isolation level read committed";
 
 /// The settings of the connections of one kind.
 #[derive(Clone, Copy, Debug, Default)]
@@ -125,9 +126,10 @@ impl Settings {
         options
     }
 
-    /// Begins a transaction with these settings. `version` is the server's.
+    /// Begins a transaction with these settings. `version` is the server's. Only here can a transaction be let
+    /// write whose role has `default_transaction_read_only`; a standby refuses that.
     pub(crate) fn begin(self, version: u32) -> String {
-        format!("{BEGIN}; {}", self.set_local(version))
+        format!("{BEGIN} read write; {}", self.set_local(version))
     }
 
     /// Sets them for the rest of a transaction. A role's `statement_timeout` counts for each statement, so it is

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{error::Error, forms::json, request};
+use crate::{error::Error, forms::json, reply::SUPPRESSED, request};
 
 /// The object that a message is.
 ///
@@ -30,13 +30,21 @@ pub(super) fn source_id(message: &Map<String, Value>) -> Option<Uuid> {
     Uuid::try_parse(message.get("source_id")?.as_str()?).ok()
 }
 
-/// What is said when the database could not do it.
-pub(super) fn failure(error: &Error) -> &'static str {
+/// What an editor is told when the database could not do it.
+pub(super) fn failure(error: &Error) -> &str {
     match error {
         Error::Full(_) => "The database has no space left. Nothing was saved.",
         Error::Locked(_) => "Another change of this is not finished yet. Nothing was saved.",
         Error::Conflict(_) => "Other changes were in the way. Nothing was saved. Please try again.",
-        _ => "The database is not available at the moment. Please try again.",
+        Error::Constraint(_) => "The change violates a constraint. Nothing was saved.",
+        Error::Value(_) => "A value cannot be stored. Nothing was saved.",
+        Error::Rejected { said, .. } => said,
+        Error::Suppressed(_) => SUPPRESSED,
+        Error::Unreadable(_) => "A stored row cannot be read. The log says which one.",
+        Error::Database(_) | Error::Config(_) | Error::Start(_) => "Internal error.",
+        Error::Unavailable(_) | Error::Refused(_) => {
+            "The database is not available at the moment. Please try again."
+        }
     }
 }
 

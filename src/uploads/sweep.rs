@@ -22,7 +22,10 @@ use crate::{
 const HALF_WAY: Duration = Duration::from_hours(2);
 /// How long a server may take to remove what it has claimed, before another may try.
 const LEASE: Duration = Duration::from_mins(5);
+/// Between two sweeps, unless files go sooner than that.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// Between two sweeps where files go at once.
+const SWEEP_AT_ONCE: Duration = Duration::from_secs(1);
 /// Longest time for a look at both tables, which may be large.
 const LOOK_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -52,7 +55,7 @@ impl Uploads {
             self.0.stopped.show(&swept);
             lines.write(&swept, self.0.pool.is_out());
             if !matches!(swept, Ok(Swept { is_all: false, .. })) {
-                let _ = time::timeout(SWEEP_EVERY, self.0.orphaned.notified()).await;
+                time::sleep(self.0.grace.clamp(SWEEP_AT_ONCE, SWEEP_EVERY)).await;
             }
         }
     }

@@ -53,6 +53,7 @@ mod postgres;
 mod program;
 mod proxy;
 mod queue;
+mod refusals;
 mod replication;
 mod rights;
 mod roles;

@@ -1,5 +1,6 @@
 //! Bodies that arrive in crumbs. Each piece of a body is work, however small it is, so a body may have
-//! few small pieces: chunks of one byte, or segments of one byte, are refused early.
+//! few small pieces: chunks of one byte, or segments of one byte, are refused early. What a file contains that
+//! is stored does not count: only editors send those, a few at a time, and some programs send a row a chunk.
 
 use warp::http::StatusCode;
 

@@ -107,7 +107,18 @@ fn in_chunks() -> Vec<Crumbs> {
         ),
         ("JSON to register", "/api/register/", JSON, spaces()),
         ("JSON to sign in", "/api/login/", JSON, spaces()),
-        ("a file", "/api/add-source/", FORM, form(file, b'a')),
+        (
+            "a text beside a file",
+            "/api/add-source/",
+            FORM,
+            form(text, b'a'),
+        ),
+        (
+            "another file",
+            "/api/add-source/",
+            FORM,
+            form(&file.replace("data_upload", "other"), b'a'),
+        ),
         ("a password", "/api/password/", FIELDS, spaces()),
         ("no type", "/emrrunner/start", "text/plain", spaces()),
     ]
@@ -238,9 +249,12 @@ async fn honest_bodies_in_pieces_are_read() {
         --x\r\nContent-Disposition: form-data; name=\"data_upload\"; filename=\"a\"\r\n\r\n";
     let mut form = format!("{:x}\r\n{text}\r\n", text.len());
     for _ in 0..20_000 {
-        form += "100\r\n";
-        form += &"1".repeat(256);
+        form += "4d\r\n";
+        form += &"1".repeat(77);
         form += "\r\n";
+    }
+    for _ in 0..5_000 {
+        form += "1\r\n1\r\n";
     }
     form += "9\r\n\r\n--x--\r\n\r\n0\r\n\r\n";
     let kind = "Content-Type: multipart/form-data; boundary=x\r\n\r\n";
@@ -250,5 +264,6 @@ async fn honest_bodies_in_pieces_are_read() {
     let sources = visitor.get("/api/read-source/").send().await.json();
     let file = sources[0]["data_upload"].as_str().unwrap();
     let file = visitor.get(file).send().await;
-    assert_eq!(file.body.len(), 20_000 * 256);
+    assert_eq!(file.body.len(), 20_000 * 77 + 5_000);
+    assert!(file.body.iter().all(|byte| *byte == b'1'));
 }

@@ -6,7 +6,8 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
 use super::{
-    ADD, ANN, END, FORM, Store, add, head, lines, noted, remain, send, start, update_path,
+    ADD, ANN, END, FORM, Store, add, head, lines, noted, remain, send, start, start_with,
+    update_path,
 };
 use crate::{
     client::Http,
@@ -139,6 +140,33 @@ async fn a_store_that_is_down_is_said_to_be_and_takes_files_again() {
     let answer = send(&mut editor, ("PATCH", &update), &[], ("b.csv", b"2")).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     remain(&store, &database, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_whose_source_is_locked_goes_again() {
+    let (_server, database, store, mut editor) = start_with(&[]).await;
+    let source = add(&mut editor, ("a.csv", b"1")).await;
+    let dba = database.connect().await;
+    let hold = "begin; select from sources for update";
+    dba.batch_execute(hold).await.unwrap();
+    let update = update_path(&source);
+    let answer = send(&mut editor, ("PATCH", &update), &[], ("b.csv", b"2")).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.text().contains("Nothing was saved"));
+    remain(&store, &database, 1).await;
+    // A trigger that refuses or suppresses it is as sure.
+    for body in ["raise exception 'no'", "return null"] {
+        let trigger = format!(
+            "rollback; create or replace function public.rule() returns trigger language plpgsql
+                as $$ begin {body}; end $$;
+             create or replace trigger a_rule before update on sources
+                for each row execute function public.rule()"
+        );
+        dba.batch_execute(&trigger).await.unwrap();
+        let answer = send(&mut editor, ("PATCH", &update), &[], ("b.csv", b"2")).await;
+        assert_eq!(answer.status, 409, "{}", answer.text());
+        remain(&store, &database, 1).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

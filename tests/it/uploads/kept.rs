@@ -1,10 +1,14 @@
 //! Files whose sources seem to be gone: they stay until it is certain that nobody wants them.
 
-use std::{fs, process::Output};
+use std::{
+    fs,
+    process::Output,
+    time::{Duration, Instant},
+};
 
 use marketplace::{db::uploads::Look, pg::Pool};
 use tokio::{io::AsyncWriteExt, process::Command};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
 use uuid::Uuid;
 
 use super::{
@@ -78,7 +82,8 @@ async fn a_file_without_a_source_is_kept_for_seven_days_and_no_longer() {
         assert_eq!(editor.call("DELETE", &path).send().await.status, 204);
     }
     let dba = database.connect().await;
-    eventually("the server has noted when", async || {
+    let first = sweeping(&database, &store).await;
+    eventually("a server has noted when", async || {
         are(&dba, "orphaned_at > now() - interval '1 hour'", 3).await
     })
     .await;
@@ -91,7 +96,7 @@ async fn a_file_without_a_source_is_kept_for_seven_days_and_no_longer() {
     let other = sweeping(&database, &store).await;
     remain(&store, &database, 3).await;
     assert!(are(&dba, "name <> 'old.csv'", 3).await);
-    drop((server, other));
+    drop((server, first, other));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -227,7 +232,7 @@ async fn many_files_at_once_wait_for_somebody_who_says_that_they_may_go() {
     assert!(removed.status.success(), "{removed:?}");
     remain(&store, &database, 0).await;
 
-    // Another sweep finds that it is over; any removal lets the server sweep.
+    // Another sweep finds that it is over.
     let mut editor = server.visitor("editor").await;
     let source = add(&mut editor, ("a.csv", b"1")).await;
     let path = format!("/api/delete-source/{}/", source["id"].as_str().unwrap());
@@ -396,5 +401,97 @@ async fn a_restore_that_brings_uploads_before_sources_loses_no_file() {
         let path = source["data_upload"].as_str().unwrap();
         assert_eq!(editor.get(path).send().await.body, b"1");
     }
+    drop(server);
+}
+
+/// A look at both tables costs the more the more rows they have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_goes_with_its_file_starts_no_sweep() {
+    for attempt in 1.. {
+        let begun = Instant::now();
+        let (server, database, _store, mut editor) = start_with(&[]).await;
+        let dba = database.connect().await;
+        for n in 0..10 {
+            let source = add(&mut editor, (&format!("{n}.csv"), b"1")).await;
+            let replaced = ("PATCH", &*update_path(&source));
+            let replaced = super::send(&mut editor, replaced, &[], ("new.csv", b"2")).await;
+            assert_eq!(replaced.status, 200);
+            let path = format!("/api/delete-source/{}/", source["id"].as_str().unwrap());
+            assert_eq!(editor.call("DELETE", &path).send().await.status, 204);
+        }
+        let unseen = are(&dba, "attached and orphaned_at is null", 20).await;
+        drop(server);
+        // In half a minute the server sweeps unasked.
+        if begun.elapsed() < Duration::from_secs(25) {
+            assert!(unseen, "no sweep has noted that they are orphans");
+            return;
+        }
+        assert!(
+            attempt < 5,
+            "twenty requests take longer than between two sweeps"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_connect_keeps_no_sweep_from_running() {
+    let database = database().await;
+    let dba = database.connect().await;
+    let role = format!("idler_{}", database.name);
+    dba.batch_execute(&format!("create role {role} login password 'geheim'"))
+        .await
+        .unwrap();
+    let (_, server) = database.url.split_once('@').unwrap();
+    let idler = postgres::connect(&format!("postgres://{role}:geheim@{server}")).await;
+    // What a sweep once held.
+    idler
+        .batch_execute("select pg_advisory_lock(x'75706c6f61647301'::bigint)")
+        .await
+        .unwrap();
+    let reads = "begin; lock table public.uploads in access share mode";
+    let refused = idler.batch_execute(reads).await.unwrap_err();
+    assert_eq!(refused.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
+
+    let pool = Pool::new(&database.url.parse().unwrap(), 2).unwrap();
+    let (mut first, mut second) = (pool.client().await.unwrap(), pool.client().await.unwrap());
+    let look = Look::begin(&mut first).await.unwrap();
+    // Others come one after the other, and files are noted meanwhile.
+    let orphan = "insert into uploads (key, name, attached) values (gen_random_uuid(), 'b', true)";
+    dba.execute(orphan, &[]).await.unwrap();
+    let next = Look::begin(&mut second);
+    let waits = async {
+        let sql = "select from pg_locks where relation = 'uploads'::regclass and not granted";
+        eventually("the second waits", async || {
+            !dba.query(sql, &[]).await.unwrap().is_empty()
+        })
+        .await;
+        look.end().await.unwrap();
+    };
+    let (next, ()) = tokio::join!(next, waits);
+    next.unwrap().end().await.unwrap();
+    drop(idler);
+    dba.batch_execute(&format!("drop role {role}"))
+        .await
+        .unwrap();
+}
+
+/// A version of the schema made such times of those that no program can read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_claimed_for_ever_goes_too() {
+    let (database, store) = (database().await, Store::new());
+    orphans(&database, &store, 3).await;
+    let dba = database.connect().await;
+    let sql =
+        "update uploads set claimed_until = '9999-12-30', orphaned_at = now() where name = '0.csv'";
+    assert_eq!(dba.execute(sql, &[]).await.unwrap(), 1);
+    let sql =
+        "update uploads set claimed_until = now() + interval '5 minutes' where name = '1.csv'";
+    assert_eq!(dba.execute(sql, &[]).await.unwrap(), 1);
+    let server = another(&database, &store).await;
+    remain(&store, &database, 1).await;
+    assert!(
+        are(&dba, "name = '1.csv'", 1).await,
+        "another has claimed it"
+    );
     drop(server);
 }

@@ -2,7 +2,6 @@
 //! once, however the body is cut, and keeps no more than a head of what it has not given on yet.
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::StreamExt;
 use memchr::memmem::{self, Finder};
 
 use super::{disposition, patience::Patience};
@@ -29,6 +28,8 @@ pub(super) struct Part {
 pub(super) struct Parts {
     chunks: Chunks,
     patience: Patience,
+    /// Whether what is read now is stored, so that its chunks may be small.
+    is_stored: bool,
     /// How much longer the form may be.
     bytes_left: u64,
     /// What has arrived and was not given on yet.
@@ -57,6 +58,7 @@ impl Parts {
         Self {
             chunks,
             patience: Patience::default(),
+            is_stored: false,
             bytes_left: longest,
             // So the first boundary is like all others.
             buffer: BytesMut::from("\r\n"),
@@ -122,12 +124,16 @@ impl Parts {
         }
     }
 
-    /// The same of a file, for which the client has longer while it keeps coming.
+    /// The same of a file that is stored. The client has longer for it while it keeps coming, and may send it in
+    /// chunks of any size.
     ///
     /// # Errors
     /// As [`next`](Self::next).
     pub(super) async fn file_content(&mut self) -> Result<Option<Bytes>, Problem> {
-        let piece = self.content().await?;
+        self.is_stored = true;
+        let piece = self.content().await;
+        self.is_stored = false;
+        let piece = piece?;
         self.patience.extend(piece.as_ref().map_or(0, Bytes::len));
         Ok(piece)
     }
@@ -155,7 +161,11 @@ impl Parts {
 
     /// Waits for more of the body.
     async fn fill(&mut self) -> Result<(), Problem> {
-        let chunk = self.patience.wait(self.chunks.next()).await?;
+        let chunk = if self.is_stored {
+            self.patience.wait(self.chunks.next_of_file()).await?
+        } else {
+            self.patience.wait(self.chunks.next()).await?
+        };
         let chunk = chunk.ok_or_else(|| {
             malformed("Multipart form parse error - the last boundary is missing".into())
         })??;
