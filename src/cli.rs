@@ -1,5 +1,5 @@
-//! Commands other than serving: each does its work on the database and ends. What they print is for
-//! people, or with `--json` for programs; they start no server.
+//! The program's commands, a file each. All but `serve` do their work and end. What they print is for
+//! people, or with `--json` for programs.
 
 pub mod check;
 pub mod demo;
@@ -8,7 +8,9 @@ mod dump;
 pub mod emr;
 pub mod healthcheck;
 pub mod import;
+pub mod migrate;
 mod secret;
+pub mod serve;
 pub mod tail;
 mod target;
 pub mod uploads;
@@ -16,14 +18,14 @@ pub mod users;
 
 use tokio_postgres::error::SqlState;
 
-pub use self::target::visit;
 use crate::{
     db::users::LAST_ADMIN,
     error::{Error, Result},
     output,
+    pg::advice,
 };
 
-/// Errors that have another meaning to somebody at a terminal.
+/// Errors with what somebody at a terminal can do about them.
 fn explained(error: Error) -> Error {
     match error {
         Error::Constraint(name) if name == LAST_ADMIN => Error::Start(
@@ -33,7 +35,11 @@ fn explained(error: Error) -> Error {
         Error::Database(error)
             if matches!(
                 error.code(),
-                Some(&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN)
+                Some(
+                    &SqlState::UNDEFINED_TABLE
+                        | &SqlState::UNDEFINED_COLUMN
+                        | &SqlState::UNDEFINED_FUNCTION
+                )
             ) =>
         {
             Error::Start(
@@ -41,6 +47,7 @@ fn explained(error: Error) -> Error {
                     .into(),
             )
         }
+        Error::Forbidden(why) => Error::Start(format!("{why}; {}", advice::MISSING_RIGHT)),
         error => error,
     }
 }
@@ -48,4 +55,12 @@ fn explained(error: Error) -> Error {
 /// Prints a line; a reader that has gone is no failure of what was done.
 fn say(text: &str) -> Result<()> {
     output::line(text).map(drop)
+}
+
+/// How many problems a report has.
+fn problems(of: &str, count: usize) -> String {
+    match count {
+        1 => format!("{of} has one problem"),
+        many => format!("{of} has {many} problems"),
+    }
 }

@@ -1,35 +1,35 @@
 //! The command line and the environment: the only reader of variables.
 
 pub mod aws;
+mod duration;
 pub mod emr;
+mod from_file;
 pub mod import;
 mod list;
 mod origin;
+mod parse;
 pub mod settings;
 mod token;
 pub mod uploads;
 pub mod users;
 
 use std::{
-    fs,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    str::FromStr,
     sync::Arc,
     time::Duration,
 };
 
-use clap::{
-    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ContextKind,
-    error::ErrorKind,
-};
-use jiff::{SignedDuration, tz::TimeZone};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use jiff::tz::TimeZone;
 use listenfd::ListenFd;
 
 pub use self::{
     emr::Emr,
+    from_file::FromFile,
     list::List,
     origin::Origin,
+    parse::parse,
     settings::Setting,
     token::MetricsToken,
     uploads::{Uploads, UploadsUrl},
@@ -56,19 +56,19 @@ pub struct Cli {
 pub enum Command {
     /// Serve the API, the sockets and the page.
     Serve(Box<Config>),
-    /// Check the settings of `serve` and exit.
+    /// Check the settings of `serve`.
     #[command(
-        after_help = "The database itself is asked by `marketplace doctor`.\n\nExit status: 0 when \
-        there is no problem (a warn is none), 1 when there is one, 2 for a value that is not understood."
+        after_help = "Use `marketplace doctor` to check the database.\n\nExit status: 0 without problems \
+        (warnings do not count), 1 with problems, 2 for an invalid value."
     )]
     Check(Box<Config>),
-    /// Create or update the database's schema and exit.
+    /// Create or update the schema of the database.
     Migrate(Box<Target>),
     /// Add, list and change users.
     Users(Box<users::Users>),
     /// Start, list and cancel runs on Amazon EMR.
     Emr(Box<emr::Command>),
-    /// Remove files that no source has named for long.
+    /// Delete the files of deleted sources.
     Uploads(Box<uploads::Command>),
     /// Import sources and users from a Django backend.
     ImportDjango(Box<import::Import>),
@@ -80,15 +80,15 @@ pub enum Command {
     Demo(Box<Target>),
     /// Print a completion script for a shell.
     Completions {
-        /// Which shell.
+        /// Shell.
         shell: clap_complete::Shell,
     },
-    /// Ask the server on this machine whether it is ready; exit with 0 if it is.
+    /// Ask a server on this machine whether it is ready; exit with 0 if it is.
     Healthcheck(Healthcheck),
-    /// Write the manual's pages into a directory.
+    /// Write the manual pages into a directory.
     #[command(hide = true)]
     Man {
-        /// Which directory.
+        /// Output directory.
         directory: PathBuf,
     },
 }
@@ -96,23 +96,23 @@ pub enum Command {
 /// How to reach the database, and its calendar.
 #[derive(Clone, Debug, Args)]
 pub struct Database {
-    /// PostgreSQL to use, as a URL (user:password@host:5432/database) or as words (host=...).
-    /// Several hosts with commas.
+    /// PostgreSQL connection string: a URL (`postgres://user:password@host:5432/database`) or key=value
+    /// pairs (host=...). Separate several hosts with commas.
     #[arg(long, env, global = true, hide_env_values = true, value_name = "URL")]
     pub database_url: Option<Dsn>,
 
-    /// File whose first line is the database's URL, which keeps it out of the list of processes.
+    /// File whose first line is the connection string, so that ps does not show the password.
     #[arg(
         long,
         env,
         global = true,
         value_name = "FILE",
-        value_parser = from_file::<Dsn>,
+        value_parser = FromFile::<Dsn>::read,
         conflicts_with = "database_url"
     )]
-    pub database_url_file: Option<Dsn>,
+    pub database_url_file: Option<FromFile<Dsn>>,
 
-    /// Time zone that decides the current date, as an IANA name.
+    /// Time zone that decides the current date: an IANA name.
     #[arg(
         long,
         env,
@@ -128,12 +128,13 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Config`] when none is.
-    pub fn url(&self) -> Result<&Dsn> {
-        let named = self
-            .database_url
-            .as_ref()
-            .or(self.database_url_file.as_ref());
-        named.ok_or_else(|| {
+    pub fn url(&self) -> Result<Dsn> {
+        let set = dsn(
+            "DATABASE_URL",
+            self.database_url.as_ref(),
+            self.database_url_file.as_ref(),
+        );
+        set.ok_or_else(|| {
             Error::Config("DATABASE_URL: is not set; name a database, or use --embedded".into())
         })
     }
@@ -146,11 +147,11 @@ pub struct Target {
     #[command(flatten)]
     pub database: Database,
 
-    /// Use the private PostgreSQL cluster of `serve --embedded`, whether that runs or not.
+    /// Use the private PostgreSQL cluster of `serve --embedded`, even if the server is not running.
     #[arg(long, global = true, conflicts_with_all = ["database_url", "database_url_file"])]
     pub embedded: bool,
 
-    /// Directory of the embedded cluster.
+    /// Directory of the private PostgreSQL cluster of `--embedded`.
     #[arg(
         long,
         env,
@@ -164,9 +165,9 @@ pub struct Target {
 /// Which database to look at, as the server would use it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The checks stop at the first problem that would cause the others.\n\nExit status: 0 \
-        when there is no problem (a warn is none), 1 when the server would not work or would miss changes, \
-        2 for a mistake in the command line."
+    after_help = "The checks stop at the first problem that would cause others.\n\nExit status: 0 without \
+        problems (warnings do not count), 1 if the server would not work or would miss changes, 2 for a \
+        mistake in the command line."
 )]
 pub struct Doctor {
     /// Where the data is.
@@ -175,8 +176,8 @@ pub struct Doctor {
     /// Where to listen.
     #[command(flatten)]
     pub listen: Listen,
-    /// Run the statements that are suggested for triggers, and derive columns again that no trigger
-    /// has derived. The role must own the tables.
+    /// Run the statements that are suggested for triggers, and recompute derived columns. The role must
+    /// own the tables.
     #[arg(long)]
     pub fix: bool,
     /// Print JSON.
@@ -193,7 +194,7 @@ pub struct Tail {
     /// Where to listen.
     #[command(flatten)]
     pub listen: Listen,
-    /// A JSON object a line.
+    /// Print a JSON object per line.
     #[arg(long)]
     pub json: bool,
 }
@@ -201,34 +202,51 @@ pub struct Tail {
 /// Which server to ask.
 #[derive(Debug, Args)]
 pub struct Healthcheck {
-    /// Address that it serves at.
-    #[arg(long, env, default_value = "127.0.0.1:8000", value_name = "ADDRESS")]
+    /// Address of the server.
+    #[arg(long, env, default_value = "127.0.0.1:8000", value_name = "ADDRESS", value_parser = address)]
     pub bind: SocketAddr,
 }
 
 /// The connection that listens.
 #[derive(Clone, Debug, Args)]
 pub struct Listen {
-    /// Direct connection for LISTEN, when the database's URL goes through a transaction pooler.
+    /// Direct connection for LISTEN; needed when `DATABASE_URL` uses a transaction pooler.
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub listen_database_url: Option<Dsn>,
 
-    /// File whose first line is the URL for LISTEN.
+    /// File whose first line is the connection string for LISTEN.
     #[arg(
         long,
         env,
         value_name = "FILE",
-        value_parser = from_file::<Dsn>,
+        value_parser = FromFile::<Dsn>::read,
         conflicts_with = "listen_database_url"
     )]
-    pub listen_database_url_file: Option<Dsn>,
+    pub listen_database_url_file: Option<FromFile<Dsn>>,
 }
 
 impl Listen {
     /// Where to listen, when that is elsewhere.
-    pub fn url(&self) -> Option<&Dsn> {
+    pub fn url(&self) -> Option<Dsn> {
         let file = self.listen_database_url_file.as_ref();
-        self.listen_database_url.as_ref().or(file)
+        dsn(
+            "LISTEN_DATABASE_URL",
+            self.listen_database_url.as_ref(),
+            file,
+        )
+    }
+}
+
+/// The connection string of a setting or of the file that `SETTING_FILE` names. It knows which of them it
+/// comes from.
+fn dsn(setting: &str, set: Option<&Dsn>, file: Option<&FromFile<Dsn>>) -> Option<Dsn> {
+    match (set, file) {
+        (Some(dsn), _) => Some(dsn.clone().set_by(setting)),
+        (None, Some(file)) => {
+            let setting = format!("{setting}_FILE ({})", file.path);
+            Some(file.value.clone().set_by(&setting))
+        }
+        (None, None) => None,
     }
 }
 
@@ -243,29 +261,28 @@ pub struct Config {
     #[command(flatten)]
     pub listen: Listen,
 
-    /// Use a private PostgreSQL cluster; this program makes, starts and stops it.
+    /// Use a private PostgreSQL cluster, which the program creates, starts and stops.
     #[arg(long, conflicts_with_all = ["database_url", "database_url_file"])]
     pub embedded: bool,
 
-    /// Directory of the embedded cluster.
+    /// Directory of the private PostgreSQL cluster of `--embedded`.
     #[arg(long, env, default_value = "data/postgres", value_name = "DIRECTORY")]
     pub data_dir: PathBuf,
 
-    /// Address to listen on; port 0 takes a free one, and the address is printed.
-    #[arg(long, env, default_value = "127.0.0.1:8000", value_name = "ADDRESS")]
+    /// Address to listen on. Port 0 picks a free port; the server prints the address.
+    #[arg(long, env, default_value = "127.0.0.1:8000", value_name = "ADDRESS", value_parser = address)]
     pub bind: SocketAddr,
 
-    /// The listening socket that whoever started this program has passed, used instead of `bind`.
+    /// A listening socket that is used instead of `bind`: bound before, or passed by a service manager.
     #[arg(skip)]
     pub passed: Option<Arc<TcpListener>>,
 
-    /// Hosts that requests may be sent to: names and addresses by which browsers reach the server.
-    /// Always allowed are localhost, the address that a connection arrives at, and the hosts of
-    /// `ALLOWED_ORIGINS`.
+    /// Host names and addresses that browsers use for this server. `localhost`, the server's own address
+    /// and the hosts of `ALLOWED_ORIGINS` are always allowed.
     #[arg(long, env, value_name = "HOST,...")]
     pub allowed_hosts: Vec<List<Host>>,
 
-    /// Origins of the frontends that may use the API and the sockets from a browser.
+    /// Origins of frontends that may use the API and the sockets.
     #[arg(
         long,
         env,
@@ -274,7 +291,7 @@ pub struct Config {
     )]
     pub allowed_origins: Vec<List<Origin>>,
 
-    /// Whether visitors may register.
+    /// Self-registration.
     #[arg(long, env, default_value = "open")]
     pub registration: Registration,
 
@@ -282,31 +299,32 @@ pub struct Config {
     #[arg(long, env, default_value = "editor", value_name = "ROLE", value_parser = registration_role)]
     pub registration_role: Role,
 
-    /// What visitors may do without signing in.
+    /// What clients may do without signing in.
     #[arg(long, env, default_value = "none")]
     pub anonymous: Anonymous,
 
-    /// Whether what one address or user may do is limited.
+    /// Rate limits per address and user.
     #[arg(long, env, default_value = "on")]
     pub rate_limits: RateLimits,
 
-    /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses and networks.
+    /// Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto the server trusts.
     #[arg(long, env, value_name = "NETWORK,...")]
     pub trusted_proxies: Vec<List<Network>>,
 
-    /// Whether browsers are to keep the cookies off plain http.
+    /// `Secure` attribute of cookies.
     #[arg(long, env, default_value = "auto")]
     pub cookie_secure: CookieSecure,
 
-    /// Connections to PostgreSQL at most, besides the one that listens.
+    /// Maximum size of the connection pool, in addition to the LISTEN connection.
     #[arg(long, env, default_value_t = 16, value_name = "N", value_parser = pool_size)]
     pub pool_size: usize,
 
-    /// Connections of clients at most, sockets included.
+    /// Maximum number of client connections, including sockets.
     #[arg(long, env, default_value_t = 20_000, value_name = "N", value_parser = connections)]
     pub max_connections: usize,
 
-    /// How long a connection of HTTP is kept for the next request; longer than a proxy in front keeps it.
+    /// How long an idle client connection stays open (75s, 2m; a plain number is seconds). Must be longer
+    /// than the idle timeout of the load balancer in front.
     #[arg(long, env, default_value = "75s", value_name = "TIME", value_parser = keep_alive)]
     pub keep_alive: Duration,
 
@@ -319,7 +337,7 @@ pub struct Config {
     )]
     pub metrics_allow: Vec<List<Network>>,
 
-    /// Token by which /metrics may also be read from elsewhere: Authorization: Bearer TOKEN.
+    /// Bearer token that lets other addresses read /metrics: `Authorization: Bearer TOKEN`.
     #[arg(long, env, hide_env_values = true, value_name = "TOKEN")]
     pub metrics_token: Option<MetricsToken>,
 
@@ -328,21 +346,20 @@ pub struct Config {
         long,
         env,
         value_name = "FILE",
-        value_parser = from_file::<MetricsToken>,
+        value_parser = FromFile::<MetricsToken>::read,
         conflicts_with = "metrics_token"
     )]
-    pub metrics_token_file: Option<MetricsToken>,
+    pub metrics_token_file: Option<FromFile<MetricsToken>>,
 
-    /// Warn when PostgreSQL's queue of notifications is this full, in percent.
+    /// Warn when PostgreSQL's notification queue is this full, in percent.
     #[arg(long, env, default_value_t = 10.0, value_name = "PERCENT", value_parser = percent)]
     pub notify_queue_warning: f32,
 
-    /// Form of the log and of the printed lines.
+    /// Log format, also of the printed lines.
     #[arg(long, env, default_value = "text")]
     pub log_format: LogFormat,
 
-    /// Print the settings without secrets, each with where it comes from (flag, variable, default), and
-    /// exit.
+    /// Print each setting without secrets, and where it comes from (flag, variable, default), then exit.
     #[arg(long)]
     pub print_config: bool,
 
@@ -359,46 +376,46 @@ pub struct Config {
     pub uploads: Uploads,
 }
 
-/// Whether strangers may register.
+/// Self-registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Registration {
-    /// Anybody may.
+    /// Anybody can create an account.
     Open,
-    /// Nobody may.
+    /// Only admins can create accounts.
     Closed,
 }
 
 /// What people may do who have not signed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Anonymous {
-    /// Nothing.
+    /// Nothing: sign-in required.
     None,
-    /// Follow the reading sockets, for displays on a wall.
+    /// Subscribe to the read-only sockets, for displays on a wall.
     Read,
 }
 
-/// Whether what one address or user may do is limited.
+/// Rate limits per address and user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RateLimits {
-    /// They are.
+    /// Limits apply.
     On,
-    /// They are not, for replays and load tests.
+    /// No limits, for load tests only.
     Off,
 }
 
-/// Whether browsers are to keep the cookies off plain http.
+/// The `Secure` attribute of cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CookieSecure {
-    /// Those that came by https, as a trusted proxy says.
+    /// If a trusted proxy says that the client used https.
     Auto,
-    /// All.
+    /// Always.
     Always,
-    /// None.
+    /// Never.
     Never,
 }
 
 impl CookieSecure {
-    /// Whether it is so for cookies that go to `peer`.
+    /// Whether cookies that go to `peer` have it.
     pub fn applies(self, peer: &Peer) -> bool {
         match self {
             Self::Auto => peer.https,
@@ -413,7 +430,7 @@ impl CookieSecure {
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// A JSON object per line.
     Json,
 }
 
@@ -439,52 +456,6 @@ impl std::str::FromStr for Zone {
             rules,
         })
     }
-}
-
-/// Reads the command line and the environment.
-///
-/// # Errors
-/// [`Error::Config`] with one line that names the variable whose value is wrong. Questions for
-/// help and mistakes in the command line itself are answered by `clap`, which exits.
-pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Cli> {
-    parsed(args).map_err(|error| {
-        let flag = match error.kind() {
-            ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
-                error.get(ContextKind::InvalidArg).map(ToString::to_string)
-            }
-            _ => None,
-        };
-        let Some(flag) = flag else { error.exit() };
-        // "--bind <ADDRESS>" is the variable BIND; "<ROLE>" is named as it is.
-        let name = flag
-            .trim_start_matches('-')
-            .trim_matches(['<', '>'])
-            .split(' ')
-            .next()
-            .unwrap_or_default();
-        let variable = name.replace('-', "_").to_uppercase();
-        let why = match std::error::Error::source(&error) {
-            Some(cause) => cause.to_string(),
-            None => match error.get(ContextKind::ValidValue) {
-                Some(valid) => format!("takes one of {valid}"),
-                None => "the value is not understood".into(),
-            },
-        };
-        Error::Config(format!("{variable}: {why}"))
-    })
-}
-
-fn parsed(args: impl IntoIterator<Item = String>) -> Result<Cli, clap::Error> {
-    let mut command = Cli::command();
-    let matches = command.try_get_matches_from_mut(args)?;
-    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-    if let Command::Serve(config) | Command::Check(config) = &mut cli.command
-        && let Some((name, matches)) = matches.subcommand()
-        && let Some(command) = command.find_subcommand(name)
-    {
-        config.settings = settings::of(command, matches);
-    }
-    Ok(cli)
 }
 
 /// What makes `shell` complete the arguments.
@@ -518,56 +489,50 @@ pub fn passed() -> Result<Option<Arc<TcpListener>>> {
     Ok(listener.map(Arc::new))
 }
 
-/// What the first line of a file says.
-fn from_file<T: FromStr<Err = String>>(path: &str) -> Result<T, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-    let line = text.lines().next().unwrap_or_default().trim();
-    line.parse().map_err(|why| format!("{path}: {why}"))
-}
-
-/// A time with its unit (75s, 250ms), or in seconds.
-fn duration(text: &str) -> Option<Duration> {
-    let seconds = text.parse().ok().map(SignedDuration::from_secs);
-    let time = seconds.or_else(|| text.parse().ok())?;
-    Duration::try_from(time).ok()
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text} is not an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000")
+    })
 }
 
 fn keep_alive(text: &str) -> Result<Duration, String> {
-    duration(text)
+    duration::or_seconds(text)
         .filter(|time| (Duration::from_secs(1)..=Duration::from_hours(1)).contains(time))
-        .ok_or_else(|| format!("{text} is not a time from 1s to 1h"))
+        .ok_or_else(|| format!("{text} is not a time from 1s to 1h (75s, 2m)"))
 }
 
 fn registration_role(text: &str) -> Result<Role, String> {
     match text.parse() {
         Ok(role @ (Role::Viewer | Role::Editor)) => Ok(role),
-        _ => Err("is viewer or editor".into()),
+        _ => Err("must be viewer or editor".into()),
     }
 }
 
 fn pool_size(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(size @ 1..=1000) => Ok(size),
-        _ => Err("is a number from 1 to 1000".into()),
+        _ => Err("must be a number from 1 to 1000".into()),
     }
 }
 
 fn connections(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count @ 1..=1_000_000) => Ok(count),
-        _ => Err("is a number from 1 to 1000000".into()),
+        _ => Err("must be a number from 1 to 1000000".into()),
     }
 }
 
 fn percent(text: &str) -> Result<f32, String> {
     match text.parse() {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
-        _ => Err("is a number from 0 to 100".into()),
+        _ => Err("must be a number from 0 to 100".into()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr;
+
     use super::*;
 
     /// The values of each list.

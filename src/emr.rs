@@ -170,6 +170,14 @@ impl Emr {
         self.client().map(|_| ())
     }
 
+    /// Whether the settings name a cluster and a place for its scripts.
+    ///
+    /// # Errors
+    /// One sentence with what is missing.
+    pub fn is_configured(&self) -> Result<(), String> {
+        missing(&self.0.settings).map_or(Ok(()), Err)
+    }
+
     /// Waits until it is known whether there is a way to the cluster, but not longer than so.
     pub async fn looked_up(&self, patience: Duration) {
         if missing(&self.0.settings).is_none() {

@@ -12,6 +12,8 @@ pub enum Error {
     /// The database does not let this program in: the password, the role or the database's name is
     /// wrong, or `pg_hba.conf` forbids it. Trying again helps only once somebody has mended that.
     Refused(String),
+    /// The role lacks a right on something. Trying again helps only once somebody has granted it.
+    Forbidden(String),
     /// The database has no space left: it reads but does not write.
     Full(String),
     /// Another transaction has held a lock that the statement needs for too long. Nothing was changed,
@@ -55,6 +57,7 @@ impl fmt::Display for Error {
             Self::Full(why) => write!(f, "the database has no space left: {why}"),
             Self::Locked(why) => write!(f, "another transaction holds a lock: {why}"),
             Self::Conflict(why) => write!(f, "conflict with another transaction: {why}"),
+            Self::Forbidden(why) => f.write_str(why),
             Self::Constraint(name) => write!(f, "the constraint {name} refused the change"),
             Self::Value(what) => write!(f, "invalid value: {what}"),
             Self::Rejected { all, .. } => write!(f, "a function of the database refused: {all}"),
@@ -78,6 +81,7 @@ impl Error {
         match self {
             Self::Unavailable(why) => Self::Unavailable(why.clone()),
             Self::Refused(why) => Self::Refused(why.clone()),
+            Self::Forbidden(why) => Self::Forbidden(why.clone()),
             Self::Full(why) => Self::Full(why.clone()),
             Self::Locked(why) => Self::Locked(why.clone()),
             Self::Conflict(why) => Self::Conflict(why.clone()),
@@ -138,6 +142,7 @@ impl From<tokio_postgres::Error> for Error {
             &SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED => {
                 Self::Conflict(describe(&error))
             }
+            &SqlState::INSUFFICIENT_PRIVILEGE => Self::Forbidden(describe(&error)),
             &SqlState::DISK_FULL => Self::Full(describe(&error)),
             &SqlState::RAISE_EXCEPTION => Self::Rejected {
                 said: first_line(db.message()),

@@ -155,13 +155,13 @@ pub async fn run(
     bound: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
-    let listen = config.listen.url().unwrap_or(database).clone();
+    let listen = config.listen.url().unwrap_or_else(|| database.clone());
     let zone = config.database.time_zone;
     let pool = Pool::new(&database.clone().named("marketplace"), config.pool_size)?;
     pg::tls::connector(&listen)?;
     let listener = match &config.passed {
-        Some(passed) => server::adopt(passed)?,
-        None => server::bind(config.bind)?,
+        Some(socket) => server::adopt(socket)?,
+        None => server::adopt(&server::bind(config.bind)?)?,
     };
     let address = listener.local_addr()?;
     let primary = Primary::new(database)?;
@@ -229,7 +229,9 @@ pub async fn run(
         settings: Settings {
             hosts: Hosts::new(allowed_hosts, address.ip()),
             metrics_allow: List::join(config.metrics_allow),
-            metrics_token: config.metrics_token.or(config.metrics_token_file),
+            metrics_token: config
+                .metrics_token
+                .or(config.metrics_token_file.map(|file| file.value)),
             registration: config.registration,
             registration_role: config.registration_role,
             anonymous: config.anonymous,

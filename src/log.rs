@@ -36,6 +36,19 @@ pub fn start(format: LogFormat, level: LevelFilter) {
     panic::set_hook(Box::new(panicked));
 }
 
+/// Whether the log understands all of a `RUST_LOG`. It leaves out the parts that it does not understand.
+///
+/// # Errors
+/// One sentence.
+pub fn check(filter: &str) -> Result<(), String> {
+    match EnvFilter::builder().parse(filter) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "{filter} is not a log filter, such as info or marketplace=debug ({error})"
+        )),
+    }
+}
+
 /// Logs a panic, with a backtrace where `RUST_BACKTRACE` asks for one. Without a backtrace, whoever
 /// catches it writes the line.
 fn panicked(panic: &PanicHookInfo<'_>) {

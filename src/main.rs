@@ -10,17 +10,11 @@
 use std::process::ExitCode;
 
 use marketplace::{
-    auth::default_admin::{self, Newcomer},
     cli,
-    config::{self, Command, Config, LogFormat, Tail, Target},
-    db::migrate,
-    embedded::{Cluster, Options},
+    config::{self, Command, LogFormat},
     error::{Error, Result},
     log, output,
-    pg::dsn::Dsn,
-    signals,
 };
-use serde_json::{Value, json};
 use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> ExitCode {
@@ -58,12 +52,12 @@ fn start(command: Command) -> Result<()> {
             Command::Serve(config) => {
                 log::start(config.log_format, LevelFilter::INFO);
                 // Too large for the stack of whoever waits for it.
-                Box::pin(serve(*config)).await
+                Box::pin(cli::serve::run(*config)).await
             }
             Command::Check(config) => cli::check::run(&config).await,
             Command::Migrate(target) => {
                 log::start(LogFormat::Text, LevelFilter::INFO);
-                migrate_only(*target).await
+                cli::migrate::run(*target).await
             }
             Command::Users(users) => {
                 log::start(LogFormat::Text, LevelFilter::WARN);
@@ -87,7 +81,7 @@ fn start(command: Command) -> Result<()> {
             }
             Command::Tail(tail) => {
                 log::start(LogFormat::Text, LevelFilter::INFO);
-                follow(*tail).await
+                cli::tail::run(*tail).await
             }
             Command::Demo(target) => {
                 log::start(LogFormat::Text, LevelFilter::WARN);
@@ -98,111 +92,4 @@ fn start(command: Command) -> Result<()> {
             Command::Man { directory } => config::manual(&directory),
         }
     })
-}
-
-async fn serve(config: Config) -> Result<()> {
-    let stop = signals::stop()?;
-    for (name, meant) in config::settings::misspelt() {
-        tracing::warn!(
-            name,
-            meant,
-            "nothing reads this variable; another one is meant"
-        );
-    }
-    let format = config.log_format;
-    // People and scripts wait for this line.
-    let announce = |address| {
-        let url = format!("http://{address}");
-        tell(
-            format,
-            &format!("listening on {url}"),
-            json!({ "url": url }),
-        );
-    };
-    if !config.embedded {
-        let database = config.database.url()?.clone();
-        return Box::pin(marketplace::run(config, &database, announce, stop)).await;
-    }
-    let options = Options {
-        data_dir: config.data_dir.clone(),
-        port: None,
-        settings: Vec::new(),
-    };
-    let mut cluster = Cluster::start(options)
-        .await
-        .map_err(|e| Error::Start(e.to_string()))?;
-    let database: Dsn = cluster.url().parse().map_err(Error::Start)?;
-    migrate::run(&database, &config.database.time_zone.name).await?;
-    let newcomer = default_admin::welcome(&database, cluster.data_dir()).await?;
-    let psql = cluster.psql();
-    tell(
-        format,
-        &format!("edit rows with: {psql}"),
-        json!({ "psql": psql }),
-    );
-    let username = default_admin::USERNAME;
-    match newcomer {
-        Newcomer::Made(password) => tell(
-            format,
-            &format!("sign in as: {username} / {password}"),
-            json!({ "username": username, "password": password }),
-        ),
-        Newcomer::Kept(file) => tell(
-            format,
-            &format!(
-                "sign in as: {username}, with the password in {} unless you changed it",
-                file.display()
-            ),
-            json!({ "username": username, "password_file": file }),
-        ),
-        Newcomer::Gone => {}
-    }
-    let result = tokio::select! {
-        result = marketplace::run(config, &database, announce, stop) => result,
-        never = cluster.keep_running() => match never {},
-    };
-    cluster
-        .stop()
-        .await
-        .map_err(|e| Error::Start(e.to_string()))?;
-    result
-}
-
-async fn migrate_only(target: Target) -> Result<()> {
-    let zone = &target.database.time_zone.name;
-    // A private cluster that no server runs is brought up to date as it is visited.
-    let done = cli::visit(&target, async |url: &Dsn| migrate::run(url, zone).await).await?;
-    output::line(&format!("applied {} migrations", done.applied)).map(drop)
-}
-
-/// Prints announcements until it is interrupted, or until nobody reads them any more.
-async fn follow(command: Tail) -> Result<()> {
-    let Tail {
-        target,
-        listen,
-        json,
-    } = command;
-    cli::visit(&target, async |url: &Dsn| {
-        tokio::select! {
-            ended = cli::tail::run(listen.url().unwrap_or(url), json) => ended,
-            interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
-        }
-    })
-    .await
-}
-
-/// Prints a line of the server's: a sentence, or where the log is JSON an object with the same
-/// sentence as its message, beside what a script may want of it. The server runs on when the line
-/// cannot be printed.
-fn tell(format: LogFormat, sentence: &str, mut object: Value) {
-    let line = match format {
-        LogFormat::Text => sentence.to_owned(),
-        LogFormat::Json => {
-            object["message"] = sentence.into();
-            object.to_string()
-        }
-    };
-    if let Err(error) = output::line(&line) {
-        tracing::warn!(%error, "a line could not be printed");
-    }
 }

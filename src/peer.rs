@@ -2,6 +2,7 @@
 //! connection's, unless a trusted proxy stands in between and says otherwise. Judges nobody.
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     str::FromStr,
     sync::Once,
@@ -101,6 +102,17 @@ impl Network {
             }
             _ => false,
         }
+    }
+
+    /// Whether it is every address, of IPv4 or of IPv6.
+    pub fn is_everybody(&self) -> bool {
+        self.prefix == 0
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
     }
 }
 

@@ -1,6 +1,7 @@
 //! PostgreSQL as a server: addresses, TLS, the primary among several hosts, the pool and its connections.
 //! Knows no table.
 
+pub(crate) mod advice;
 mod budget;
 mod client;
 pub mod dsn;

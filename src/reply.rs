@@ -284,7 +284,7 @@ fn failed(error: &Error) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR,
             "A stored row cannot be read. The log says which one.",
         ),
-        Error::Database(_) | Error::Config(_) | Error::Start(_) => {
+        Error::Forbidden(_) | Error::Database(_) | Error::Config(_) | Error::Start(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "Internal error.")
         }
     };
@@ -359,6 +359,7 @@ mod tests {
             (Error::Unavailable(cause()), 503),
             (Error::Refused(cause()), 503),
             (Error::Locked(cause()), 503),
+            (Error::Forbidden(cause()), 500),
             (Error::Conflict(cause()), 503),
             (Error::Full(cause()), 507),
             (Error::Constraint(cause()), 409),

@@ -63,11 +63,11 @@ const BACKLOG: i32 = 4096;
 /// memory, and a newer frame is not stuck behind an older one.
 const UNSENT_BYTES: u32 = 128 * 1024;
 
-/// Binds the listening socket.
+/// Binds the listening socket. Clients that connect from now on wait until somebody serves them.
 ///
 /// # Errors
 /// [`Error::Config`] when the address cannot be had.
-pub fn bind(address: SocketAddr) -> Result<TcpListener> {
+pub fn bind(address: SocketAddr) -> Result<std::net::TcpListener> {
     let open = || {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -75,27 +75,42 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
             Some(Protocol::TCP),
         )?;
         socket.set_reuse_address(true)?;
-        prepare(SockRef::from(&socket))?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
+        Ok(socket.into())
     };
-    open().map_err(|e: io::Error| Error::Config(format!("BIND: {address}: {e}")))
+    open().map_err(|error: io::Error| {
+        let why = match error.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                "another program uses {address}; stop it, or set BIND to another address (port 0 picks a \
+                 free port)"
+            ),
+            io::ErrorKind::AddrNotAvailable => {
+                format!("{address} is not an address of this machine")
+            }
+            io::ErrorKind::PermissionDenied => format!(
+                "this user may not listen on {address}; use a port from 1024 up, or a socket of systemd"
+            ),
+            _ => format!("{address}: {error}"),
+        };
+        Error::Config(format!("BIND: {why}"))
+    })
 }
 
-/// Takes over a listening socket that others may listen on too. Whoever connects while this process
-/// stops is accepted by another, or waits in the socket until there is one: nobody is refused.
+/// Takes over a listening socket: that of [`bind`], or one that others may listen on too. Whoever connects
+/// to the latter while this process stops is accepted by another, or waits in the socket until there is
+/// one: nobody is refused.
 ///
 /// # Errors
 /// [`Error::Config`] when it does not listen.
-pub fn adopt(passed: &std::net::TcpListener) -> Result<TcpListener> {
+pub fn adopt(socket: &std::net::TcpListener) -> Result<TcpListener> {
     let open = || {
-        let socket = SockRef::from(passed);
-        if !socket.is_listener()? {
+        let options = SockRef::from(socket);
+        if !options.is_listener()? {
             return Err(io::Error::other("the socket does not listen"));
         }
-        prepare(socket)?;
-        TcpListener::from_std(passed.try_clone()?)
+        prepare(options)?;
+        TcpListener::from_std(socket.try_clone()?)
     };
     open().map_err(|error| Error::Config(format!("LISTEN_FDS: {error}")))
 }
@@ -413,7 +428,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_does_not_read_an_answer_is_hung_up_on_by_the_kernel() {
-        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = adopt(&bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let timeout = SockRef::from(&accepted.unwrap().0).tcp_user_timeout();

@@ -58,7 +58,7 @@ impl Start {
 }
 
 /// Brings the schema up to date. Waits for a database that is down, and longer and longer for one
-/// that refuses this program.
+/// that refuses this program or its statements.
 ///
 /// # Errors
 /// [`Error::Start`] for a database that this program cannot use.
@@ -85,7 +85,7 @@ pub(crate) async fn run(
         progress.send_modify(|start| {
             start.attempt = None;
             start.is_done = result.is_ok();
-            start.trouble = result.as_ref().err().map(ToString::to_string);
+            start.trouble = result.as_ref().err().map(explained);
         });
         match result {
             Ok(done) => {
@@ -112,8 +112,23 @@ pub(crate) async fn run(
                 }
                 refused_retry.pause().await;
             }
+            Err(error @ Error::Forbidden(_)) => {
+                if let Some(lasting) = refused.failed() {
+                    let error = explained(&error);
+                    tracing::warn!(error, lasting, "the role lacks a right; trying again");
+                }
+                refused_retry.pause().await;
+            }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// An error with what to do about it.
+fn explained(error: &Error) -> String {
+    match error {
+        Error::Forbidden(why) => format!("{why}; {}", pg::advice::MISSING_RIGHT),
+        other => other.to_string(),
     }
 }
 

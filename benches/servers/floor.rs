@@ -12,7 +12,7 @@ use crate::Result;
 
 pub(crate) fn main() -> Result<()> {
     role::runtime()?.block_on(async {
-        let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let listener = server::adopt(&server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?)?;
         let (newest, oldest) = watch::channel(Bytes::new());
         role::announce(&listener)?;
         role::obey(move |_, frame| drop(newest.send_replace(frame.wire(None))));

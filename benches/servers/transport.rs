@@ -113,7 +113,7 @@ pub(crate) fn main() -> Result<()> {
             },
             stopping: stopping.clone(),
         });
-        let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let listener = server::adopt(&server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?)?;
         role::announce(&listener)?;
         let mut version = Version::start();
         role::obey(move |counter, frame| {

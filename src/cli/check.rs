@@ -4,19 +4,20 @@
 use std::{
     fmt::{Display, Write as _},
     fs,
-    io::ErrorKind,
-    net::TcpListener,
 };
 
 use super::{healthcheck, say};
 use crate::{
     config::{
-        Config, Registration,
+        Anonymous, Config, List, RateLimits, Registration,
         settings::{self, Setting},
     },
     error::{Error, Result},
+    log,
     metrics::Metrics,
-    pg::{Pool, primary, tls},
+    peer::Network,
+    pg::{Pool, dsn::Dsn, primary, tls},
+    server,
     uploads::Uploads,
 };
 
@@ -61,7 +62,7 @@ pub async fn run(config: &Config) -> Result<()> {
         return print(&config.settings);
     }
     let mut report = Report::default();
-    variables(&mut report);
+    variables(config, &mut report);
     database(config, &mut report);
     bind(config, &mut report).await;
     exposure(config, &mut report);
@@ -81,10 +82,7 @@ pub async fn run(config: &Config) -> Result<()> {
     say(text.trim_end())?;
     match report.0.iter().filter(|one| one.level == "fail").count() {
         0 => Ok(()),
-        1 => Err(Error::Start("the configuration has one problem".into())),
-        many => Err(Error::Start(format!(
-            "the configuration has {many} problems"
-        ))),
+        count => Err(Error::Start(super::problems("the configuration", count))),
     }
 }
 
@@ -106,16 +104,24 @@ pub fn print(settings: &[Setting]) -> Result<()> {
     say(&lines.join("\n"))
 }
 
-fn variables(report: &mut Report) {
+fn variables(config: &Config, report: &mut Report) {
     let misspelt = settings::misspelt();
     for (name, meant) in &misspelt {
         report.fail(
             name,
-            format_args!("nothing reads this variable; {meant} is meant"),
+            format_args!("unknown variable; did you mean {meant}?"),
         );
     }
     if misspelt.is_empty() {
         report.ok("environment", "no variable looks misspelt");
+    }
+    for (name, why) in settings::wrong_endpoints(&config.settings) {
+        report.fail(name, why);
+    }
+    if let Some(filter) = settings::value(&config.settings, "RUST_LOG")
+        && let Err(why) = log::check(filter)
+    {
+        report.fail("RUST_LOG", why);
     }
 }
 
@@ -125,17 +131,18 @@ fn database(config: &Config, report: &mut Report) {
         report.ok("DATABASE_URL", format_args!("the private cluster at {at}"));
     } else {
         match config.database.url() {
-            Ok(url) => {
-                let found = tls::connector(url).map(|_| primary::masked(url, "***"));
-                tell(report, "DATABASE_URL", found);
-            }
+            Ok(url) => connection_string(report, &url),
             Err(error) => report.fail("DATABASE_URL", bare(&error, "DATABASE_URL")),
         }
     }
     if let Some(url) = config.listen.url() {
-        let found = tls::connector(url).map(|_| primary::masked(url, "***"));
-        tell(report, "LISTEN_DATABASE_URL", found);
+        connection_string(report, &url);
     }
+}
+
+fn connection_string(report: &mut Report, url: &Dsn) {
+    let found = tls::connector(url).map(|_| primary::masked(url, "***"));
+    tell(report, url.setting(), found);
 }
 
 fn tell(report: &mut Report, about: &str, found: Result<String>) {
@@ -154,37 +161,69 @@ fn bare(error: &Error, about: &str) -> String {
     rest.unwrap_or(&text).to_owned()
 }
 
+/// As `serve` binds it. A server that runs already is usual where an operator checks new settings.
 async fn bind(config: &Config, report: &mut Report) {
+    const ABOUT: &str = "BIND";
     let address = config.bind;
-    match TcpListener::bind(address) {
-        Ok(_) => report.ok("BIND", format_args!("{address} is free")),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            if healthcheck::is_ours(address).await {
-                report.ok(
-                    "BIND",
-                    format_args!("a server answers at {address} already"),
-                );
-            } else {
-                report.fail("BIND", format_args!("another program has taken {address}"));
-            }
-        }
-        Err(error) => report.fail("BIND", format_args!("{address}: {error}")),
+    match server::bind(address) {
+        Ok(_) => report.ok(ABOUT, format_args!("{address} is free")),
+        Err(_) if healthcheck::is_ours(address).await => report.warn(
+            ABOUT,
+            format_args!(
+                "a marketplace server uses {address} already; a second one cannot start there"
+            ),
+        ),
+        Err(error) => report.fail(ABOUT, bare(&error, ABOUT)),
     }
 }
 
 /// What should be thought of before others than this machine can reach the server.
 fn exposure(config: &Config, report: &mut Report) {
+    let is_set = |name| settings::value(&config.settings, name).is_some();
+    let by: Vec<_> = [
+        ("BIND", !config.bind.ip().is_loopback()),
+        ("ALLOWED_HOSTS", is_set("ALLOWED_HOSTS")),
+        ("TRUSTED_PROXIES", is_set("TRUSTED_PROXIES")),
+    ]
+    .into_iter()
+    .filter_map(|(name, exposes)| exposes.then_some(name))
+    .collect();
     if config.registration == Registration::Open {
         let role = config.registration_role;
-        let found = format!("anybody who reaches the server can make an account, as {role}");
-        if config.bind.ip().is_loopback() {
+        let found = format!("anybody who reaches the server can create an account, as {role}");
+        if by.is_empty() {
             report.ok("REGISTRATION", format_args!("open: {found}"));
         } else {
+            let by = by.join(" and ");
             report.warn(
                 "REGISTRATION",
-                format_args!("open: {found}; set it to closed"),
+                format_args!("open: {found}, and {by} lets others reach it; set it to closed"),
             );
         }
+    }
+    let proxies = List::values(&config.trusted_proxies);
+    for everybody in proxies.filter(|network| network.is_everybody()) {
+        report.warn(
+            "TRUSTED_PROXIES",
+            format_args!(
+                "{everybody} is every address: any client can claim another address in X-Forwarded-For, and \
+                 so evade limits and METRICS_ALLOW; name the proxies"
+            ),
+        );
+    }
+    if List::values(&config.metrics_allow).any(Network::is_everybody) {
+        report.warn("METRICS_ALLOW", "every address may read /metrics");
+    }
+    if config.rate_limits == RateLimits::Off {
+        let found = match config.anonymous {
+            Anonymous::Read => {
+                "off, and ANONYMOUS=read: anybody can open any number of sockets; set it to on"
+            }
+            Anonymous::None => {
+                "off: nothing limits how often one address tries passwords; set it to on"
+            }
+        };
+        report.warn("RATE_LIMITS", found);
     }
 }
 
@@ -223,7 +262,7 @@ fn uploads(config: &Config, report: &mut Report) {
             Uploads::new(&config.uploads, &config.data_dir, pool, &metrics)
         });
     let Some(directory) = config.uploads.directory(&config.data_dir) else {
-        let said = built.map(|_| "understood; the store was not asked".into());
+        let said = built.map(|_| "valid; the store was not asked".into());
         return tell(report, ABOUT, said);
     };
     let at = directory.display();
@@ -250,10 +289,7 @@ fn emr(config: &Config, report: &mut Report) {
         ),
         (true, true) => report.ok("EMR_CLUSTER_ID", "set, and S3_PATH too"),
     }
-    let value = |name: &str| {
-        let setting = config.settings.iter().find(|one| one.name == name);
-        setting.is_some_and(|one| one.value.as_deref().is_some_and(|value| !value.is_empty()))
-    };
+    let value = |name| settings::value(&config.settings, name).is_some();
     let (id, secret) = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY");
     for (set, other) in [(id, secret), (secret, id)] {
         if value(set) && !value(other) {
@@ -266,7 +302,7 @@ fn emr(config: &Config, report: &mut Report) {
     if cluster && path && !value("AWS_REGION") && !value("AWS_PROFILE") {
         report.warn(
             "AWS_REGION",
-            "not set: it is looked for in ~/.aws and on the instance",
+            "not set: the AWS SDK looks for it in ~/.aws and on the instance",
         );
     }
 }

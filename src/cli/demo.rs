@@ -1,6 +1,6 @@
 //! `marketplace demo`: sample sources for a first look.
 
-use super::{explained, say, target};
+use super::{say, target};
 use crate::{
     config::Target,
     db::demo,
@@ -11,7 +11,7 @@ use crate::{
 /// Adds those that are missing.
 ///
 /// # Errors
-/// As those of [`visit`](super::visit), and what the database says.
+/// As those of [`visit`](target::visit), and what the database says.
 pub async fn run(target: Target) -> Result<()> {
     let add = async |url: &Dsn| {
         let client = Pool::new(&url.clone().named("marketplace demo"), 1)?
@@ -19,6 +19,6 @@ pub async fn run(target: Target) -> Result<()> {
             .await?;
         demo::add(&client, "").await
     };
-    let added = target::visit(&target, add).await.map_err(explained)?;
+    let added = target::visit(&target, add).await?;
     say(&format!("{added} sample sources were added"))
 }

@@ -17,6 +17,7 @@ use crate::{
 pub async fn run(command: Doctor) -> Result<()> {
     let zone = &command.target.database.time_zone.name;
     let listen = command.listen.url();
+    let listen = listen.as_ref();
     let findings = target::visit(&command.target, async |url: &Dsn| {
         Ok(diagnostics::run(url, listen, zone, command.fix).await)
     })
@@ -30,8 +31,7 @@ pub async fn run(command: Doctor) -> Result<()> {
     let failed = findings.iter().filter(|one| one.level == Level::Fail);
     match failed.count() {
         0 => Ok(()),
-        1 => Err(Error::Start("one thing is wrong".into())),
-        many => Err(Error::Start(format!("{many} things are wrong"))),
+        count => Err(Error::Start(super::problems("the database", count))),
     }
 }
 

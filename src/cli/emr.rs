@@ -5,10 +5,13 @@ use std::{fmt::Write as _, time::Duration};
 
 use uuid::Uuid;
 
-use super::say;
+use super::{explained, say};
 use crate::{
     config::emr::{Action, Command, DeployMode, What},
-    db::runs::{self, LOST, REFUSED, Run},
+    db::{
+        runs::{self, LOST, REFUSED, REQUESTED, Run},
+        submissions,
+    },
     emr::{Emr, Kind, Order, Refusal, Settled},
     error::{Error, Result},
     metrics::Metrics,
@@ -17,6 +20,9 @@ use crate::{
 
 /// How long a server may take to hand over a run.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Why a run waits that nobody has tried to submit.
+const NOT_YET: &str =
+    "no server has submitted it yet; a server with EMR_CLUSTER_ID and S3_PATH does so";
 /// How long region and credentials are looked for.
 const LOOKUP: Duration = Duration::from_secs(10);
 
@@ -26,9 +32,13 @@ const LOOKUP: Duration = Duration::from_secs(10);
 /// [`Error::Config`] when no database is named, [`Error::Start`] with a sentence when what was asked
 /// for was not done.
 pub async fn run(command: Command) -> Result<()> {
-    let url = command.database.url()?.clone();
+    let url = command.database.url()?;
     let pool = Pool::new(&url.named("marketplace emr"), 4)?;
     let emr = Emr::new(command.emr, &Metrics::default());
+    if let Action::Start { .. } = command.action {
+        // A server with other settings could take the run, at any later time or never.
+        emr.is_configured().map_err(Error::Start)?;
+    }
     let act = async {
         match command.action {
             Action::Start {
@@ -42,7 +52,7 @@ pub async fn run(command: Command) -> Result<()> {
     };
     // With a cluster in the settings, runs are handed over from here as well as by servers.
     tokio::select! {
-        done = act => done,
+        done = act => done.map_err(explained),
         () = emr.clone().run(pool.clone()) => Ok(()),
     }
 }
@@ -76,25 +86,32 @@ async fn start(
             Err(Error::Start(run.reason.unwrap_or_default()))
         }
         Some(run) => {
-            let why = problem.map_or_else(
-                || "no server has handed it to EMR yet".into(),
-                |problem| problem.why,
-            );
-            Err(Error::Start(format!("run {id} is {}: {why}", run.state)))
+            let why = problem.map_or_else(|| NOT_YET.into(), |problem| problem.why);
+            Err(Error::Start(format!(
+                "run {id} is {}: {why}; it is still waiting, and `marketplace emr cancel {id}` cancels it",
+                run.state
+            )))
         }
         None => Err(Error::Start(format!("run {id} was deleted"))),
     }
 }
 
 async fn list(pool: &Pool, state: Option<&str>) -> Result<()> {
-    let runs = runs::list(&*pool.client().await?, None, state).await?;
+    let client = pool.client().await?;
+    let runs = runs::list(&client, None, state).await?;
     let mut table = format!(
         "{:36}  {:14}  {:14}  {:16}  {:20}  REASON\n",
         "RUN", "NAME", "STATE", "STEP", "REQUESTED"
     );
     for run in runs {
         let step = run.step_id.as_deref().unwrap_or("-");
-        let reason = run.reason.as_deref().unwrap_or("-");
+        let reason = match run.reason {
+            None if run.state == REQUESTED && run.step_id.is_none() => {
+                let problem = submissions::problem(&client, run.id).await?;
+                problem.map_or_else(|| NOT_YET.into(), |problem| problem.why)
+            }
+            reason => reason.unwrap_or_else(|| "-".into()),
+        };
         // Writing to a string does not fail.
         let _ = writeln!(
             table,

@@ -1,6 +1,7 @@
 //! `marketplace healthcheck`: for containers, which have no other program to ask `/readyz` with.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
@@ -18,35 +19,60 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How much of an answer is read, in bytes, and how much of another program's is shown.
+const LONGEST: u64 = 64 * 1024;
+const SHOWN: usize = 60;
 const QUESTION: &[u8] = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 /// Asks, and prints the answer.
 ///
 /// # Errors
-/// [`Error::Start`] when the server is not ready, or does not say so in time.
+/// [`Error::Start`] when the server is not ready, does not say so in time, or is not of this program.
 pub async fn run(server: &Healthcheck) -> Result<()> {
-    let answer = time::timeout(PATIENCE, ask(here(server.bind))).await;
-    let answer = answer.map_err(|_| Error::Start("the server did not answer in time".into()))??;
+    let address = here(server.bind);
+    let answer = match time::timeout(PATIENCE, ask(address)).await {
+        Err(_) => Err(format!(
+            "{address} (BIND) did not answer within {} s",
+            PATIENCE.as_secs()
+        )),
+        Ok(Err(error)) => Err(format!("no server answers at {address} (BIND): {error}")),
+        Ok(Ok(answer)) => Ok(answer),
+    };
+    let answer = answer.map_err(Error::Start)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    if !is_of_ours(&answer) {
+        let said = head.lines().next().unwrap_or_default();
+        let said: String = said.chars().take(SHOWN).collect();
+        return Err(Error::Start(format!(
+            "{address} (BIND) is not a marketplace server: it answers {said:?}"
+        )));
+    }
     if head.starts_with("HTTP/1.1 200 ") {
         say(body)
     } else {
-        Err(Error::Start(format!("not ready: {body}")))
+        Err(Error::Start(format!(
+            "the server at {address} is not ready: {body}"
+        )))
     }
 }
 
 /// Whether a server of this program answers at an address, ready or not.
 pub(super) async fn is_ours(address: SocketAddr) -> bool {
     let answer = time::timeout(PATIENCE, ask(here(address))).await;
-    matches!(answer, Ok(Ok(answer)) if answer.contains(r#"{"status":""#))
+    matches!(answer, Ok(Ok(answer)) if is_of_ours(&answer))
 }
 
-async fn ask(address: SocketAddr) -> Result<String> {
+/// Whether an answer of `/readyz` is one of this program.
+fn is_of_ours(answer: &str) -> bool {
+    answer.contains(r#"{"status":""#)
+}
+
+async fn ask(address: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(QUESTION).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
+    let mut bytes = Vec::new();
+    stream.take(LONGEST).read_to_end(&mut bytes).await?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Where a server is reached from its own machine that serves at all of its addresses.

@@ -1,7 +1,7 @@
 //! `marketplace import-django`: what a Django backend holds, brought here. Dashboards that are open
 //! follow, as after any other change.
 
-use super::{dump, explained, say, target};
+use super::{dump, say, target};
 use crate::{
     config::import::Import,
     db::django::{self, Counts, Report},
@@ -22,10 +22,7 @@ pub async fn run(command: Import) -> Result<()> {
     let report = target::visit(&command.target, async |to: &Dsn| {
         let to = to.clone().named("marketplace import-django");
         let import = async |from: &Dsn| django::import(from, &to, zone, command.dry_run).await;
-        match (
-            &command.dump,
-            command.from.as_ref().or(command.from_file.as_ref()),
-        ) {
+        match (&command.dump, command.backend()) {
             (Some(file), _) => {
                 let import = async |from: &Dsn, left_out: Vec<String>| {
                     let mut report = import(from).await?;
@@ -34,12 +31,11 @@ pub async fn run(command: Import) -> Result<()> {
                 };
                 dump::visit(file, import).await
             }
-            (None, Some(from)) => import(&from.clone().named("marketplace import-django")).await,
+            (None, Some(from)) => import(&from.named("marketplace import-django")).await,
             (None, None) => unreachable!("the command line demands one of them"),
         }
     })
-    .await
-    .map_err(explained)?;
+    .await?;
     if command.json {
         let json = serde_json::to_string_pretty(&report);
         return say(&json.expect("keys are strings, so it is JSON"));

@@ -28,7 +28,7 @@ pub(super) async fn read(file: Option<&Path>) -> Result<String> {
     }
     let password = typed("Password: ").await?;
     if typed("Again: ").await? != password {
-        return Err(Error::Start("the two are not the same".into()));
+        return Err(Error::Start("the passwords differ".into()));
     }
     Ok(password)
 }
@@ -74,7 +74,7 @@ impl Hidden {
             return Ok(Self);
         }
         Err(Error::Start(
-            "the terminal cannot hide what is typed: use --password-file".into(),
+            "the terminal cannot hide the password; use --password-file".into(),
         ))
     }
 }

@@ -1,4 +1,4 @@
-//! What the triggers announce, printed as it happens: for a DBA at a terminal. It reads no table.
+//! What the triggers announce, printed as it happens: for a DBA at a terminal. It reads no row.
 
 use std::{future::poll_fn, pin::pin, time::Duration};
 
@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio_postgres::{AsyncMessage, Notification};
 
+use super::target;
 use crate::{
     backoff::Backoff,
+    config::Tail,
     error::{Error, Result},
     live::channel::{Channel, Payload},
     outage::Outage,
@@ -24,12 +26,29 @@ const RETRY: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_s
 /// How many ids a person is shown.
 const SHOWN: usize = 3;
 
-/// Prints one line an announcement, until nobody reads them. A connection that breaks is made anew,
-/// with a line in the log: what was announced meanwhile is not known.
+/// Prints announcements until it is interrupted, or until nobody reads them any more.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when the first connection fails.
-pub async fn run(dsn: &Dsn, json: bool) -> Result<()> {
+/// As those of [`visit`](target::visit), and [`Error::Unavailable`] when the first connection fails.
+pub async fn run(command: Tail) -> Result<()> {
+    let Tail {
+        target,
+        listen,
+        json,
+    } = command;
+    target::visit(&target, async |url: &Dsn| {
+        let listen = listen.url();
+        tokio::select! {
+            ended = follow(listen.as_ref().unwrap_or(url), json) => ended,
+            interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        }
+    })
+    .await
+}
+
+/// Prints one line an announcement, until nobody reads them. A connection that breaks is made anew,
+/// with a line in the log: what was announced meanwhile is not known.
+async fn follow(dsn: &Dsn, json: bool) -> Result<()> {
     let primary = Primary::new(&dsn.clone().named("marketplace tail").read_write())?;
     let mut retry = RETRY;
     let mut was_connected = false;
@@ -56,9 +75,9 @@ async fn listen(
     outage: &mut Outage,
 ) -> Result<()> {
     let (client, mut wire) = primary.connect().await?;
-    let statements = Channel::ALL
-        .map(|channel| format!("listen {};", channel.name()))
-        .concat();
+    // Without our tables nothing would ever be announced: then the last statement fails.
+    let listen = Channel::ALL.map(|channel| format!("listen {};", channel.name()));
+    let statements = format!("{} select 'public.sources'::regclass", listen.concat());
     {
         let mut listening = pin!(client.batch_execute(&statements));
         loop {

@@ -1,6 +1,7 @@
 //! The database that a command works on: one that is named, or the private cluster, visited whether
 //! its server runs or not.
 
+use super::explained;
 use crate::{
     config::Target,
     db::migrate,
@@ -9,14 +10,20 @@ use crate::{
     pg::dsn::Dsn,
 };
 
+/// What messages name instead of a setting.
+pub(super) const CLUSTER: &str = "the private cluster";
+
 /// Does `work` on the database of `target`.
 ///
 /// # Errors
 /// [`Error::Config`] when none is named, [`Error::Start`] when the cluster cannot be visited;
-/// otherwise what `work` says.
-pub async fn visit<T>(target: &Target, work: impl AsyncFnOnce(&Dsn) -> Result<T>) -> Result<T> {
+/// otherwise what `work` says, with what to do about it.
+pub(super) async fn visit<T>(
+    target: &Target,
+    work: impl AsyncFnOnce(&Dsn) -> Result<T>,
+) -> Result<T> {
     if !target.embedded {
-        return work(target.database.url()?).await;
+        return work(&target.database.url()?).await.map_err(explained);
     }
     let options = Options {
         data_dir: target.data_dir.clone(),
@@ -26,6 +33,7 @@ pub async fn visit<T>(target: &Target, work: impl AsyncFnOnce(&Dsn) -> Result<T>
     let fail = |error: EmbeddedError| Error::Start(error.to_string());
     let visit = Visit::begin(options).await.map_err(fail)?;
     let url: Dsn = visit.url().parse().map_err(Error::Start)?;
+    let url = url.set_by(CLUSTER);
     let done = async {
         if visit.is_alone() {
             migrate::run(&url, &target.database.time_zone.name).await?;
@@ -34,5 +42,5 @@ pub async fn visit<T>(target: &Target, work: impl AsyncFnOnce(&Dsn) -> Result<T>
     }
     .await;
     visit.end().await.map_err(fail)?;
-    done
+    done.map_err(explained)
 }

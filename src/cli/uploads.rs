@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use super::{explained, say, secret, target};
+use super::{say, secret, target};
 use crate::{
     config::{
         self,
@@ -25,14 +25,15 @@ pub async fn run(command: Command) -> Result<()> {
     let Action::Sweep { settings, yes } = action;
     if settings.uploads_url == Some(config::UploadsUrl::Memory) {
         return Err(Error::Config(
-            "UPLOADS_URL: what is in memory is the server's own; it goes when that stops".into(),
+            "UPLOADS_URL: memory:// exists only inside a running server; there is nothing to sweep"
+                .into(),
         ));
     }
     let beside = &target.data_dir;
     target::visit(&target, async |url: &Dsn| {
         let pool = Pool::new(&url.clone().named("marketplace uploads"), 2)?;
         let uploads = Uploads::new(&settings, beside, pool, &Metrics::default())?;
-        sweep(&uploads, yes).await.map_err(explained)
+        sweep(&uploads, yes).await
     })
     .await
 }
@@ -44,13 +45,13 @@ async fn sweep(uploads: &Uploads, yes: bool) -> Result<()> {
         return Ok(());
     }
     if !yes && !is_wanted(pending.due.due).await? {
-        return Err(Error::Start("nothing was removed".into()));
+        return Err(Error::Start("nothing was deleted".into()));
     }
     let removed = uploads.remove_pending(&pending).await?;
-    say(&format!("{removed} files were removed"))?;
+    say(&format!("{removed} files were deleted"))?;
     match usize::try_from(pending.due.due) {
         Ok(due) if removed < due => Err(Error::Start(format!(
-            "{} files were not removed: a server is at it, the store refuses, or sources name them again",
+            "{} files were not deleted: a server deletes them now, the store refuses, or sources use them again",
             due - removed
         ))),
         _ => Ok(()),
@@ -62,8 +63,8 @@ fn shown(Pending { due, examples }: &Pending) -> String {
         .iter()
         .map(|example| {
             let since = match &example.orphaned_at {
-                Some(at) => format!("no source names it since {at}"),
-                None => "it never got a source".into(),
+                Some(at) => format!("unused since {at}"),
+                None => "no source ever used it".into(),
             };
             format!("{}  ({since})", example.name)
         })
@@ -73,7 +74,7 @@ fn shown(Pending { due, examples }: &Pending) -> String {
         lines.push(format!("and {rest} more"));
     }
     lines.push(format!(
-        "{} of {} files may be removed; {} more have no source and are kept yet",
+        "{} of {} files can be deleted; {} more have no source and are still in their grace period",
         due.due, due.all, due.kept
     ));
     lines.join("\n")
@@ -83,7 +84,7 @@ fn shown(Pending { due, examples }: &Pending) -> String {
 async fn is_wanted(count: i64) -> Result<bool> {
     let mut terminal = io::stderr();
     if io::stdin().is_terminal() {
-        write!(terminal, "Remove {count} files for ever? [y/N] ")?;
+        write!(terminal, "Delete {count} files? [y/N] ")?;
     }
     let answer = secret::line().await?;
     Ok(matches!(&*answer.trim().to_lowercase(), "y" | "yes"))

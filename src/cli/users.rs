@@ -3,7 +3,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::{explained, say, secret, target};
+use super::{say, secret, target};
 use crate::{
     auth::password,
     bodies::UserBody,
@@ -31,7 +31,7 @@ pub async fn run(command: Users) -> Result<()> {
 async fn act(database: &Dsn, action: Action, zone: &TimeZone) -> Result<()> {
     let pool = Pool::new(&database.clone().named("marketplace users"), 1)?;
     let mut client = pool.client().await?;
-    let done = match action {
+    match action {
         Action::Add {
             name,
             email,
@@ -43,7 +43,7 @@ async fn act(database: &Dsn, action: Action, zone: &TimeZone) -> Result<()> {
             add(&client, &name, &email, role, &password).await
         }
         Action::List { json: true } => list_json(&client, zone).await,
-        Action::List { json: false } => list(&client, zone).await,
+        Action::List { json: false } => list(&client).await,
         Action::Role { name, role } => {
             let to = Change {
                 role: Some(role),
@@ -54,8 +54,7 @@ async fn act(database: &Dsn, action: Action, zone: &TimeZone) -> Result<()> {
         Action::Password { name, password } => set_password(&client, &name, &password).await,
         Action::Disable { name } => change(&mut client, &name, active(false), "is disabled").await,
         Action::Enable { name } => change(&mut client, &name, active(true), "is enabled").await,
-    };
-    done.map_err(explained)
+    }
 }
 
 async fn add(
@@ -119,7 +118,7 @@ async fn list_json(client: &PooledClient, zone: &TimeZone) -> Result<()> {
     say(&serde_json::to_string_pretty(&bodies).expect("keys are strings, so it is JSON"))
 }
 
-async fn list(client: &PooledClient, zone: &TimeZone) -> Result<()> {
+async fn list(client: &PooledClient) -> Result<()> {
     let accounts = users::list(client).await?;
     let width = |text: fn(&Account) -> &str, least: usize| {
         let widths = accounts.iter().map(|account| text(account).chars().count());
@@ -137,9 +136,9 @@ async fn list(client: &PooledClient, zone: &TimeZone) -> Result<()> {
         } else {
             "disabled"
         };
-        let last = account.last_login_at.map_or("never".to_owned(), |at| {
-            zone.to_datetime(at).strftime("%Y-%m-%d %H:%M").to_string()
-        });
+        let last = account
+            .last_login_at
+            .map_or("never".to_owned(), |at| format!("{at:.0}"));
         format!(
             "{:name$}  {:email$}  {:6}  {state:8}  {last}",
             account.username, account.email, account.role

@@ -5,18 +5,18 @@ use std::{str::FromStr, time::Duration};
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use super::{Database, List};
+use super::{Database, List, duration};
 
 /// Where pipeline steps run. Region, credentials and endpoint are found by the variables of every AWS
 /// tool (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`, ...).
 #[derive(Clone, Debug, Args)]
 pub struct Emr {
-    /// EMR cluster that runs the pipeline. Region, credentials and endpoint are found as by every
-    /// AWS tool: the `AWS_` variables, profiles, instance metadata.
+    /// EMR cluster that runs the pipeline. The AWS SDK finds region, credentials and endpoint: the `AWS_`
+    /// variables, profiles, instance metadata.
     #[arg(long, env, value_name = "ID")]
     pub emr_cluster_id: Option<String>,
 
-    /// Where the scripts of the steps and the packages of the jobs are, as `s3://bucket/path`.
+    /// Location of the steps' scripts and the jobs' packages: `s3://bucket/path`.
     #[arg(long, env, value_name = "URL", value_parser = s3_path)]
     pub s3_path: Option<String>,
 
@@ -33,7 +33,7 @@ pub struct Emr {
     #[arg(long, env, value_name = "NAME,...")]
     pub pipeline_jobs: Vec<List<JobPattern>>,
 
-    /// How often the cluster is asked how the steps are (500ms, 5s, 1m).
+    /// How often the server asks EMR for the states of runs (500ms, 5s, 1m; a plain number is seconds).
     #[arg(long, env, default_value = "5s", value_name = "TIME", value_parser = poll)]
     pub emr_poll: Duration,
 }
@@ -57,7 +57,7 @@ pub struct Command {
     #[command(flatten)]
     pub database: Database,
 
-    /// With a cluster the run is handed over from here, without by a server.
+    /// The cluster, and what may be started there.
     #[command(flatten)]
     pub emr: Emr,
 
@@ -69,27 +69,28 @@ pub struct Command {
 /// What can be done with runs.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Action {
-    /// Start a pipeline step or a packaged job, and wait until EMR has taken it.
+    /// Start a pipeline step or a packaged job, and wait until EMR has accepted it.
     Start {
         /// A step or a job.
         #[command(flatten)]
         what: What,
-        /// Where Spark's driver runs; by default `cluster` for a step and `client` for a job.
+        /// Where Spark's driver runs; `cluster` by default for a step, `client` for a job.
         #[arg(long)]
         deploy_mode: Option<DeployMode>,
-        /// Id of the source that the step is for.
-        #[arg(long, value_name = "ID")]
+        /// Id of the source that the step works on.
+        #[arg(long, value_name = "ID", value_parser = source_id)]
         source: Option<Uuid>,
     },
     /// Print the newest runs.
     Runs {
-        /// Only those in this state (requested, PENDING, RUNNING, ...).
+        /// Show only runs in this state (requested, PENDING, RUNNING, ...).
         #[arg(long)]
         state: Option<String>,
     },
     /// Cancel a run.
     Cancel {
-        /// Its id, as printed by `runs`.
+        /// Id of the run, as `runs` prints it.
+        #[arg(value_parser = run_id)]
         run: Uuid,
     },
 }
@@ -171,7 +172,7 @@ impl FromStr for JobPattern {
             Ok(Self(text.to_owned()))
         } else {
             Err(format!(
-                "{text:?} is not a name of letters, digits, - and _, with * for any of them"
+                "{text:?} must contain only letters, digits, -, _ and *"
             ))
         }
     }
@@ -195,7 +196,7 @@ impl FromStr for StepName {
             Ok(Self(name.to_owned()))
         } else {
             Err(format!(
-                "{name:?} is not a name of letters, digits, - and _"
+                "{name:?} must contain only letters, digits, - and _"
             ))
         }
     }
@@ -218,14 +219,26 @@ fn s3_path(text: &str) -> Result<String, String> {
         Some(path) if path.starts_with(char::is_alphanumeric) && path.chars().all(plain) => {
             Ok(text.to_owned())
         }
-        _ => Err(format!("{text} is not like s3://bucket/path")),
+        _ => Err(format!(
+            "{text} is not s3://bucket/path, of letters, digits and -_./=+@ only"
+        )),
     }
 }
 
+fn run_id(text: &str) -> Result<Uuid, String> {
+    text.parse()
+        .map_err(|_| format!("{text} is not the id of a run, as `marketplace emr runs` prints it"))
+}
+
+fn source_id(text: &str) -> Result<Uuid, String> {
+    text.parse()
+        .map_err(|_| format!("{text} is not the id of a source (a UUID)"))
+}
+
 fn poll(text: &str) -> Result<Duration, String> {
-    super::duration(text)
+    duration::or_seconds(text)
         .filter(|time| (Duration::from_millis(100)..=Duration::from_hours(24)).contains(time))
-        .ok_or_else(|| format!("{text} is not a time from 100ms to 24h"))
+        .ok_or_else(|| format!("{text} is not a time from 100ms to 24h (500ms, 5s, 1m)"))
 }
 
 #[cfg(test)]

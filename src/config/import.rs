@@ -4,24 +4,23 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use super::{Target, from_file};
+use super::{FromFile, Target, dsn};
 use crate::pg::dsn::Dsn;
 
 /// From where, to where, and whether really.
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("backend").required(true)),
-    after_help = "Everything is brought in one transaction. It can be repeated until the day of the \
-        move: what was brought before and has not changed there is left alone, also where it was \
-        changed here.\n\nExit status: 0 when it was done, 1 when it could not be (nothing is changed \
-        then), 2 for a mistake in the command line."
+    after_help = "The import is one transaction. You can repeat it until the day of the move: rows that are \
+        unchanged in Django since the last import are skipped, even if you edited them here.\n\nExit status: \
+        0: done; 1: failed, and nothing was changed; 2: a mistake in the command line."
 )]
 pub struct Import {
     /// Where to bring it.
     #[command(flatten)]
     pub target: Target,
 
-    /// The Django backend's database, which is only read.
+    /// Connection string of the Django backend's database. The import only reads it.
     #[arg(
         long,
         env = "DJANGO_DATABASE_URL",
@@ -31,27 +30,37 @@ pub struct Import {
     )]
     pub from: Option<Dsn>,
 
-    /// File whose first line is that URL.
+    /// File whose first line is that connection string.
     #[arg(
         long,
         env = "DJANGO_DATABASE_URL_FILE",
         value_name = "FILE",
-        value_parser = from_file::<Dsn>,
+        value_parser = FromFile::<Dsn>::read,
         group = "backend"
     )]
-    pub from_file: Option<Dsn>,
+    pub from_file: Option<FromFile<Dsn>>,
 
-    /// What `pg_dump` or `pg_dumpall` wrote of that database: text, also gzipped, or the custom, tar or
-    /// directory format. It is restored into a private PostgreSQL that is thrown away afterwards, by a
-    /// role that has no rights beyond it.
+    /// Dump of that database by `pg_dump` or `pg_dumpall`: text, also gzipped, or the custom, tar or
+    /// directory format. The import restores it into a temporary PostgreSQL, with an unprivileged role.
     #[arg(long, value_name = "FILE", group = "backend")]
     pub dump: Option<PathBuf>,
 
-    /// Say what would be done, and change nothing.
+    /// Report the changes without making them.
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Report in JSON.
+    /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+impl Import {
+    /// The backend's database, unless a dump is imported.
+    pub fn backend(&self) -> Option<Dsn> {
+        dsn(
+            "DJANGO_DATABASE_URL",
+            self.from.as_ref(),
+            self.from_file.as_ref(),
+        )
+    }
 }

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, env, ffi::OsStr, fmt::Write as _};
 
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
+use url::Url;
 
 use super::Cli;
 use crate::pg::{dsn::Dsn, primary};
@@ -12,7 +13,7 @@ use crate::pg::{dsn::Dsn, primary};
 const OTHERS: [(&str, &str); 9] = [
     (
         "RUST_LOG",
-        "Which lines the log has: error, warn, info, debug, or parts such as marketplace=debug.",
+        "Log filter: error, warn, info, debug, or parts such as marketplace=debug.",
     ),
     (
         "AWS_REGION",
@@ -20,22 +21,25 @@ const OTHERS: [(&str, &str); 9] = [
     ),
     (
         "AWS_PROFILE",
-        "Profile of ~/.aws whose region and credentials are used.",
+        "Profile of ~/.aws with region and credentials.",
     ),
     (
         "AWS_ACCESS_KEY_ID",
-        "Name of the credentials, unless they are found by profile or instance.",
+        "Access key, unless a profile or the instance has credentials.",
     ),
-    ("AWS_SECRET_ACCESS_KEY", "Secret of the credentials."),
-    ("AWS_SESSION_TOKEN", "Third part of temporary credentials."),
+    ("AWS_SECRET_ACCESS_KEY", "Secret of the access key."),
+    (
+        "AWS_SESSION_TOKEN",
+        "Session token of temporary credentials.",
+    ),
     (
         "AWS_ENDPOINT_URL",
-        "Address of the AWS services, when it is not Amazon's.",
+        "URL of the AWS services, if it is not Amazon's.",
     ),
-    ("AWS_ENDPOINT_URL_EMR", "Address of EMR alone."),
+    ("AWS_ENDPOINT_URL_EMR", "URL of EMR alone."),
     (
         "AWS_ENDPOINT_URL_S3",
-        "Address of the store of UPLOADS_URL alone.",
+        "URL of the store of UPLOADS_URL alone.",
     ),
 ];
 /// Those of them that are secrets.
@@ -95,7 +99,7 @@ pub(super) fn of(command: &Command, matches: &ArgMatches) -> Vec<Setting> {
 }
 
 /// The variable of a flag.
-fn variable(argument: &Arg) -> Option<String> {
+pub(super) fn variable(argument: &Arg) -> Option<String> {
     argument
         .get_env()
         .map(|name| name.to_string_lossy().into_owned())
@@ -116,14 +120,44 @@ fn shown<'a>(argument: &Arg, values: impl Iterator<Item = &'a OsStr>) -> String 
 
 #[expect(clippy::disallowed_methods, reason = "this is a part of config.rs")]
 fn read(name: &str) -> Option<String> {
-    let value = env::var_os(name)?;
+    let value = env::var_os(name).filter(|value| !value.is_empty())?;
     Some(value.to_string_lossy().into_owned())
+}
+
+/// Whether a variable is there and empty, which counts as not set.
+#[expect(clippy::disallowed_methods, reason = "this is a part of config.rs")]
+pub(super) fn is_empty(name: &OsStr) -> bool {
+    env::var_os(name).is_some_and(|value| value.is_empty())
+}
+
+/// The value of a setting, if it has one that is not empty.
+pub fn value<'a>(settings: &'a [Setting], name: &str) -> Option<&'a str> {
+    let setting = settings.iter().find(|one| one.name == name)?;
+    setting.value.as_deref().filter(|value| !value.is_empty())
+}
+
+/// Addresses of AWS that no library can use, each with what is wrong with it.
+pub fn wrong_endpoints(settings: &[Setting]) -> Vec<(&str, String)> {
+    let addresses = settings
+        .iter()
+        .filter(|one| one.name.starts_with("AWS_ENDPOINT_URL"));
+    let wrong = addresses.filter_map(|one| {
+        let text = value(settings, &one.name)?;
+        let url = Url::parse(text).ok();
+        let is_right =
+            url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let why = "is not a URL with http or https and a host (https://s3.example)";
+        (!is_right).then(|| (one.name.as_str(), why.to_owned()))
+    });
+    wrong.collect()
 }
 
 /// Variables of the environment that are not read, but look like one that is: each with that one.
 pub fn misspelt() -> Vec<(String, String)> {
     let known = known();
-    let set = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let set = env::vars_os()
+        .filter(|(_, value)| !value.is_empty())
+        .filter_map(|(name, _)| name.into_string().ok());
     let mut found: Vec<_> = set
         .filter_map(|name| Some((meant(&name, &known)?, name)))
         .map(|(meant, name)| (name, meant))
@@ -212,7 +246,7 @@ pub fn example() -> String {
 const EXAMPLE_HEAD: &str = "\
 # Settings of marketplace: for the unit of systemd, which reads /etc/marketplace/environment, and for
 # commands that are run by hand:  set -a; . /etc/marketplace/environment; set +a
-# Put a value with blanks or any of & ? ; $ # between single quotes. Only root should read this file.
+# Put a value with spaces or any of & ? ; $ # between single quotes. Only root should read this file.
 # Each line below shows a default; remove the # in front to change it. `marketplace check` finds mistakes.
 ";
 

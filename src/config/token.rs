@@ -26,7 +26,7 @@ impl FromStr for MetricsToken {
         let is_printable = text.bytes().all(|byte| byte.is_ascii_graphic());
         if text.len() < MIN_BYTES || !is_printable {
             return Err(format!(
-                "is {MIN_BYTES} or more letters, digits and marks, without spaces"
+                "must have at least {MIN_BYTES} characters: letters, digits and marks of ASCII, no spaces"
             ));
         }
         Ok(Self(digest(text)))

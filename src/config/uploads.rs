@@ -6,25 +6,24 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use jiff::{SignedDuration, Span};
 
-use super::Target;
+use super::{Target, duration};
 
 /// Where uploaded files are kept, and how long they may be.
 #[derive(Clone, Debug, Args)]
 pub struct Uploads {
-    /// Where uploaded files are kept: `file:///directory`, `s3://bucket/path` (region, credentials and
-    /// endpoint from the variables `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-    /// `AWS_ENDPOINT_URL_S3`) or `memory://`. Without it, the directory uploads beside `DATA_DIR`.
+    /// Where the server stores uploaded files: `file:///directory`, `s3://bucket/path` (region, credentials
+    /// and endpoint from `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+    /// `AWS_ENDPOINT_URL_S3`) or `memory://`. Default: the directory uploads beside `DATA_DIR`.
     #[arg(long, env, value_name = "URL", value_parser = url)]
     pub uploads_url: Option<UploadsUrl>,
 
-    /// Longest file that may be uploaded, in MiB.
+    /// Maximum size of an uploaded file, in MiB.
     #[arg(long, env, default_value_t = 256, value_name = "MIB", value_parser = mebibytes)]
     pub max_upload_mib: u64,
 
-    /// How long a file is kept that no source names any more (30m, 12h, 7d). Until then it is back when
-    /// its source is.
+    /// How long the server keeps a file after the last source that uses it is deleted (30m, 12h, 7d). A
+    /// source that is restored within this time gets its file back.
     #[arg(long, env, default_value = "7d", value_name = "TIME", value_parser = grace)]
     pub uploads_grace: Duration,
 }
@@ -34,8 +33,8 @@ pub struct Uploads {
 #[command(
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 when it was done, 1 when it was not (nobody said yes, the database or the \
-        store does not answer), 2 for a mistake in the command line."
+    after_help = "Exit status: 0: done; 1: not done (not confirmed, or the database or the store does not \
+        answer); 2: a mistake in the command line."
 )]
 pub struct Command {
     /// Where the sources are.
@@ -50,13 +49,13 @@ pub struct Command {
 /// What can be done with files.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Show which files no source has named for `UPLOADS_GRACE`, and remove them for ever. Servers do so
-    /// by themselves unless that are many at once.
+    /// List the files that no source has used for `UPLOADS_GRACE`, and delete them. Servers do so themselves,
+    /// unless more than a tenth of all files are affected.
     Sweep {
         /// The settings of the server.
         #[command(flatten)]
         settings: Uploads,
-        /// Do not ask.
+        /// Delete without asking.
         #[arg(long)]
         yes: bool,
     },
@@ -93,7 +92,12 @@ pub enum UploadsUrl {
 fn url(text: &str) -> Result<UploadsUrl, String> {
     let found = match text.split_once("://") {
         Some(("memory", "" | "/")) => Some(UploadsUrl::Memory),
-        Some(("file", path)) if !path.is_empty() => Some(UploadsUrl::File(path.into())),
+        Some(("file", path)) if path.starts_with('/') => Some(UploadsUrl::File(path.into())),
+        Some(("file", path)) if !path.is_empty() => {
+            return Err(format!(
+                "file://{path} has no absolute path; write three slashes: file:///{path}"
+            ));
+        }
         Some(("s3", rest)) => {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
             let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
@@ -104,27 +108,19 @@ fn url(text: &str) -> Result<UploadsUrl, String> {
         }
         _ => None,
     };
-    found.ok_or_else(|| "is file:///directory, s3://bucket/path or memory://".into())
+    found.ok_or_else(|| "must be file:///directory, s3://bucket/path or memory://".into())
 }
 
 fn mebibytes(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(count @ 1..=40_000) => Ok(count),
-        _ => Err("is a number from 1 to 40000".into()),
+        _ => Err("must be a number from 1 to 40000".into()),
     }
 }
 
 fn grace(text: &str) -> Result<Duration, String> {
     let longest = Duration::from_hours(24 * 3660);
-    let span: Option<Span> = text.parse().ok();
-    let time = match text {
-        "0" => Some(SignedDuration::ZERO),
-        _ => span.and_then(|span| {
-            let relative = jiff::SpanRelativeTo::days_are_24_hours();
-            span.to_duration(relative).ok()
-        }),
-    };
-    time.and_then(|time| Duration::try_from(time).ok())
+    duration::with_unit(text)
         .filter(|time| *time <= longest)
         .ok_or_else(|| format!("{text} is not a time such as 30m, 12h or 7d"))
 }
@@ -167,6 +163,9 @@ mod tests {
             ("s3://", None),
             ("s3://user:secret@files", None),
             ("file://", None),
+            ("file://relative", None),
+            ("file://var/lib/uploads", None),
+            ("file://./up", None),
             ("https://files", None),
             ("/srv/up", None),
         ] {

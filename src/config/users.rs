@@ -13,8 +13,8 @@ use crate::db::users::Role;
 #[command(
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 when it was done, 1 when it could not be (no such user, the name is \
-        taken, the last admin, the database does not answer), 2 for a mistake in the command line."
+    after_help = "Exit status: 0: done; 1: not done (no such user, the name is taken, the last admin, the \
+        database does not answer); 2: a mistake in the command line."
 )]
 pub struct Users {
     /// Where the users are.
@@ -29,11 +29,11 @@ pub struct Users {
 /// What can be done to users. Open sockets and sessions follow within a second.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Add a user. The password is read from a file, asked for, or the first line of the input.
+    /// Add a user. The password comes from a file, a prompt, or the first line of stdin.
     Add {
-        /// The name to sign in with.
+        /// User name.
         name: String,
-        /// Address to reach them at.
+        /// E-mail address.
         #[arg(
             long,
             default_value = "",
@@ -41,7 +41,7 @@ pub enum Action {
             value_name = "ADDRESS"
         )]
         email: String,
-        /// What they may do: viewer (read), editor (also change) or admin (also manage users).
+        /// Role: viewer (reads), editor (also changes) or admin (also manages users).
         #[arg(long, default_value_t = Role::Editor)]
         role: Role,
         /// The same as --role admin.
@@ -53,33 +53,33 @@ pub enum Action {
     },
     /// List all users.
     List {
-        /// As JSON, the same as GET /api/users/ gives.
+        /// Print JSON, as GET /api/users/ does.
         #[arg(long)]
         json: bool,
     },
-    /// Change what a user may do.
+    /// Change a user's role.
     Role {
-        /// Whose role.
+        /// User name.
         name: String,
-        /// viewer (read), editor (also change) or admin (also manage users).
+        /// viewer (reads), editor (also changes) or admin (also manages users).
         role: Role,
     },
-    /// Change a user's password; ends their sessions.
+    /// Change a user's password and end the user's sessions.
     Password {
-        /// Whose password.
+        /// User name.
         name: String,
         /// Where the password comes from.
         #[command(flatten)]
         password: PasswordFrom,
     },
-    /// Keep a user out: no sign-in, and no session or socket any more.
+    /// Disable a user and end the user's sessions and sockets.
     Disable {
-        /// The user's name.
+        /// User name.
         name: String,
     },
-    /// Let a disabled user in again, who then has to sign in anew.
+    /// Enable a disabled user, who must sign in again.
     Enable {
-        /// The user's name.
+        /// User name.
         name: String,
     },
 }
@@ -87,8 +87,8 @@ pub enum Action {
 /// Where a password comes from.
 #[derive(Debug, Args)]
 pub struct PasswordFrom {
-    /// File whose first line is the password. Without it the password is asked for at a terminal, or
-    /// else is the first line of the standard input.
+    /// File whose first line is the password. Without it the program prompts at a terminal, or reads the
+    /// first line of stdin.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 }

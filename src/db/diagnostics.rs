@@ -1,7 +1,6 @@
 //! Whether a database is fit for the server, as far as a connection can tell. It changes nothing,
 //! unless it is asked to mend triggers.
 
-mod advice;
 mod catalogue;
 mod roles;
 mod triggers;
@@ -25,7 +24,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     pg::{
-        Client,
+        Client, advice,
         dsn::{Dsn, Verify},
         primary::{Primary, Wire},
     },
@@ -114,7 +113,7 @@ impl Report {
     ) {
         if !(self.add(CONNECTION, connection(client).await)
             && self.add("encryption", encryption(client, dsn).await)
-            && self.add("standby", standby(client).await)
+            && self.add("standby", standby(client, dsn).await)
             && self.add("encoding", roles::encoding(client).await)
             && self.add("schema", schema(client).await))
         {
@@ -157,19 +156,15 @@ impl Report {
 
 /// A connection as the server makes it, or what keeps it from being made.
 async fn connect(dsn: &Dsn) -> Result<Client, Finding> {
-    connect_by("DATABASE_URL", dsn).await
-}
-
-async fn connect_by(variable: &'static str, dsn: &Dsn) -> Result<Client, Finding> {
     let dsn = dsn.clone().named("marketplace doctor");
     let primary = Primary::new(&dsn).map_err(|error| {
-        let advice = format!("correct {variable}");
+        let advice = format!("correct {}", dsn.setting());
         Finding::of(Level::Fail, CONNECTION, error, &advice)
     })?;
-    let (client, wire) = primary.connect().await.map_err(|failures| {
-        let advice = advice::on_connecting(failures.sqlstate(), variable);
-        Finding::of(Level::Fail, CONNECTION, failures, &advice)
-    })?;
+    let (client, wire) = primary
+        .connect()
+        .await
+        .map_err(|failures| Finding::of(Level::Fail, CONNECTION, &failures, failures.advice()))?;
     tokio::spawn(wire);
     Ok(Client::own(client, &primary))
 }
@@ -206,22 +201,19 @@ row! {
 
 async fn encryption(client: &Client, dsn: &Dsn) -> Result<Vec<Finding>> {
     const ABOUT: &str = "encryption";
+    let advice = format!("set sslmode=verify-full in {}", dsn.setting());
     let sql = format!("select {}", Encryption::COLUMNS);
     let found: Encryption = row::only(&client.query_typed(&sql, &[]).await?)?;
     Ok(vec![
         match (found.tls.as_str(), found.is_local, dsn.tls.verify) {
-            ("", true, _) => Finding::ok(ABOUT, "none, and none needed on the same machine"),
-            ("", false, _) => {
-                let advice = "set sslmode=verify-full in DATABASE_URL";
-                Finding::of(Level::Warn, ABOUT, "none", advice)
-            }
+            ("", true, _) => Finding::ok(ABOUT, "none; not needed on the same machine"),
+            ("", false, _) => Finding::of(Level::Warn, ABOUT, "none", &advice),
             (tls, is_local, Verify::Nothing) => {
                 let found = format!("{tls}: encrypted, not verified");
-                let advice = "set sslmode=verify-full in DATABASE_URL";
                 if is_local {
                     Finding::ok(ABOUT, found)
                 } else {
-                    Finding::of(Level::Warn, ABOUT, found, advice)
+                    Finding::of(Level::Warn, ABOUT, found, &advice)
                 }
             }
             (tls, _, Verify::Authority) => {
@@ -242,19 +234,18 @@ row! {
     }
 }
 
-async fn standby(client: &Client) -> Result<Vec<Finding>> {
+async fn standby(client: &Client, dsn: &Dsn) -> Result<Vec<Finding>> {
     const ABOUT: &str = "standby";
     let sql = format!("select {}", Writable::COLUMNS);
     let found: Writable = row::only(&client.query_typed(&sql, &[]).await?)?;
     Ok(vec![match (found.is_standby, found.is_read_only) {
         (true, _) => {
-            let advice = "name the primary, or all hosts with commas: DATABASE_URL";
-            Finding::of(
-                Level::Fail,
-                ABOUT,
-                "this is one: it cannot be written or listened to",
-                advice,
-            )
+            let advice = format!(
+                "name the primary in {}, or all hosts with commas",
+                dsn.setting()
+            );
+            let found = "this is one: it cannot be written or listened to";
+            Finding::of(Level::Fail, ABOUT, found, &advice)
         }
         (false, true) => {
             let advice = "look at default_transaction_read_only of role and database";
@@ -265,7 +256,7 @@ async fn standby(client: &Client) -> Result<Vec<Finding>> {
                 advice,
             )
         }
-        (false, false) => Finding::ok(ABOUT, "no, this takes writes"),
+        (false, false) => Finding::ok(ABOUT, "no, this is the primary"),
     }])
 }
 
@@ -375,7 +366,7 @@ async fn clock(client: &Client) -> Result<Vec<Finding>> {
         let advice = "let both machines follow a time server: sessions end by the database's clock";
         Finding::of(Level::Warn, ABOUT, found, advice)
     } else {
-        Finding::ok(ABOUT, "as the database's")
+        Finding::ok(ABOUT, "the same as the database's")
     }])
 }
 
@@ -402,20 +393,21 @@ async fn queue(client: &Client) -> Result<Vec<Finding>> {
 async fn pooler(dsn: &Dsn, listen: Option<&Dsn>) -> Vec<Finding> {
     const ABOUT: &str = "pooler";
     let mut findings = Vec::new();
-    for (variable, dsn) in [("DATABASE_URL", Some(dsn)), ("LISTEN_DATABASE_URL", listen)] {
+    for (is_for_all, dsn) in [(true, Some(dsn)), (false, listen)] {
         let Some(dsn) = dsn else { continue };
-        let shares = match shares(variable, dsn).await {
+        let setting = dsn.setting();
+        let shares = match shares(dsn).await {
             Ok(shares) => shares,
             Err(finding) => {
                 findings.push(finding);
                 continue;
             }
         };
-        let found = format!("{variable} goes through one");
-        findings.push(match (shares, variable) {
-            (false, _) => Finding::ok(ABOUT, format!("none seen behind {variable}")),
-            (true, "DATABASE_URL") if listen.is_some() => {
-                Finding::ok(ABOUT, format!("{found}, which is well for reading and writing"))
+        let found = format!("{setting} goes through one");
+        findings.push(match (shares, is_for_all) {
+            (false, _) => Finding::ok(ABOUT, format!("none seen behind {setting}")),
+            (true, true) if listen.is_some() => {
+                Finding::ok(ABOUT, format!("{found}, which is fine for reading and writing"))
             }
             (true, _) => {
                 let advice = "set LISTEN_DATABASE_URL to the server itself: LISTEN does not work through a pooler in transaction mode";
@@ -426,13 +418,13 @@ async fn pooler(dsn: &Dsn, listen: Option<&Dsn>) -> Vec<Finding> {
     findings
 }
 
-async fn shares(variable: &'static str, dsn: &Dsn) -> Result<bool, Finding> {
+async fn shares(dsn: &Dsn) -> Result<bool, Finding> {
     let failed = |error: Error| {
         let advice = advice::on_statement(&error);
         Finding::of(
             Level::Fail,
             CONNECTION,
-            format!("{variable}: {error}"),
+            format!("{}: {error}", dsn.setting()),
             &advice,
         )
     };
@@ -440,7 +432,7 @@ async fn shares(variable: &'static str, dsn: &Dsn) -> Result<bool, Finding> {
     let mut pids = Vec::new();
     let mut kept = Vec::new();
     for _ in 0..3 {
-        let client = connect_by(variable, dsn).await?;
+        let client = connect(dsn).await?;
         for row in client.query_typed(sql, &[]).await.map_err(failed)? {
             pids.push(
                 row.try_get::<_, i32>("pid")

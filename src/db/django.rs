@@ -99,10 +99,9 @@ fn of_the_backend(error: Error) -> Error {
         Error::Unavailable(why) => {
             Error::Start(format!("the backend's database is not available: {why}"))
         }
-        Error::Database(error) => Error::Start(format!(
-            "the backend's database: {}",
-            crate::error::describe(&error)
-        )),
+        error @ (Error::Database(_) | Error::Forbidden(_)) => {
+            Error::Start(format!("the backend's database: {error}"))
+        }
         error => error,
     }
 }

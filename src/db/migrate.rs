@@ -71,7 +71,8 @@ pub struct Migrated {
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the database cannot be reached, [`Error::Conflict`] and [`Error::Locked`]
-/// when other transactions were in the way (try again), [`Error::Start`] when its schema is not one this
+/// when other transactions were in the way (try again), [`Error::Forbidden`] when the role lacks a right,
+/// [`Error::Start`] when its schema is not one this
 /// program can bring up to date.
 pub async fn run(dsn: &Dsn, time_zone: &str) -> Result<Migrated> {
     run_and_tell(dsn, time_zone, &|_| ()).await
@@ -598,6 +599,7 @@ fn failed(by_database: Option<&tokio_postgres::Error>, why: &str) -> Error {
         }
         Some(Some(code)) if code.starts_with("40") => Error::Conflict(why),
         Some(Some("55P03")) => Error::Locked(why),
+        Some(Some("42501")) => Error::Forbidden(why),
         _ => Error::Start(why),
     }
 }

@@ -109,7 +109,7 @@ impl FromStr for Role {
         [Self::Viewer, Self::Editor, Self::Admin]
             .into_iter()
             .find(|role| role.name() == name)
-            .ok_or_else(|| "is viewer, editor or admin".into())
+            .ok_or_else(|| "must be viewer, editor or admin".into())
     }
 }
 

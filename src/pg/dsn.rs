@@ -26,6 +26,8 @@ pub struct Dsn {
     pub tls: Tls,
     /// What clones of it have learnt about its hosts.
     pub(super) known: Arc<Known>,
+    /// See [`setting`](Dsn::setting).
+    setting: Arc<str>,
 }
 
 /// How TLS is spoken, where it is.
@@ -82,6 +84,18 @@ impl Dsn {
         self
     }
 
+    /// The same database, with the setting that named it.
+    #[must_use]
+    pub fn set_by(mut self, setting: &str) -> Self {
+        self.setting = setting.into();
+        self
+    }
+
+    /// Where somebody can correct it: the variable, and the file if there is one. For messages.
+    pub fn setting(&self) -> &str {
+        &self.setting
+    }
+
     /// The same database with another name for `pg_stat_activity`.
     #[must_use]
     pub fn named(mut self, application_name: &str) -> Self {
@@ -114,6 +128,7 @@ impl FromStr for Dsn {
             standby_will_do,
             tls,
             known: Arc::default(),
+            setting: "DATABASE_URL".into(),
         })
     }
 }

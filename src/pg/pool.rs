@@ -129,9 +129,9 @@ impl Pool {
                 }
                 (PoolError::Backend(_), Some(failures)) if failures.is_refusal() => {
                     self.is_out.store(true, Relaxed);
-                    return Err(Error::Refused(failures.to_string()));
+                    return Err(Error::Refused(failures.explained()));
                 }
-                (PoolError::Backend(_), Some(failures)) => failures.to_string(),
+                (PoolError::Backend(_), Some(failures)) => failures.explained(),
                 (PoolError::Timeout(TimeoutType::Wait), _) => {
                     self.timeouts.fetch_add(1, Relaxed);
                     format!("all {} connections of the pool are busy", status.max_size)

@@ -21,6 +21,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::hosts::Host;
 use super::{
+    advice,
     dsn::Dsn,
     host_state::Place,
     settings::{MARKED, Settings, ask_for_mark},
@@ -134,7 +135,12 @@ impl Primary {
                     return Ok(connection);
                 }
                 Some((place, Err(failure))) => {
-                    failures.push((self.hosts[place].to_string(), failure));
+                    let host = &self.hosts[place];
+                    failures.push(Refusal {
+                        host: host.to_string(),
+                        advice: failure.advice(self.dsn.setting(), host.is_socket()),
+                        failure,
+                    });
                 }
                 None => return Err(Failures(failures)),
             }
@@ -343,41 +349,68 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Failure {
+    /// What to do about it. `setting` has the connection string.
+    fn advice(&self, setting: &str, is_socket: bool) -> String {
+        match self {
+            Self::Postgres(error) => advice::on_connecting(error, setting, is_socket),
+            Self::Silent => advice::unreachable(setting),
+            Self::Standby | Self::LeftBehind => advice::on_standby(setting),
+        }
+    }
+
+    /// The SQLSTATE that the host has given as its reason.
+    fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Postgres(error) => error.code(),
+            Self::Silent | Self::Standby | Self::LeftBehind => None,
+        }
+    }
+}
+
+/// What a host said, and what to do about it.
+#[derive(Debug)]
+struct Refusal {
+    host: String,
+    failure: Failure,
+    advice: String,
+}
+
 /// Why no host will do.
 #[derive(Debug)]
-pub struct Failures(Vec<(String, Failure)>);
+pub struct Failures(Vec<Refusal>);
 
 impl Failures {
     /// Whether a host is the right one but has no room for another connection.
     pub(crate) fn is_full(&self) -> bool {
-        self.0.iter().any(|(_, failure)| {
-            matches!(failure, Failure::Postgres(error)
-                if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS))
-        })
+        let mut codes = self.0.iter().filter_map(|one| one.failure.code());
+        codes.any(|code| *code == SqlState::TOO_MANY_CONNECTIONS)
     }
-}
 
-impl Failures {
     /// Whether every host refuses to let this program in, now and as long as nobody changes a setting.
     pub(crate) fn is_refusal(&self) -> bool {
-        self.0.iter().all(|(_, failure)| match failure {
+        self.0.iter().all(|one| match &one.failure {
             Failure::Postgres(error) => is_refusal(error),
             Failure::Silent | Failure::Standby | Failure::LeftBehind => false,
         })
     }
 
-    /// The first SQLSTATE that a host has given as its reason.
-    pub(crate) fn sqlstate(&self) -> Option<&SqlState> {
-        self.0.iter().find_map(|(_, failure)| match failure {
-            Failure::Postgres(error) => error.code(),
-            Failure::Silent | Failure::Standby | Failure::LeftBehind => None,
-        })
+    /// What to do about it. A server that has answered knows better than a host that has not.
+    pub(crate) fn advice(&self) -> &str {
+        let answered = self.0.iter().find(|one| one.failure.code().is_some());
+        let first = answered.or(self.0.first());
+        first.map_or("", |one| &one.advice)
+    }
+
+    /// What each host said, and what to do about it.
+    pub(crate) fn explained(&self) -> String {
+        format!("{self}; {}", self.advice())
     }
 }
 
 impl fmt::Display for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, (host, failure)) in self.0.iter().enumerate() {
+        for (place, Refusal { host, failure, .. }) in self.0.iter().enumerate() {
             let separator = if place == 0 { "" } else { "; " };
             write!(f, "{separator}{host}: {failure}")?;
         }
@@ -387,7 +420,7 @@ impl fmt::Display for Failures {
 
 impl From<Failures> for Error {
     fn from(failures: Failures) -> Self {
-        let text = failures.to_string();
+        let text = failures.explained();
         if failures.is_refusal() {
             Self::Refused(text)
         } else {

@@ -31,11 +31,15 @@ const ALPN: &[u8] = b"postgresql";
 /// # Errors
 /// [`Error::Config`] when a file that `dsn` names cannot be used.
 pub fn connector(dsn: &Dsn) -> Result<MakeRustlsConnect> {
+    connector_of(dsn).map_err(|why| Error::Config(format!("{}: {why}", dsn.setting())))
+}
+
+fn connector_of(dsn: &Dsn) -> Result<MakeRustlsConnect, String> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(Verifier::new(&dsn.tls, provider.clone())?);
     let config = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&versions(&dsn.tls))
-        .map_err(|e| Error::Start(e.to_string()))?
+        .map_err(|e| e.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     let mut config = match &dsn.tls.identity {
@@ -69,12 +73,12 @@ fn versions(tls: &Tls) -> Vec<&'static SupportedProtocolVersion> {
     versions
 }
 
-fn unusable(option: &str, file: &Path, why: &str) -> Error {
-    Error::Config(format!("DATABASE_URL: {option} {}: {why}", file.display()))
+fn unusable(option: &str, file: &Path, why: &str) -> String {
+    format!("{option} {}: {why}", file.display())
 }
 
 /// The certificates of a PEM file; at least one.
-fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = || CertificateDer::pem_file_iter(file)?.collect();
     let found: Result<Vec<_>, rustls::pki_types::pem::Error> = read();
     match found {
@@ -99,7 +103,7 @@ fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 /// The key of this client, which others must not be able to read.
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>> {
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let fail = |why: &str| unusable("sslkey", file, why);
     let metadata = fs::metadata(file).map_err(|error| fail(&error.to_string()))?;
     // A file of root's may be readable for a group.
@@ -122,7 +126,7 @@ struct Verifier {
 }
 
 impl Verifier {
-    fn new(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Self> {
+    fn new(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Self, String> {
         let by_name = tls.verify == Verify::Host;
         if tls.verify == Verify::Nothing {
             return Ok(Self {
@@ -140,7 +144,7 @@ impl Verifier {
         roots.add_parsable_certificates(trusted.iter().cloned());
         let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
             .build()
-            .map_err(|e| Error::Config(format!("DATABASE_URL: sslrootcert: {e}")))?;
+            .map_err(|e| format!("sslrootcert: {e}"))?;
         Ok(Self {
             chain: Some(chain),
             by_name,

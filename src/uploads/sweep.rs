@@ -41,6 +41,10 @@ pub struct Pending {
 impl Uploads {
     /// Removes files for ever. Of several servers each removes others.
     pub async fn run(&self) {
+        // Otherwise the first user who uploads a file would find it out.
+        if let Err(error) = self.can_be_written() {
+            tracing::warn!(%error, "uploads cannot be stored: the directory of UPLOADS_URL cannot be written");
+        }
         let mut lines = Lines {
             looking: Outage::beside_the_pool(),
             too_many: Outage::default(),

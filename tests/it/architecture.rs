@@ -35,7 +35,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "auth", "backoff", "bodies", "config", "db", "embedded", "emr", "error", "forms",
-            "live", "metrics", "outage", "output", "pg", "uploads",
+            "live", "log", "metrics", "outage", "output", "peer", "pg", "server", "signals",
+            "uploads",
         ],
     ),
     ("config", &["db", "error", "hosts", "peer", "pg"]),

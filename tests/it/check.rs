@@ -61,9 +61,9 @@ async fn each_mistake_is_named() {
     for (variables, says) in [
         (
             &[("DATABSE_URL", "x")][..],
-            "fail  DATABSE_URL: nothing reads this variable; DATABASE_URL is meant",
+            "fail  DATABSE_URL: unknown variable; did you mean DATABASE_URL?",
         ),
-        (&[("MARKETPLACE_BIND", "x")], "BIND is meant"),
+        (&[("MARKETPLACE_BIND", "x")], "did you mean BIND?"),
         (&[("DATABASE_URL", "-")], "fail  DATABASE_URL: is not set"),
         (&[("DATABASE_URL", no_ca)], "/nowhere/ca.pem"),
         (
@@ -87,21 +87,20 @@ async fn each_mistake_is_named() {
             "fail  UPLOADS_URL: /proc/files cannot be written",
         ),
         (
-            &[("BIND", &address)],
-            "fail  BIND: another program has taken",
+            &[("RUST_LOG", "garbage=foo")],
+            "fail  RUST_LOG: garbage=foo is not a log filter",
         ),
+        (
+            &[("AWS_ENDPOINT_URL", "user:geheim@s3.example")],
+            "fail  AWS_ENDPOINT_URL: is not a URL with http or https",
+        ),
+        (&[("BIND", &address)], "fail  BIND: another program uses"),
     ] {
         let (code, text) = check(variables).await;
         assert_eq!(code, 1, "{variables:?}: {text}");
         assert!(text.contains(says), "{variables:?}: {text}");
         assert_eq!(text.matches("fail  ").count(), 1, "{variables:?}: {text}");
     }
-    let open = check(&[("BIND", "0.0.0.0:0")]).await;
-    assert!(
-        open.0 == 0 && open.1.contains("warn  REGISTRATION: open"),
-        "{}",
-        open.1
-    );
     let few = "ulimit -n 64; exec \"$0\" check";
     let mut few = command("sh", &["-c", few, PROGRAM]);
     few.envs(GOOD);
@@ -114,7 +113,62 @@ async fn each_mistake_is_named() {
 }
 
 #[tokio::test]
-async fn a_server_that_runs_already_is_no_mistake_and_nothing_is_left_behind() {
+async fn what_is_dangerous_on_a_server_that_others_reach_is_warned_of() {
+    let read = ("ANONYMOUS", "read");
+    for (variables, warnings) in [
+        (&[][..], &[][..]),
+        (&[("BIND", "0.0.0.0:0")], &["REGISTRATION: open: anybody"]),
+        (
+            &[("ALLOWED_HOSTS", "market.example")],
+            &["ALLOWED_HOSTS lets others reach it; set it to closed"],
+        ),
+        (
+            &[
+                ("ALLOWED_HOSTS", "market.example"),
+                ("REGISTRATION", "closed"),
+            ],
+            &[],
+        ),
+        (
+            &[
+                ("TRUSTED_PROXIES", "10.0.0.1, 0.0.0.0/0"),
+                ("REGISTRATION", "closed"),
+            ],
+            &["TRUSTED_PROXIES: 0.0.0.0/0 is every address"],
+        ),
+        (
+            &[("TRUSTED_PROXIES", "::/0"), ("REGISTRATION", "open")],
+            &[
+                "REGISTRATION: open",
+                "TRUSTED_PROXIES: ::/0 is every address",
+            ],
+        ),
+        (
+            &[("RATE_LIMITS", "off")],
+            &["RATE_LIMITS: off: nothing limits"],
+        ),
+        (&[read], &[]),
+        (
+            &[("RATE_LIMITS", "off"), read],
+            &["RATE_LIMITS: off, and ANONYMOUS=read"],
+        ),
+        (
+            &[("METRICS_ALLOW", "0.0.0.0/0")],
+            &["METRICS_ALLOW: every address"],
+        ),
+    ] {
+        let (code, text) = check(variables).await;
+        assert_eq!(code, 0, "{variables:?}: {text}");
+        let count = text.matches("warn  ").count();
+        assert_eq!(count, warnings.len(), "{variables:?}: {text}");
+        for warning in warnings {
+            assert!(text.contains(warning), "{variables:?}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_runs_already_is_a_warning_and_nothing_is_left_behind() {
     let (server, _database) = TestServer::start().await;
     let home = crate::postgres::Home::new();
     fs::create_dir(&home.dir).unwrap();
@@ -122,7 +176,10 @@ async fn a_server_that_runs_already_is_no_mistake_and_nothing_is_left_behind() {
     let address = server.base.strip_prefix("http://").unwrap();
     let (code, text) = check(&[("BIND", address), ("UPLOADS_URL", &uploads)]).await;
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("a server answers at"), "{text}");
+    assert!(
+        text.contains("warn  BIND: a marketplace server uses"),
+        "{text}"
+    );
     assert_eq!(fs::read_dir(&home.dir).unwrap().count(), 0);
 }
 

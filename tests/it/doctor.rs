@@ -78,6 +78,7 @@ async fn triggers_that_are_off_or_gone_are_named_with_what_to_do() {
     let dba = database.connect().await;
     dba.batch_execute(
         "alter table sources disable trigger sources_updated;
+         alter table sources disable trigger sources_derived;
          alter table sources enable trigger sources_deleted;
          drop trigger users_updated on users",
     )
@@ -86,9 +87,16 @@ async fn triggers_that_are_off_or_gone_are_named_with_what_to_do() {
     let (code, findings) = doctor(&database.url, &[]).await;
     assert_eq!(code, 1);
     let found = bad(&findings);
-    assert_eq!(found.len(), 3, "{found:#?}");
+    assert_eq!(found.len(), 4, "{found:#?}");
     for (level, trigger) in [
-        ("fail", "sources_updated of sources is off"),
+        (
+            "fail",
+            "sources_updated of sources is disabled: changes reach dashboards late (within 5 s)",
+        ),
+        (
+            "fail",
+            "sources_derived of sources is disabled: derived columns are not updated",
+        ),
         (
             "warn",
             "sources_deleted of sources does not fire in every session",

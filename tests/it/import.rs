@@ -476,7 +476,7 @@ async fn an_import_that_cannot_be_right_changes_nothing() {
     )
     .await;
     let unreadable = ["--from", "postgres://a:geheim@h:port/b"];
-    refuses(to, &unreadable, 2, "marketplace: FROM: ").await;
+    refuses(to, &unreadable, 2, "marketplace: DJANGO_DATABASE_URL: ").await;
     refuses(to, &[], 2, "required").await;
     refuses(
         to,

@@ -12,6 +12,7 @@
 mod abuse;
 mod accounts;
 mod activity;
+mod advice;
 mod architecture;
 mod builds;
 mod check;
@@ -72,4 +73,5 @@ mod tls;
 mod unread;
 mod uploads;
 mod users;
+mod variables;
 mod versions;

@@ -3,6 +3,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::{
     postgres::Home,
     program::{PROGRAM, program},
@@ -172,6 +174,35 @@ async fn the_health_check_says_what_readyz_says() {
         .await
         .unwrap();
     assert_eq!(gone.status.code(), Some(1), "{gone:?}");
+    let says = format!("no server answers at {address} (BIND): Connection refused");
+    assert!(
+        String::from_utf8_lossy(&gone.stderr).contains(&says),
+        "{gone:?}"
+    );
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let answer = tokio::spawn(async move {
+        let (mut client, _) = other.accept().await.unwrap();
+        let page = b"HTTP/1.0 404 File not found\r\n\r\n<!DOCTYPE HTML>\n<html lang=\"en\">";
+        // All of it, or the kernel would reset the connection.
+        let mut question = Vec::new();
+        while !question.ends_with(b"\r\n\r\n") {
+            question.push(client.read_u8().await.unwrap());
+        }
+        client.write_all(page).await.unwrap();
+    });
+    let not_ours = program(&["healthcheck", "--bind", &address])
+        .output()
+        .await
+        .unwrap();
+    answer.await.unwrap();
+    assert_eq!(not_ours.status.code(), Some(1), "{not_ours:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&not_ours.stderr),
+        format!(
+            "marketplace: {address} (BIND) is not a marketplace server: it answers \"HTTP/1.0 404 File not found\"\n"
+        )
+    );
 
     let nowhere = "postgres://nobody@127.0.0.1:1/nothing";
     let waiting = TestServer::launch(nowhere, &[]).await;

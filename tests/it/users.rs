@@ -245,6 +245,7 @@ async fn the_operator_manages_users_and_open_sockets_follow() {
         lines[1].starts_with("ann   a@b.example  editor  active    20"),
         "{out}"
     );
+    assert!(lines[1].ends_with('Z'), "the time zone is said: {out}");
     assert!(!out.contains("argon2"));
 
     let mut socket = open(&ann, "/ws/data_source_activation/").await;
@@ -333,7 +334,7 @@ async fn what_cannot_be(database: &TestDatabase) {
             &["add", "ann", "--role", "boss"],
             "x\n",
             2,
-            "ROLE: is viewer, editor or admin",
+            "--role: must be viewer, editor or admin",
         ),
         (
             &["add", "ann", "--password", "x"],
@@ -351,7 +352,7 @@ async fn what_cannot_be(database: &TestDatabase) {
             &["role", "boss", "owner"],
             "",
             2,
-            "ROLE: is viewer, editor or admin",
+            "ROLE: must be viewer, editor or admin",
         ),
         (&["role", "ann", "viewer"], "", 1, "there is no user ann"),
         (
@@ -363,7 +364,7 @@ async fn what_cannot_be(database: &TestDatabase) {
         (&["disable", "ann"], "", 1, "there is no user ann"),
         (&["role", "boss", "viewer"], "", 1, "the last admin"),
         (&["disable", "boss"], "", 1, "the last admin"),
-        (&["list", "--embedded"], "", 2, "cannot be used"),
+        (&["list", "--embedded"], "", 2, "--embedded are both set"),
         (&[], "", 2, "Usage"),
     ] {
         let (found, _, err) = users(url, arguments, typed).await;

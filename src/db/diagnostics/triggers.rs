@@ -2,11 +2,11 @@
 //! that mend it. What should be is read from `sql/schema.sql`, which a test holds against the
 //! migrations.
 
-use super::{Finding, Level, advice};
+use super::{Finding, Level};
 use crate::{
     db::declared::{self, SCHEMA},
     error::Result,
-    pg::Client,
+    pg::{Client, advice},
 };
 
 const ABOUT: &str = "triggers";
@@ -81,14 +81,33 @@ impl Trigger {
         }
     }
 
+    /// What does not happen without it.
+    fn effect(&self) -> &'static str {
+        let (_, call) = self
+            .create
+            .split_once(" EXECUTE FUNCTION public.")
+            .unwrap_or_default();
+        match call.split('(').next().unwrap_or_default() {
+            "derive_source" => "derived columns are not updated",
+            "record_change" => "changes are missing in the activity",
+            "note_pipeline_run_state" => "the history of runs is incomplete",
+            "touch_pipeline_run" => "updated_at of runs is not updated",
+            "forget_name_keys" => "a renamed user keeps the keys of the old name",
+            _ => "changes reach dashboards late (within 5 s)",
+        }
+    }
+
     fn finding(&self, fault: Fault) -> Finding {
         let (level, what) = match fault {
-            Fault::Missing => (Level::Fail, "is missing: its changes reach nobody"),
-            Fault::Off => (Level::Fail, "is off: its changes reach nobody"),
+            Fault::Missing => (Level::Fail, "is missing"),
+            Fault::Off => (Level::Fail, "is disabled"),
             Fault::Partly => (Level::Warn, "does not fire in every session"),
             Fault::Different => (Level::Fail, "is not the one that this program makes"),
         };
-        let found = format!("{} of {} {what}", self.name, self.table);
+        let mut found = format!("{} of {} {what}", self.name, self.table);
+        if fault != Fault::Different {
+            found = format!("{found}: {}", self.effect());
+        }
         Finding::of(level, ABOUT, found, &self.mend(fault))
     }
 }

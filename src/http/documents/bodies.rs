@@ -16,7 +16,7 @@ pub(in crate::http) struct Registration {
     /// E-mail address; may be empty.
     #[schema(example = "")]
     email: String,
-    /// 8 characters or more; not the user name or e-mail address, and not a common password.
+    /// 8 characters or more, and neither the user's name or e-mail address nor one of 16,000 common ones.
     #[schema(example = "Correct-horse-7")]
     password: String,
     /// The password again.

@@ -14,6 +14,13 @@ pub(super) struct Host {
     pub(super) config: Config,
 }
 
+impl Host {
+    /// Whether it is reached by a Unix socket.
+    pub(super) fn is_socket(&self) -> bool {
+        is_socket(&self.config)
+    }
+}
+
 /// The same with another encryption, where there can be one.
 pub(super) fn otherwise(config: &Config, mode: Option<SslMode>) -> Option<Config> {
     let mut other = config.clone();

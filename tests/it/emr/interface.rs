@@ -7,7 +7,11 @@ use super::{
     fake::{self, Fake},
     settings,
 };
-use crate::{client::Http, program::program, server::ORIGIN};
+use crate::{
+    client::Http,
+    program::program,
+    server::{ORIGIN, eventually},
+};
 
 async fn runs(visitor: &mut Http, query: &str) -> Value {
     let answer = visitor
@@ -257,10 +261,29 @@ async fn runs_are_started_listed_and_cancelled_from_the_command_line() {
     let (done, text) = say(&["cancel", &id], false).await;
     assert!(!done, "{text}");
     assert_eq!(text, "marketplace: the run is COMPLETED already\n");
-    // Without a cluster of its own, a server does it.
-    let _pipeline = Pipeline::with(&database, &aws).await;
+    // Without EMR in its settings it leaves no run behind that a server would start at any later time.
     let (done, text) = say(&["start", "--step", "cleaning"], false).await;
-    assert!(done && text.contains(&fake.steps()[1].id), "{text}");
+    assert!(
+        !done && text.starts_with("marketplace: EMR is not configured: EMR_CLUSTER_ID and S3_PATH"),
+        "{text}"
+    );
+    let count = "select count(*) from pipeline_runs";
+    let count: i64 = dba.query_one(count, &[]).await.unwrap().get(0);
+    assert_eq!(count, 1);
+    // A run of somebody else's waits for a server, and says so.
+    dba.batch_execute("insert into pipeline_runs (step) values ('cleaning')")
+        .await
+        .unwrap();
+    let (done, text) = say(&["runs"], false).await;
+    assert!(
+        done && text.contains("a server with EMR_CLUSTER_ID and S3_PATH does so"),
+        "{text}"
+    );
+    let _pipeline = Pipeline::with(&database, &aws).await;
+    eventually("a server has submitted it", async || {
+        fake.steps().len() == 2
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

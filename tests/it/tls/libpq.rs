@@ -326,7 +326,7 @@ async fn the_doctor_says_what_is_verified() {
     let (url, ca) = (tls.cluster.url(), tls.ca_file.display().to_string());
     let by_name = url.replace("127.0.0.1", TlsCluster::NAME);
     for (url, expected) in [
-        (format!("{url}?sslmode=disable"), "none, and none needed"),
+        (format!("{url}?sslmode=disable"), "none; not needed"),
         (format!("{url}?sslmode=require"), "encrypted, not verified"),
         (
             format!("{url}?sslmode=require&sslrootcert={ca}"),
