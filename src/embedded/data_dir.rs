@@ -58,7 +58,7 @@ pub(super) fn reachable(wanted: PathBuf, owner: &Owner) -> Result<PathBuf, Embed
     let dir = Path::new(SHARED).join(name);
     refuse_foreign(&dir)?;
     tracing::info!(
-        "user {owner}, who runs PostgreSQL for root, can't enter {}: the data is kept in {}",
+        "user {owner}, who runs PostgreSQL for root, cannot access {}; using {} instead",
         wanted.display(),
         dir.display()
     );

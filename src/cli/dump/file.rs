@@ -99,8 +99,7 @@ fn directory(path: &Path) -> io::Result<Dump> {
     }
     let toc = files.iter().find(|file| file.ends_with("toc.dat"));
     let Some(toc) = toc else {
-        let why =
-            "is a directory without a toc.dat, so no dump in the directory format (pg_dump -Fd)";
+        let why = "is a directory without a toc.dat: it is not a dump in the directory format (pg_dump -Fd)";
         return Err(io::Error::other(why));
     };
     let (head, _) = head(File::open(toc)?)?;
@@ -127,7 +126,7 @@ fn is_tar(head: &[u8]) -> bool {
 
 /// Why a file that begins so holds no statements.
 fn foreign(head: &[u8]) -> Option<String> {
-    let unpack = |program: &str| Some(format!("is packed; unpack it first ({program})"));
+    let unpack = |program: &str| Some(format!("is compressed; unpack it first ({program})"));
     match head {
         [] => return Some("is empty".into()),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
@@ -157,7 +156,7 @@ fn foreign(head: &[u8]) -> Option<String> {
         return Some("is JSON, as manage.py dumpdata writes it; make a dump with pg_dump".into());
     }
     if begins("SQLite format 3") || begins("-- MySQL") || begins("-- MariaDB") {
-        return Some("is of another database than PostgreSQL".into());
+        return Some("is not a dump of PostgreSQL".into());
     }
     head.contains(&0).then(|| "is no dump of pg_dump".into())
 }

@@ -234,7 +234,7 @@ impl Restoring<'_, '_> {
         self.client = Some(self.databases.connect("").await?);
         loop {
             let part = time::timeout(SILENCE, parts.recv()).await;
-            let Some(part) = part.map_err(|_| refused("nothing has come for 10 minutes"))? else {
+            let Some(part) = part.map_err(|_| refused("no data for 10 minutes"))? else {
                 break;
             };
             match part.map_err(|error| refused(&error))? {
@@ -246,7 +246,7 @@ impl Restoring<'_, '_> {
                     Meaning::Refused => {
                         let shown = statement::shown(&text);
                         return Err(refused(format!(
-                            "line {line}: `{shown}` is no statement that pg_dump writes"
+                            "line {line}: pg_dump does not write `{shown}`: somebody has edited the file, or it is not a dump"
                         )));
                     }
                     Meaning::Rows => self.rows(line, &text, &mut parts).await?,

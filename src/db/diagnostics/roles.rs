@@ -68,7 +68,7 @@ pub(super) async fn creators(client: &Client) -> Result<Vec<Finding>> {
     Ok(vec![if roles.is_empty() {
         Finding::ok(ABOUT, "only its owner makes objects there")
     } else {
-        let found = format!("{roles} may make objects there, which others may take for ours");
+        let found = format!("{roles} can create objects in public");
         let advice = format!("revoke create on schema public from {roles}");
         Finding::of(Level::Warn, ABOUT, found, &advice)
     }])
@@ -111,7 +111,7 @@ pub(super) async fn callers(client: &Client) -> Result<Vec<Finding>> {
         findings.push(Finding::of(Level::Warn, ABOUT, found, advice));
     }
     if findings.is_empty() {
-        let found = "none that runs as its owner may be called by PUBLIC";
+        let found = "PUBLIC cannot execute functions that run as their owner";
         findings.push(Finding::ok(ABOUT, found));
     }
     Ok(findings)
@@ -126,7 +126,7 @@ pub(super) async fn settings(client: &Client) -> Result<Vec<Finding>> {
            and s.setdatabase in (0, d.oid) and s.setrole in (0, r.oid)";
     let set = found(client, sql).await?;
     let found = if set.is_empty() {
-        "none of the role or database".to_owned()
+        "role and database have no overrides".to_owned()
     } else {
         format!("of the role or database: {set}; the server fixes its own")
     };

@@ -16,23 +16,17 @@ const PLANTED: [(&str, &str); 23] = [
     ("select 1 \\g |touch %", "a backslash"),
     ("select 'touch %' \\gexec", "a backslash"),
     // Statements that pg_dump does not write.
-    (
-        "COPY t FROM PROGRAM 'touch %';",
-        "no statement that pg_dump writes",
-    ),
-    (
-        "COPY (SELECT 1) TO '%';",
-        "no statement that pg_dump writes",
-    ),
+    ("COPY t FROM PROGRAM 'touch %';", "pg_dump does not write"),
+    ("COPY (SELECT 1) TO '%';", "pg_dump does not write"),
     (
         "SELECT pg_catalog.lo_export(1, '%');",
-        "no statement that pg_dump writes",
+        "pg_dump does not write",
     ),
     (
         "DO $$ begin execute 'copy (select 1) to program ''touch %'''; end $$;",
-        "no statement that pg_dump writes",
+        "pg_dump does not write",
     ),
-    ("LOAD '%';", "no statement that pg_dump writes"),
+    ("LOAD '%';", "pg_dump does not write"),
     // Statements that it writes, with what they must not do.
     (
         "CREATE TABLE public.t (x text);\nINSERT INTO public.t VALUES (pg_read_file('/etc/passwd'));",
@@ -73,11 +67,11 @@ const PLANTED: [(&str, &str); 23] = [
     ),
     (
         "SELECT pg_catalog.set_config('search_path', pg_read_file('/etc/passwd'), false);",
-        "no statement that pg_dump writes",
+        "pg_dump does not write",
     ),
     (
         "\\connect \"host=/tmp user=postgres\"\nCOPY t FROM PROGRAM 'touch %';",
-        "no statement that pg_dump writes",
+        "pg_dump does not write",
     ),
 ];
 

@@ -1,5 +1,6 @@
 //! nginx with the configurations that people are given, on a free port, for as long as a value lives.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -98,4 +99,20 @@ fn find() -> PathBuf {
         .map(|place| place.join("nginx"))
         .find(|program| program.exists())
         .expect("nginx is installed: `make test` does that, or `apt-get install nginx-light`")
+}
+
+#[test]
+fn what_the_readme_sets_is_in_the_whole_configuration() {
+    let statements = |text: &str| -> BTreeSet<String> {
+        let lines = text.lines().map(|line| line.split('#').next().unwrap());
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let statements = text.split([';', '{', '}']);
+        statements
+            .map(|one| one.split_whitespace().collect::<Vec<_>>().join(" "))
+            .filter(|one| !one.is_empty())
+            .collect()
+    };
+    let (whole, short) = (statements(WHOLE), statements(of_readme()));
+    let missing: Vec<_> = short.difference(&whole).collect();
+    assert!(short.len() > 10 && missing.is_empty(), "{missing:?}");
 }
