@@ -103,11 +103,11 @@ impl Uploads {
     /// [`Error::Config`] when the address of the store lacks something.
     pub fn new(
         settings: &config::Uploads,
-        beside: &std::path::Path,
+        data_dir: &std::path::Path,
         pool: Pool,
         metrics: &Metrics,
     ) -> Result<Self> {
-        let place = Place::new(settings.uploads_url.as_ref(), beside)?;
+        let place = Place::new(settings, data_dir)?;
         Ok(Self(Arc::new(Parts {
             place,
             pool,

@@ -252,6 +252,10 @@ fn limit() -> Option<usize> {
 
 fn uploads(config: &Config, report: &mut Report) {
     const ABOUT: &str = "UPLOADS_URL";
+    let mut settings = config.uploads.clone();
+    if config.embedded {
+        settings = settings.of_cluster(&config.data_dir, &config.data_dir);
+    }
     // Neither is asked for anything yet.
     let built = "postgres://nobody@localhost/nothing"
         .parse()
@@ -259,9 +263,9 @@ fn uploads(config: &Config, report: &mut Report) {
         .and_then(|nobody| Pool::new(&nobody, 1))
         .and_then(|pool| {
             let metrics = Metrics::default();
-            Uploads::new(&config.uploads, &config.data_dir, pool, &metrics)
+            Uploads::new(&settings, &config.data_dir, pool, &metrics)
         });
-    let Some(directory) = config.uploads.directory(&config.data_dir) else {
+    let Some(directory) = settings.directory(&config.data_dir) else {
         let said = built.map(|_| "valid; the store was not asked".into());
         return tell(report, ABOUT, said);
     };

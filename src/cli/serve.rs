@@ -67,6 +67,9 @@ pub async fn run(mut config: Config) -> Result<()> {
     let database = database.set_by(target::CLUSTER);
     migrate::run(&database, &config.database.time_zone.name).await?;
     let newcomer = default_admin::welcome(&database, cluster.data_dir()).await?;
+    config.uploads = config
+        .uploads
+        .of_cluster(&config.data_dir, cluster.data_dir());
     let psql = cluster.psql();
     tell(
         format,

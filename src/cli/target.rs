@@ -1,6 +1,8 @@
 //! The database that a command works on: one that is named, or the private cluster, visited whether
 //! its server runs or not.
 
+use std::path::Path;
+
 use super::explained;
 use crate::{
     config::Target,
@@ -22,8 +24,16 @@ pub(super) async fn visit<T>(
     target: &Target,
     work: impl AsyncFnOnce(&Dsn) -> Result<T>,
 ) -> Result<T> {
+    visit_home(target, async |url: &Dsn, _: Option<&Path>| work(url).await).await
+}
+
+/// The same; hands over where the private cluster lives, too, if it is one.
+pub(super) async fn visit_home<T>(
+    target: &Target,
+    work: impl AsyncFnOnce(&Dsn, Option<&Path>) -> Result<T>,
+) -> Result<T> {
     if !target.embedded {
-        return work(&target.database.url()?).await.map_err(explained);
+        return work(&target.database.url()?, None).await.map_err(explained);
     }
     let options = Options {
         data_dir: target.data_dir.clone(),
@@ -38,7 +48,7 @@ pub(super) async fn visit<T>(
         if visit.is_alone() {
             migrate::run(&url, &target.database.time_zone.name).await?;
         }
-        work(&url).await
+        work(&url, Some(visit.data_dir())).await
     }
     .await;
     visit.end().await.map_err(fail)?;

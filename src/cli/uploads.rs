@@ -1,7 +1,10 @@
 //! `marketplace uploads`: files in the store, from the command line. Removes what the servers would
 //! remove by themselves, after it has shown it; also when that is more than they dare to.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    path::Path,
+};
 
 use super::{say, secret, target};
 use crate::{
@@ -29,10 +32,14 @@ pub async fn run(command: Command) -> Result<()> {
                 .into(),
         ));
     }
-    let beside = &target.data_dir;
-    target::visit(&target, async |url: &Dsn| {
+    let data_dir = &target.data_dir;
+    target::visit_home(&target, async |url: &Dsn, home: Option<&Path>| {
+        let settings = match home {
+            Some(home) => settings.of_cluster(data_dir, home),
+            None => settings,
+        };
         let pool = Pool::new(&url.clone().named("marketplace uploads"), 2)?;
-        let uploads = Uploads::new(&settings, beside, pool, &Metrics::default())?;
+        let uploads = Uploads::new(&settings, data_dir, pool, &Metrics::default())?;
         sweep(&uploads, yes).await
     })
     .await

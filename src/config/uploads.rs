@@ -14,7 +14,8 @@ use super::{Target, duration};
 pub struct Uploads {
     /// Where the server stores uploaded files: `file:///directory`, `s3://bucket/path` (region, credentials
     /// and endpoint from `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-    /// `AWS_ENDPOINT_URL_S3`) or `memory://`. Default: the directory uploads beside `DATA_DIR`.
+    /// `AWS_ENDPOINT_URL_S3`) or `memory://`. Default: the directory uploads beside `DATA_DIR`, with
+    /// `--embedded` in it.
     #[arg(long, env, value_name = "URL", value_parser = url)]
     pub uploads_url: Option<UploadsUrl>,
 
@@ -61,12 +62,26 @@ pub enum Action {
     },
 }
 
+/// The name of the directory where files are kept without a setting.
+const UPLOADS: &str = "uploads";
+
 impl Uploads {
+    /// The settings of a server on a private cluster that lives in `home`: without a setting files are kept
+    /// there too. Earlier versions kept them beside `data_dir`; a directory that exists there stays in use.
+    #[must_use]
+    pub fn of_cluster(mut self, data_dir: &Path, home: &Path) -> Self {
+        let beside = data_dir.with_file_name(UPLOADS);
+        if self.uploads_url.is_none() && !beside.is_dir() {
+            self.uploads_url = Some(UploadsUrl::File(home.join(UPLOADS)));
+        }
+        self
+    }
+
     /// The directory of this machine where files are kept, if they are. Without a setting it is beside
     /// the one of the embedded cluster.
     pub fn directory(&self, data_dir: &Path) -> Option<PathBuf> {
         match &self.uploads_url {
-            None => Some(data_dir.with_file_name("uploads")),
+            None => Some(data_dir.with_file_name(UPLOADS)),
             Some(UploadsUrl::File(directory)) => Some(directory.clone()),
             Some(UploadsUrl::S3 { .. } | UploadsUrl::Memory) => None,
         }

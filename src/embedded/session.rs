@@ -1,6 +1,7 @@
 //! A private cluster for a short while: the one that a server of this program runs there already,
 //! or else one that is started and stopped again. It changes nothing that a running server relies on.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Cluster, EmbeddedError, Options, home, url};
@@ -15,6 +16,7 @@ const POLL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Visit {
     url: String,
+    data_dir: PathBuf,
     started: Option<Cluster>,
 }
 
@@ -30,12 +32,17 @@ impl Visit {
                 Ok(cluster) => {
                     return Ok(Self {
                         url: cluster.url(),
+                        data_dir: cluster.data_dir().to_owned(),
                         started: Some(cluster),
                     });
                 }
                 Err(EmbeddedError::InUse { data_dir, holder }) => {
                     if let Some(url) = running(&data_dir).await? {
-                        return Ok(Self { url, started: None });
+                        return Ok(Self {
+                            url,
+                            data_dir,
+                            started: None,
+                        });
                     }
                     EmbeddedError::InUse { data_dir, holder }
                 }
@@ -54,6 +61,11 @@ impl Visit {
         &self.url
     }
 
+    /// As [`Cluster::data_dir`].
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
     /// Whether the cluster was started for this visit, so that no server cares for its schema.
     pub fn is_alone(&self) -> bool {
         self.started.is_some()
@@ -69,7 +81,7 @@ impl Visit {
 }
 
 /// The address of the cluster in a data directory that somebody else holds, if it answers there.
-async fn running(data_dir: &std::path::Path) -> Result<Option<String>, EmbeddedError> {
+async fn running(data_dir: &Path) -> Result<Option<String>, EmbeddedError> {
     let Some((password, port)) = home::address(data_dir)? else {
         return Ok(None);
     };

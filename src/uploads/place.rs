@@ -17,7 +17,7 @@ use super::{
     local::{Local, LocalWriter},
 };
 use crate::{
-    config::UploadsUrl,
+    config::{self, UploadsUrl},
     error::{Error, Result},
 };
 
@@ -37,12 +37,12 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// The place at `url`; without one a directory beside the one of the embedded cluster.
-    pub(super) fn new(url: Option<&UploadsUrl>, beside: &std::path::Path) -> Result<Self> {
-        Ok(match url {
-            None => Self::Directory(Local::new(beside.with_file_name("uploads"))),
-            Some(UploadsUrl::File(directory)) => Self::Directory(Local::new(directory.clone())),
-            Some(UploadsUrl::Memory) => Self::Store(Arc::new(InMemory::new())),
+    /// The place of the settings.
+    pub(super) fn new(settings: &config::Uploads, data_dir: &std::path::Path) -> Result<Self> {
+        if let Some(directory) = settings.directory(data_dir) {
+            return Ok(Self::Directory(Local::new(directory)));
+        }
+        Ok(match &settings.uploads_url {
             Some(UploadsUrl::S3 { bucket, prefix }) => {
                 // Region, credentials and endpoint are the variables of every AWS tool.
                 let store = AmazonS3Builder::from_env()
@@ -60,6 +60,8 @@ impl Place {
                     Path::from(prefix.as_str()),
                 )))
             }
+            // It is no directory.
+            _ => Self::Store(Arc::new(InMemory::new())),
         })
     }
 

@@ -325,3 +325,51 @@ async fn of_200_mb_little_is_in_memory_either_way() {
     assert!(more < 64 << 20, "{} MiB more than before", more >> 20);
     println!("{} MiB more than before", more >> 20);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_a_private_cluster_are_in_its_directory_unless_older_ones_lie_beside_it() {
+    for lies_beside in [false, true] {
+        let home = crate::postgres::Home::new();
+        fs::create_dir(&home.dir).unwrap();
+        // The name of its own, or it would be shared with other tests.
+        let data_dir = home.dir.join("data");
+        let beside = home.dir.join("uploads");
+        if lies_beside {
+            fs::create_dir(&beside).unwrap();
+        }
+        let arguments = ["--embedded", "--data-dir", data_dir.to_str().unwrap()];
+        let mut command = program(&["serve", "--bind", "127.0.0.1:0"]);
+        command.args(arguments);
+        let mut server = Running::start(command);
+        let account = server.line("sign in as: ").await;
+        let base = server.line("listening on ").await;
+        let (username, password) = account.split_once(" / ").expect("a name and a password");
+        let mut page = Http::new(&base).on_page(&base);
+        let body = serde_json::json!({ "username": username, "password": password });
+        eventually("the account works", async || {
+            page.post("/api/login/").json(&body).send().await.status == 200
+        })
+        .await;
+        add(&mut page, ("a.csv", b"a,b")).await;
+        let within = data_dir.join("uploads");
+        let (used, unused) = if lies_beside {
+            (&beside, &within)
+        } else {
+            (&within, &beside)
+        };
+        assert_eq!(super::names_in(used).len(), 1, "{}", used.display());
+        assert!(!unused.exists(), "{}", unused.display());
+
+        let mut check = program(&["check"]);
+        let said = check.args(arguments).output().await.unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert!(
+            said.contains(&format!("{} can be written", used.display())),
+            "{said}"
+        );
+        let mut sweep = program(&["uploads", "sweep"]);
+        let said = sweep.args(arguments).output().await.unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert!(said.contains("0 of 1 files can be deleted"), "{said}");
+    }
+}
