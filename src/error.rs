@@ -110,6 +110,7 @@ impl Error {
             | Self::Value(_)
             | Self::Rejected { .. }
             | Self::Suppressed(_)
+            | Self::Forbidden(_)
             | Self::Database(_) => true,
             // The answer may have been lost, or the row may have been written that cannot be read.
             Self::Unavailable(_) | Self::Unreadable(_) | Self::Config(_) | Self::Start(_) => false,

@@ -150,7 +150,7 @@ use self::{
     reason = "it wires every part of the server, once and in order"
 )]
 pub async fn run(
-    config: Config,
+    mut config: Config,
     database: &Dsn,
     bound: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
@@ -159,10 +159,13 @@ pub async fn run(
     let zone = config.database.time_zone;
     let pool = Pool::new(&database.clone().named("marketplace"), config.pool_size)?;
     pg::tls::connector(&listen)?;
-    let listener = match &config.passed {
-        Some(socket) => server::adopt(socket)?,
-        None => server::adopt(&server::bind(config.bind)?)?,
+    let socket = match config.passed.take() {
+        Some(socket) => socket,
+        None => Arc::new(server::bind(config.bind)?),
     };
+    let listener = server::adopt(&socket)?;
+    // Or clients would be accepted for as long as this waits for others at a stop.
+    drop(socket);
     let address = listener.local_addr()?;
     let primary = Primary::new(database)?;
     tracing::info!(

@@ -306,7 +306,7 @@ fn emr(config: &Config, report: &mut Report) {
     if cluster && path && !value("AWS_REGION") && !value("AWS_PROFILE") {
         report.warn(
             "AWS_REGION",
-            "not set: the AWS SDK looks for it in ~/.aws and on the instance",
+            "not set: the server looks for it in ~/.aws and on the instance",
         );
     }
 }

@@ -20,6 +20,12 @@ impl AwsVariables {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Each variable with its value.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.0.iter();
+        all.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether a variable is set to `true`.
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name)

@@ -11,8 +11,8 @@ use super::{Database, List, duration};
 /// tool (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`, ...).
 #[derive(Clone, Debug, Args)]
 pub struct Emr {
-    /// EMR cluster that runs the pipeline. The AWS SDK finds region, credentials and endpoint: the `AWS_`
-    /// variables, profiles, instance metadata.
+    /// EMR cluster that runs the pipeline. Region, credentials and endpoint come from the `AWS_`
+    /// variables, profiles or instance metadata.
     #[arg(long, env, value_name = "ID")]
     pub emr_cluster_id: Option<String>,
 

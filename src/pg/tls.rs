@@ -89,7 +89,7 @@ fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>
 }
 
 /// Those of `sslrootcert` that may vouch for a server. webpki asks no authority what it may do.
-fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut found = certificates("sslrootcert", file)?;
     found.retain(certificate::may_be_trusted);
     if found.is_empty() {

@@ -41,7 +41,9 @@ pub(super) fn failure(error: &Error) -> &str {
         Error::Rejected { said, .. } => said,
         Error::Suppressed(_) => SUPPRESSED,
         Error::Unreadable(_) => "A stored row cannot be read. The log says which one.",
-        Error::Database(_) | Error::Config(_) | Error::Start(_) => "Internal error.",
+        Error::Forbidden(_) | Error::Database(_) | Error::Config(_) | Error::Start(_) => {
+            "Internal error."
+        }
         Error::Unavailable(_) | Error::Refused(_) => {
             "The database is not available at the moment. Please try again."
         }

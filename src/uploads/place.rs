@@ -5,8 +5,12 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::{
-    ObjectStore, ObjectStoreExt, RetryConfig, aws::AmazonS3Builder, buffered::BufWriter,
-    memory::InMemory, path::Path, prefix::PrefixStore,
+    ObjectStore, ObjectStoreExt, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    buffered::BufWriter,
+    memory::InMemory,
+    path::Path,
+    prefix::PrefixStore,
 };
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
@@ -17,7 +21,7 @@ use super::{
     local::{Local, LocalWriter},
 };
 use crate::{
-    config::{self, UploadsUrl},
+    config::{self, UploadsUrl, aws::AwsVariables},
     error::{Error, Result},
 };
 
@@ -44,8 +48,7 @@ impl Place {
         }
         Ok(match &settings.uploads_url {
             Some(UploadsUrl::S3 { bucket, prefix }) => {
-                // Region, credentials and endpoint are the variables of every AWS tool.
-                let store = AmazonS3Builder::from_env()
+                let store = s3_by_variables()
                     .with_bucket_name(bucket)
                     .with_http_connector(Https)
                     .with_retry(RetryConfig {
@@ -125,6 +128,19 @@ impl Place {
             Self::Directory(directory) => directory.can_be_written().map_err(io::Error::other),
         }
     }
+}
+
+/// Region, credentials and endpoint by the variables of every AWS tool. The library would take an empty
+/// variable for a value.
+fn s3_by_variables() -> AmazonS3Builder {
+    let variables = AwsVariables::from_environment();
+    let set = variables.all().filter_map(|(name, value)| {
+        let key: AmazonS3ConfigKey = name.to_ascii_lowercase().parse().ok()?;
+        Some((key, value))
+    });
+    set.fold(AmazonS3Builder::new(), |builder, (key, value)| {
+        builder.with_config(key, value)
+    })
 }
 
 /// A file that arrives.

@@ -163,8 +163,5 @@ async fn prepared_transactions_are_applied_and_noticed() {
     dba.batch_execute("update sources set country = 'after'")
         .await
         .unwrap();
-    let edited = Instant::now();
     dashboard.agrees_with(&dba, WATCHED).await;
-    let after = edited.elapsed();
-    assert!(after < Duration::from_secs(5), "{after:?}");
 }

@@ -208,7 +208,7 @@ mod tests {
             (b"\x28\xb5\x2f\xfd...", "zstd -d"),
             (b"PK\x03\x04...", "unzip"),
             (b"\xef\xbb\xbf [{\"model\"", "dumpdata"),
-            (b"SQLite format 3\0...", "another database"),
+            (b"SQLite format 3\0...", "not a dump of PostgreSQL"),
             (b"\x7fELF\x02\0\0", "no dump"),
             (&plain_tar, "tar -x"),
         ] {

@@ -150,7 +150,7 @@ async fn a_dump_of_any_version_is_imported_or_refused_in_any_language() {
         ("rows-only", b"INSERT INTO public.auth_user VALUES (1);\n-- PostgreSQL database dump complete\n", "without --data-only"),
         ("schema-only", b"CREATE TABLE public.auth_user (id int);\n-- PostgreSQL database dump complete\n", "without --schema-only"),
         ("other", b"CREATE TABLE public.t (id int);\nINSERT INTO public.t VALUES (1);\n-- PostgreSQL database dump complete\n", "auth_user"),
-        ("mysql", b"-- MySQL dump 10.13\n", "another database"),
+        ("mysql", b"-- MySQL dump 10.13\n", "not a dump of PostgreSQL"),
         ("newer", b"PGDMP\x01\x63\x00\x04\x08\x01", "pg_dump"),
     ] {
         place.assert_refused(name, &place.file(name, bytes), why).await;
