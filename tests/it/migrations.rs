@@ -21,15 +21,19 @@ use crate::{
 /// A database with the schema of that version.
 pub async fn at_version(version: i32) -> TestDatabase {
     let database = postgres::cluster().await.database(None).await;
+    migrate_to(version, &mut database.connect().await).await;
+    database
+}
+
+/// Brings an empty database to that version.
+pub async fn migrate_to(version: i32, client: &mut Client) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/migrations");
     let migrations = load_sql_migrations(folder).expect("the migrations can be read");
-    let mut client = database.connect().await;
     Runner::new(&migrations)
         .set_target(Target::Version(version))
-        .run_async(&mut client)
+        .run_async(client)
         .await
         .expect("an empty database can be migrated");
-    database
 }
 
 /// Runs `marketplace migrate`, which must end well, and gives its log.
