@@ -54,7 +54,7 @@ pub fn parse(input: &Input, mode: Mode) -> Result<Change, Errors> {
                 let rule = text::Rule { max, blank };
                 text_of(&sent, field.name, rule, mode, &mut errors).map(Set::Text)
             }
-            Kind::Date => date_of(&sent, field.name, mode, &mut errors).map(Set::Date),
+            Kind::Date => date_of(&sent, field.name, mode, &mut errors),
             Kind::File => file_of(&sent, field.name, mode, &mut errors).then_some(Set::File(None)),
         };
         if let Some(value) = value {
@@ -97,24 +97,17 @@ fn text_of(
         nullable: false,
         blank: rule.blank,
     };
-    match sent.value(name, empty) {
-        Some(value) => errors.keep(name, text::parse(&value, rule)),
-        None => {
-            if empty.required && mode.needs_author() {
-                errors.add(name, vec![REQUIRED.into()]);
-            }
-            None
-        }
+    if let Some(value) = sent.value(name, empty) {
+        return errors.keep(name, text::parse(&value, rule));
     }
+    if empty.required && mode.needs_author() {
+        errors.add(name, vec![REQUIRED.into()]);
+    }
+    None
 }
 
 /// The date, or none, that a field is to have, if it was sent and is right.
-fn date_of(
-    sent: &Fields<'_>,
-    name: &'static str,
-    mode: Mode,
-    errors: &mut Errors,
-) -> Option<Option<Date>> {
+fn date_of(sent: &Fields<'_>, name: &'static str, mode: Mode, errors: &mut Errors) -> Option<Set> {
     let value = sent.value(name, MAY_BE_NULL)?;
     let is_none = match &*value {
         Value::Null => true,
@@ -126,11 +119,12 @@ fn date_of(
         }
         _ => false,
     };
-    if is_none {
-        Some(None)
+    let date = if is_none {
+        Ok(None)
     } else {
-        errors.keep(name, date(&value)).map(Some)
-    }
+        date(&value).map(Some)
+    };
+    errors.keep(name, date).map(Set::Date)
 }
 
 const MAY_BE_NULL: Emptiness = Emptiness {

@@ -21,8 +21,8 @@ const POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'self'; 
     script-src 'self'; img-src 'self'; require-trusted-types-for 'script'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `/`: the page, for those that ask for one; others are told in JSON where to look, also load balancers that
-/// say neither what they take nor who they are.
+/// `/`: the page, for those that ask for one; others are told in JSON where to look. A bare request, which
+/// says neither what it takes nor who sends it, finds nothing there, as it always has.
 pub(super) async fn console(call: Call<Public>) -> Result<Response, Problem> {
     let headers = &call.request.headers;
     let mut response = match taken(headers) {
@@ -33,7 +33,7 @@ pub(super) async fn console(call: Call<Public>) -> Result<Response, Problem> {
         Some(Taken::Other) => reply::json(StatusCode::OK, &*WHERE),
         None => return Err(not_found()),
     };
-    let by = HeaderValue::from_static("accept, upgrade");
+    let by = HeaderValue::from_static("accept, upgrade, user-agent");
     response.headers_mut().append(header::VARY, by);
     Ok(response)
 }
@@ -75,8 +75,10 @@ fn taken(headers: &HeaderMap) -> Option<Taken> {
     if headers.contains_key(header::UPGRADE) {
         return None;
     }
-    let accepted = headers.get_all(header::ACCEPT).iter();
-    let mut ranges = accepted.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let ranges = || {
+        let accepted = headers.get_all(header::ACCEPT).iter();
+        accepted.flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+    };
     let is_page = |range: &[u8]| {
         let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let kind = parts.next().unwrap_or_default();
@@ -87,10 +89,12 @@ fn taken(headers: &HeaderMap) -> Option<Taken> {
         };
         kind.eq_ignore_ascii_case(b"text/html") && !parts.any(refuses)
     };
-    if ranges.any(is_page) {
+    if ranges().any(is_page) {
         return Some(Taken::Page);
     }
-    Some(Taken::Other)
+    let says_what = ranges().any(|range| ![&b""[..], b"*/*"].contains(&range.trim_ascii()));
+    let says_who = headers.contains_key(header::USER_AGENT);
+    (says_what || says_who).then_some(Taken::Other)
 }
 
 /// What is said at `/` to a client that asks for no page.
@@ -139,27 +143,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_asks_for_html_gets_the_page_and_all_others_are_told_where_it_is() {
+    fn whoever_asks_for_html_gets_the_page_and_a_bare_request_finds_nothing() {
         for (accept, expected) in [
-            (&[][..], Taken::Other),
-            (&["*/*"], Taken::Other),
-            (&[""], Taken::Other),
-            (&["application/json"], Taken::Other),
-            (&["image/avif,*/*;q=0.8"], Taken::Other),
-            (&["text/html"], Taken::Page),
-            (&["TEXT/HTML;q=0.1, */*"], Taken::Page),
-            (&["application/json, text/html; level=1"], Taken::Page),
-            (&["application/json", "text/html"], Taken::Page),
-            (&["h\u{e9}, text/html"], Taken::Page),
-            (&["text/html;q=0, application/json"], Taken::Other),
-            (&["text/html; q=0.000"], Taken::Other),
-            (&["text/html5"], Taken::Other),
+            (&[][..], None),
+            (&["*/*"], None),
+            (&[""], None),
+            (&["application/json"], Some(Taken::Other)),
+            (&["image/avif,*/*;q=0.8"], Some(Taken::Other)),
+            (&["text/html"], Some(Taken::Page)),
+            (&["TEXT/HTML;q=0.1, */*"], Some(Taken::Page)),
+            (&["application/json, text/html; level=1"], Some(Taken::Page)),
+            (&["application/json", "text/html"], Some(Taken::Page)),
+            (&["h\u{e9}, text/html"], Some(Taken::Page)),
+            (&["text/html;q=0, application/json"], Some(Taken::Other)),
+            (&["text/html; q=0.000"], Some(Taken::Other)),
+            (&["text/html5"], Some(Taken::Other)),
         ] {
             let lines = accept.iter().map(|line| {
                 let line = HeaderValue::from_bytes(line.as_bytes()).unwrap();
                 (header::ACCEPT, line)
             });
             let mut headers: HeaderMap = lines.collect();
+            assert_eq!(taken(&headers), expected, "{accept:?}");
+            // As curl does.
+            headers.insert(header::USER_AGENT, HeaderValue::from_static("curl/8"));
+            let expected = expected.unwrap_or(Taken::Other);
             assert_eq!(taken(&headers), Some(expected), "{accept:?}");
             // A browser's socket, whose handshake also says who sends it.
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
