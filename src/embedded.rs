@@ -12,7 +12,7 @@
 //! `marketplace_admin`, gets in over the Unix socket alone.
 //!
 //! When root runs the program, the owner of a data directory is somebody else, who could put links into
-//! it: see the module [`crate::directory`].
+//! it. Every file is therefore opened without following links.
 //!
 //! It knows nothing of tables, migrations or the application: it ends at an empty database and its
 //! address.

@@ -11,7 +11,9 @@ use crate::{
 /// Adds those that are missing.
 ///
 /// # Errors
-/// As those of [`visit`](target::visit), and what the database says.
+/// [`Error::Config`](crate::error::Error::Config) when no database is named,
+/// [`Error::Start`](crate::error::Error::Start) when the private cluster cannot be used; otherwise what the
+/// database says.
 pub async fn run(target: Target) -> Result<()> {
     let add = async |url: &Dsn| {
         let client = Pool::new(&url.clone().named("marketplace demo"), 1)?

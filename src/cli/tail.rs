@@ -29,7 +29,8 @@ const SHOWN: usize = 3;
 /// Prints announcements until it is interrupted, or until nobody reads them any more.
 ///
 /// # Errors
-/// As those of [`visit`](target::visit), and [`Error::Unavailable`] when the first connection fails.
+/// [`Error::Config`] when no database is named, [`Error::Start`] when the private cluster cannot be used, and
+/// [`Error::Unavailable`] when the first connection fails.
 pub async fn run(command: Tail) -> Result<()> {
     let Tail {
         target,

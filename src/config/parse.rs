@@ -93,13 +93,13 @@ fn sentence(args: &[String], error: &clap::Error) -> Option<String> {
     }
 }
 
-/// The flag of "--bind <ADDRESS>"; what is not one, such as "<ROLE>", without its brackets.
+/// The flag of `--bind <ADDRESS>`; what is not one, such as `<ROLE>`, without its brackets.
 fn flag(argument: &str) -> &str {
     let word = argument.split(' ').next().unwrap_or_default();
     word.trim_matches(['<', '>'])
 }
 
-/// How messages name an argument: "--bind <ADDRESS>" is the variable BIND.
+/// How messages name an argument: `--bind <ADDRESS>` is the variable BIND.
 fn setting(argument: &str) -> String {
     let flag = flag(argument);
     variable(&Cli::command(), flag).unwrap_or_else(|| flag.to_owned())
