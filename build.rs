@@ -11,12 +11,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={FOLDER}");
     let mut migrations = Vec::new();
     for entry in fs::read_dir(FOLDER)? {
-        let path = fs::canonicalize(entry?.path())?;
+        let path = entry?.path();
         let name = path.file_stem().and_then(|name| name.to_str());
         let (Some(name), Some(path)) = (name, path.to_str()) else {
             return Err(format!("{} is not UTF-8", path.display()).into());
         };
-        migrations.push(format!("({name:?}, include_str!({path:?}))"));
+        // The compiler finds the folder: a clone may move together with what it has built.
+        let path = format!(
+            "concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?})",
+            format!("/{path}")
+        );
+        migrations.push(format!("({name:?}, include_str!({path}))"));
     }
     migrations.sort();
     let out = env::var("OUT_DIR")?;

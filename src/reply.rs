@@ -118,6 +118,9 @@ impl From<Refused> for Problem {
 }
 
 impl Problem {
+    /// There is nothing at this path.
+    pub const NOT_FOUND: Self = Self::Detail(StatusCode::NOT_FOUND, Cow::Borrowed("Not found."));
+
     /// `{"detail": ...}` for people.
     pub fn detail(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
         Self::Detail(status, text.into())

@@ -12,7 +12,7 @@ use crate::{
     pg::Client,
 };
 
-pub use fields::{AUTHOR, Change, FIELDS, Field, Kind, NEXT_UPDATE, STATUS, UPLOAD, Value};
+pub use fields::{AUTHOR, Change, FIELDS, Field, FieldValue, Kind, NEXT_UPDATE, STATUS, UPLOAD};
 
 row! {
     /// One data source, as stored. Dates are days of the local calendar.

@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use serde_json::Value;
 
 use super::{Emptiness, Errors, Fields, Input, REQUIRED, text};
-use crate::db::sources::{AUTHOR, Change, FIELDS, Kind, NEXT_UPDATE, STATUS, UPLOAD, Value as Set};
+use crate::db::sources::{AUTHOR, Change, FIELDS, FieldValue, Kind, NEXT_UPDATE, STATUS, UPLOAD};
 
 /// What the change is for; the ways in differ a little in what they take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +52,12 @@ pub fn parse(input: &Input, mode: Mode) -> Result<Change, Errors> {
         let value = match field.kind {
             Kind::Text { max, blank } => {
                 let rule = text::Rule { max, blank };
-                text_of(&sent, field.name, rule, mode, &mut errors).map(Set::Text)
+                text_of(&sent, field.name, rule, mode, &mut errors).map(FieldValue::Text)
             }
             Kind::Date => date_of(&sent, field.name, mode, &mut errors),
-            Kind::File => file_of(&sent, field.name, mode, &mut errors).then_some(Set::File(None)),
+            Kind::File => {
+                file_of(&sent, field.name, mode, &mut errors).then_some(FieldValue::File(None))
+            }
         };
         if let Some(value) = value {
             change.set(field.name, value);
@@ -107,7 +109,12 @@ fn text_of(
 }
 
 /// The date, or none, that a field is to have, if it was sent and is right.
-fn date_of(sent: &Fields<'_>, name: &'static str, mode: Mode, errors: &mut Errors) -> Option<Set> {
+fn date_of(
+    sent: &Fields<'_>,
+    name: &'static str,
+    mode: Mode,
+    errors: &mut Errors,
+) -> Option<FieldValue> {
     let value = sent.value(name, MAY_BE_NULL)?;
     let is_none = match &*value {
         Value::Null => true,
@@ -124,7 +131,7 @@ fn date_of(sent: &Fields<'_>, name: &'static str, mode: Mode, errors: &mut Error
     } else {
         date(&value).map(Some)
     };
-    errors.keep(name, date).map(Set::Date)
+    errors.keep(name, date).map(FieldValue::Date)
 }
 
 const MAY_BE_NULL: Emptiness = Emptiness {
@@ -223,7 +230,7 @@ mod tests {
             let change = parse(&Input::json(json!({"created_by": " Ann "})), mode).unwrap();
             assert_eq!(
                 change,
-                Change::default().with(AUTHOR, Set::Text("Ann".into()))
+                Change::default().with(AUTHOR, FieldValue::Text("Ann".into()))
             );
         }
     }
@@ -298,14 +305,14 @@ mod tests {
         }
         let change = parse(&body("end_date", json!("2024-06-18")), Mode::Add).unwrap();
         let day = Date::constant(2024, 6, 18);
-        assert_eq!(change.get("end_date"), Some(&Set::Date(Some(day))));
+        assert_eq!(change.get("end_date"), Some(&FieldValue::Date(Some(day))));
     }
 
     #[test]
     fn words_for_no_date_depend_on_the_way_in() {
         let is_null = |name, word: &str, mode| {
             let change = parse(&body(name, json!(word)), mode);
-            change.is_ok_and(|change| change.get(name) == Some(&Set::Date(None)))
+            change.is_ok_and(|change| change.get(name) == Some(&FieldValue::Date(None)))
         };
         for word in ["", "undefined", "unscheduled"] {
             assert!(!is_null("next_update", word, Mode::Add));
@@ -342,11 +349,11 @@ mod tests {
             assert_eq!(
                 parse(&input, mode),
                 Ok(Change::default()
-                    .with(AUTHOR, Set::Text("Ann".into()))
-                    .with("scope_of_subscription", Set::Text(String::new()))
-                    .with("end_date", Set::Date(None))
-                    .with(NEXT_UPDATE, Set::Date(None))
-                    .with(UPLOAD, Set::File(None)))
+                    .with(AUTHOR, FieldValue::Text("Ann".into()))
+                    .with("scope_of_subscription", FieldValue::Text(String::new()))
+                    .with("end_date", FieldValue::Date(None))
+                    .with(NEXT_UPDATE, FieldValue::Date(None))
+                    .with(UPLOAD, FieldValue::File(None)))
             );
             assert_eq!(
                 refused(&form(&[("created_by", "")]), mode),
@@ -355,7 +362,7 @@ mod tests {
         }
         let twice = form(&[("created_by", "Ann"), ("created_by", "Bob")]);
         let change = parse(&twice, Mode::Add).unwrap();
-        assert_eq!(change.get(AUTHOR), Some(&Set::Text("Bob".into())));
+        assert_eq!(change.get(AUTHOR), Some(&FieldValue::Text("Bob".into())));
     }
 
     #[test]
@@ -380,7 +387,7 @@ mod tests {
             let change = parse(&input, mode).unwrap();
             assert_eq!(
                 change,
-                Change::default().with(AUTHOR, Set::Text("Ann".into()))
+                Change::default().with(AUTHOR, FieldValue::Text("Ann".into()))
             );
         }
         let long = body("datadelivery_status", json!("x".repeat(51)));
@@ -452,13 +459,13 @@ mod tests {
                 let Ok(change) = parse(&input, mode) else { continue };
                 for field in &FIELDS {
                     match change.get(field.name) {
-                        Some(Set::Text(text)) => {
+                        Some(FieldValue::Text(text)) => {
                             prop_assert!(text.chars().count() <= 255 && !text.contains('\0'));
                         }
-                        Some(Set::Date(date)) => {
+                        Some(FieldValue::Date(date)) => {
                             prop_assert!(date.is_none_or(|date| date.year() > 0));
                         }
-                        Some(Set::File(file)) => prop_assert_eq!(file, &None),
+                        Some(FieldValue::File(file)) => prop_assert_eq!(file, &None),
                         None => {}
                     }
                 }

@@ -23,7 +23,7 @@ pub(super) struct Call<W, P = ()> {
 }
 
 /// Who sends a request. A handler names the type that it needs, which says who may call it.
-pub(super) trait Caller: Sized {
+pub(super) trait Caller: Sized + Send + 'static {
     /// Who may call.
     const ACCESS: Access;
 
@@ -86,7 +86,7 @@ users! {
 }
 
 /// The parts of a path that vary, as a handler needs them.
-pub(super) trait PathParts: Sized {
+pub(super) trait PathParts: Sized + Send + 'static {
     /// Reads the parts, in the order of the path.
     fn new(parts: &[&str]) -> Option<Self>;
 }
@@ -112,8 +112,23 @@ impl PathParts for [String; 2] {
     }
 }
 
+/// An async function that answers a [`Call`].
+pub(super) trait Handler<W, P, A>:
+    Fn(Call<W, P>) -> Self::Answering + Copy + Send + Sync + 'static
+{
+    type Answering: Future<Output = Result<A, Problem>> + Send + 'static;
+}
+
+impl<W, P, A, H, F> Handler<W, P, A> for H
+where
+    H: Fn(Call<W, P>) -> F + Copy + Send + Sync + 'static,
+    F: Future<Output = Result<A, Problem>> + Send + 'static,
+{
+    type Answering = F;
+}
+
 type Handled = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
-type Handler = Box<dyn Fn(App, Option<Identity>, &[&str], Request) -> Handled + Send + Sync>;
+type Handle = Box<dyn Fn(App, Option<Identity>, &[&str], Request) -> Handled + Send + Sync>;
 
 /// What a path does with some methods.
 pub(super) struct Operation {
@@ -122,24 +137,17 @@ pub(super) struct Operation {
     pub(super) description: Description,
     /// Whether the handler itself limits how many of its answers a user takes at once.
     pub(super) limits_itself: bool,
-    handler: Handler,
+    handle: Handle,
 }
 
 impl Operation {
     /// `id` names the operation in the API document; `summary` says what it does.
-    pub(super) fn new<W, P, A, F, H>(
+    pub(super) fn new<W: Caller, P: PathParts, A: Answer>(
         methods: &'static [Method],
         id: &'static str,
         summary: &'static str,
-        handler: H,
-    ) -> Self
-    where
-        W: Caller + Send + 'static,
-        P: PathParts + Send + 'static,
-        A: Answer,
-        F: Future<Output = Result<A, Problem>> + Send + 'static,
-        H: Fn(Call<W, P>) -> F + Copy + Send + Sync + 'static,
-    {
+        handler: impl Handler<W, P, A>,
+    ) -> Self {
         let mut description = Description::new(id, summary);
         A::describe(&mut description);
         Self {
@@ -147,7 +155,7 @@ impl Operation {
             access: W::ACCESS,
             description,
             limits_itself: false,
-            handler: Box::new(move |app, user, parts, request| {
+            handle: Box::new(move |app, user, parts, request| {
                 let (Some(who), Some(parts)) = (W::new(user), P::new(parts)) else {
                     return Box::pin(std::future::ready(Err(Problem::detail(
                         StatusCode::FORBIDDEN,
@@ -173,7 +181,7 @@ impl Operation {
         parts: &[&str],
         request: Request,
     ) -> Handled {
-        (self.handler)(app, user, parts, request)
+        (self.handle)(app, user, parts, request)
     }
 
     /// The handler itself limits how many of its answers a user takes at once.
@@ -190,25 +198,19 @@ impl Operation {
 }
 
 /// An operation that reads. HEAD works wherever GET does.
-pub(super) fn get<W, P, A, F, H>(id: &'static str, summary: &'static str, handler: H) -> Operation
-where
-    W: Caller + Send + 'static,
-    P: PathParts + Send + 'static,
-    A: Answer,
-    F: Future<Output = Result<A, Problem>> + Send + 'static,
-    H: Fn(Call<W, P>) -> F + Copy + Send + Sync + 'static,
-{
+pub(super) fn get<W: Caller, P: PathParts, A: Answer>(
+    id: &'static str,
+    summary: &'static str,
+    handler: impl Handler<W, P, A>,
+) -> Operation {
     Operation::new(&[Method::GET, Method::HEAD], id, summary, handler)
 }
 
 /// An operation by POST.
-pub(super) fn post<W, P, A, F, H>(id: &'static str, summary: &'static str, handler: H) -> Operation
-where
-    W: Caller + Send + 'static,
-    P: PathParts + Send + 'static,
-    A: Answer,
-    F: Future<Output = Result<A, Problem>> + Send + 'static,
-    H: Fn(Call<W, P>) -> F + Copy + Send + Sync + 'static,
-{
+pub(super) fn post<W: Caller, P: PathParts, A: Answer>(
+    id: &'static str,
+    summary: &'static str,
+    handler: impl Handler<W, P, A>,
+) -> Operation {
     Operation::new(&[Method::POST], id, summary, handler)
 }

@@ -31,7 +31,7 @@ pub(super) async fn console(call: Call<Public>) -> Result<Response, Problem> {
         }
         Some(Taken::Page) => send(&PAGE, headers),
         Some(Taken::Other) => reply::json(StatusCode::OK, &*WHERE),
-        None => return Err(not_found()),
+        None => return Err(Problem::NOT_FOUND),
     };
     let by = HeaderValue::from_static("accept, upgrade, user-agent");
     response.headers_mut().append(header::VARY, by);
@@ -56,11 +56,7 @@ pub(super) async fn vendored_file(call: Call<Public, [String; 2]>) -> Result<Res
 }
 
 fn found(file: Option<&'static File>) -> Result<Response, Problem> {
-    file.map(send_file).ok_or_else(not_found)
-}
-
-fn not_found() -> Problem {
-    Problem::detail(StatusCode::NOT_FOUND, "Not found.")
+    file.map(send_file).ok_or(Problem::NOT_FOUND)
 }
 
 /// What a client takes at `/`.

@@ -60,7 +60,7 @@ pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
                 let app = app.clone();
                 async move {
                     let Some((route, parts)) = at(path.as_str()) else {
-                        return not_found();
+                        return Problem::NOT_FOUND.into_response();
                     };
                     match &route.target {
                         Target::Operations(_) => {
@@ -81,10 +81,10 @@ pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
                                 upgrade,
                                 permit,
                             };
-                            if handshake.is_one() {
+                            if handshake.asks_for_socket() {
                                 handshake::open(app, endpoint, handshake).await
                             } else {
-                                not_found()
+                                Problem::NOT_FOUND.into_response()
                             }
                         }
                     }
@@ -94,13 +94,9 @@ pub(super) fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-fn not_found() -> Response {
-    Problem::detail(StatusCode::NOT_FOUND, "Not found.").into_response()
-}
-
 async fn serve(app: App, route: &'static Route, parts: &[&str], mut request: Request) -> Response {
     if !route.has_ids(parts) {
-        return not_found();
+        return Problem::NOT_FOUND.into_response();
     }
     if request.method == Method::OPTIONS {
         return reply::options(route.methods());

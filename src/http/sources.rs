@@ -15,7 +15,7 @@ use crate::{
     bodies::{self, CardBody, Section, SourceBody},
     db::{
         counts,
-        sources::{self, Change, Source, UPLOAD, Value},
+        sources::{self, Change, FieldValue, Source, UPLOAD},
         uploads::Upload,
     },
     forms::source::{self, Mode},
@@ -181,7 +181,7 @@ async fn asked(
         if file.is_empty() {
             return Err(source::empty_file().into());
         }
-        change.set(UPLOAD, Value::File(Some(file.reference())));
+        change.set(UPLOAD, FieldValue::File(Some(file.reference())));
     }
     Ok((change, file))
 }

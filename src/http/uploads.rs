@@ -12,7 +12,7 @@ use uuid::Uuid;
 use warp::{
     Reply,
     http::{
-        HeaderValue, StatusCode,
+        HeaderValue,
         header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE},
     },
 };
@@ -26,7 +26,7 @@ pub(super) async fn fetch(call: Call<Viewer, Uuid>) -> Result<Response, Problem>
         app, parts: key, ..
     } = call;
     let Some(upload) = app.uploads.find(key).await? else {
-        return Err(Problem::detail(StatusCode::NOT_FOUND, "Not found."));
+        return Err(Problem::NOT_FOUND);
     };
     let file = app.uploads.fetch(&upload).await?;
     let mut response = warp::reply::stream(Shared(Mutex::new(file.chunks))).into_response();

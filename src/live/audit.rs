@@ -13,7 +13,7 @@ use tokio::{sync::watch, time};
 
 pub use self::queue::Queue;
 use self::{
-    reconcile::{Books, Look, Proof, Verdict},
+    reconcile::{Books, Finding, Look, Proof},
     table::Table,
 };
 use super::{
@@ -125,27 +125,27 @@ impl Audit {
                 connection,
             };
             let books = &mut self.books[table as usize];
-            let mut verdict = books.enter(look, now);
+            let mut finding = books.enter(look, now);
             if let Some(Proof::RowSince(snapshot)) = books.proof()
                 && !has_rows_since(pool, table, &snapshot).await
             {
-                verdict = Verdict::Doubtful;
+                finding = Finding::Uncertain;
             }
-            self.follow(table, verdict);
+            self.follow(table, finding);
         }
     }
 
-    fn follow(&mut self, table: Table, verdict: Verdict) {
+    fn follow(&mut self, table: Table, finding: Finding) {
         let counters = &self.counters[table as usize];
-        let is_told = match (verdict, table.channel()) {
-            (Verdict::Square, _) => return,
-            (Verdict::Doubtful, _) => {
+        let is_told = match (finding, table.channel()) {
+            (Finding::Consistent, _) => return,
+            (Finding::Uncertain, _) => {
                 counters.doubts.increment(1);
                 false
             }
             // Nobody promised that changes of this table are announced.
-            (Verdict::Silent, None) => false,
-            (Verdict::Silent, Some(_)) => {
+            (Finding::Unannounced, None) => false,
+            (Finding::Unannounced, Some(_)) => {
                 counters.silent.increment(1);
                 // A table that is edited so all the time has a line a minute.
                 if self.silent[table as usize].failed().is_some() {
@@ -157,7 +157,7 @@ impl Audit {
                 }
                 true
             }
-            (Verdict::Unheard, _) => true,
+            (Finding::MissedWhileDeaf, _) => true,
         };
         for channel in table.states() {
             self.signals.everything_of(*channel);

@@ -26,7 +26,7 @@ pub struct Dsn {
     pub tls: Tls,
     /// What clones of it have learnt about its hosts.
     pub(super) known: Arc<Known>,
-    /// See [`setting`](Dsn::setting).
+    /// The variable that it came from, and the file if there is one.
     setting: Arc<str>,
 }
 

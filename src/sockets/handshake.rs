@@ -45,7 +45,7 @@ pub struct Handshake<'a> {
 
 impl Handshake<'_> {
     /// Whether the client asks for a socket at all.
-    pub fn is_one(&self) -> bool {
+    pub fn asks_for_socket(&self) -> bool {
         let upgrade = self.headers.get(header::UPGRADE);
         let upgrade = upgrade.and_then(|upgrade| upgrade.to_str().ok());
         upgrade.is_some_and(|upgrade| upgrade.to_ascii_lowercase().contains("websocket"))

@@ -272,12 +272,7 @@ async fn bad_rows_keep_no_other_row_from_turning() {
 async fn a_role_that_may_only_connect_keeps_no_day_from_turning() {
     let database = database().await;
     let dba = database.connect().await;
-    let role = format!("idler_{}", database.name);
-    dba.batch_execute(&format!("create role {role} login password 'geheim'"))
-        .await
-        .unwrap();
-    let (_, server) = database.url.split_once('@').unwrap();
-    let idler = crate::postgres::connect(&format!("postgres://{role}:geheim@{server}")).await;
+    let (role, idler) = database.connect_as_stranger().await;
     idler
         .batch_execute("select pg_advisory_lock('public.day_turns'::regclass::bigint)")
         .await

@@ -195,12 +195,7 @@ async fn a_migration_that_met_a_deadlock_is_tried_again() {
 async fn a_role_that_may_only_connect_keeps_no_program_from_migrating() {
     let database = postgres::cluster().await.database(None).await;
     let dba = database.connect().await;
-    let role = format!("idler_{}", database.name);
-    dba.batch_execute(&format!("create role {role} login password 'geheim'"))
-        .await
-        .unwrap();
-    let (_, server) = database.url.split_once('@').unwrap();
-    let idler = postgres::connect(&format!("postgres://{role}:geheim@{server}")).await;
+    let (role, idler) = database.connect_as_stranger().await;
     // The number that programs once agreed on.
     idler
         .batch_execute("select pg_advisory_lock(x'6d61726b6574'::bigint)")

@@ -109,6 +109,16 @@ impl TestDatabase {
         connect(&self.url).await
     }
 
+    /// A role of its own that may do nothing but connect, and its connection.
+    pub async fn connect_as_stranger(&self) -> (String, Client) {
+        let role = format!("idler_{}", self.name);
+        let create = format!("create role {role} login password 'geheim'");
+        self.connect().await.batch_execute(&create).await.unwrap();
+        let (_, server) = self.url.split_once('@').unwrap();
+        let client = connect(&format!("postgres://{role}:geheim@{server}")).await;
+        (role, client)
+    }
+
     /// Runs a script through the real psql, which stops at the first error.
     pub async fn psql(&self, script: &str) -> Output {
         psql(&self.psql, &self.name, script).await

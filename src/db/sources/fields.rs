@@ -109,7 +109,7 @@ pub static FIELDS: [Field; 13] = [
 
 /// What a statement writes into a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum FieldValue {
     /// Into a text.
     Text(String),
     /// Into a date.
@@ -118,7 +118,7 @@ pub enum Value {
     File(Option<String>),
 }
 
-impl Value {
+impl FieldValue {
     fn parameter(&self) -> (&(dyn ToSql + Sync), Type) {
         match self {
             Self::Text(text) => (text, Type::TEXT),
@@ -131,28 +131,28 @@ impl Value {
 /// The fields that a statement sets. It leaves the others as they are (or at their defaults), so that
 /// two changes of different fields never undo each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change(BTreeMap<&'static str, Value>);
+pub struct Change(BTreeMap<&'static str, FieldValue>);
 
 impl Change {
     /// Sets a field.
     #[must_use]
-    pub fn with(mut self, field: &'static str, value: Value) -> Self {
+    pub fn with(mut self, field: &'static str, value: FieldValue) -> Self {
         self.set(field, value);
         self
     }
 
     /// Sets the status alone.
     pub fn of_status(status: &str) -> Self {
-        Self::default().with(STATUS, Value::Text(status.to_owned()))
+        Self::default().with(STATUS, FieldValue::Text(status.to_owned()))
     }
 
     /// Sets a field.
-    pub fn set(&mut self, field: &'static str, value: Value) {
+    pub fn set(&mut self, field: &'static str, value: FieldValue) {
         self.0.insert(field, value);
     }
 
     /// What it sets a field to, if it does.
-    pub fn get(&self, field: &str) -> Option<&Value> {
+    pub fn get(&self, field: &str) -> Option<&FieldValue> {
         self.0.get(field)
     }
 
@@ -163,6 +163,6 @@ impl Change {
 
     /// The values, in the order of the columns.
     pub(super) fn parameters(&self) -> impl Iterator<Item = (&(dyn ToSql + Sync), Type)> {
-        self.0.values().map(Value::parameter)
+        self.0.values().map(FieldValue::parameter)
     }
 }

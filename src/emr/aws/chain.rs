@@ -16,7 +16,7 @@ const NONE: &str = "credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a 
 /// How the session of a role is called that has no name of its own.
 const SESSION: &str = "marketplace";
 
-/// See the module.
+/// Looks for credentials, source by source, until one has them.
 pub(super) struct Chain {
     http: https::Client,
     region: String,

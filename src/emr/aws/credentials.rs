@@ -77,7 +77,7 @@ impl Found {
     }
 }
 
-/// See the module.
+/// The credentials in use; looks for new ones before they expire.
 pub(super) struct Credentials {
     chain: Chain,
     /// Those in use, and when they are looked for again.

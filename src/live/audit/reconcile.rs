@@ -51,15 +51,15 @@ pub(super) struct Look {
 
 /// What follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Finding {
     /// Nothing to do.
-    Square,
+    Consistent,
     /// Something may have been missed: the states are to be read again.
-    Doubtful,
+    Uncertain,
     /// Something was changed while nobody listened; everybody is to be told.
-    Unheard,
+    MissedWhileDeaf,
     /// The same, although it should have been announced and would have been heard.
-    Silent,
+    Unannounced,
 }
 
 /// Compares what PostgreSQL counts with what was announced, of one table.
@@ -141,7 +141,7 @@ impl Due {
 
 impl Books {
     /// Enters a look and judges.
-    pub(super) fn enter(&mut self, look: Look, now: Instant) -> Verdict {
+    pub(super) fn enter(&mut self, look: Look, now: Instant) -> Finding {
         // What was heard may have been committed after the snapshot of that look.
         if self.was_heard {
             self.horizon.reset(&look.snapshot, now);
@@ -149,15 +149,15 @@ impl Books {
         self.horizon.advance(&look.snapshot, now);
         let last = self.last.as_ref();
         self.was_heard = last.is_some_and(|last| last.heard.statements != look.heard.statements);
-        let verdict = if let Some(last) = self.last.take() {
+        let finding = if let Some(last) = self.last.take() {
             self.judge(&last, &look, now)
         } else {
             // Who knows what happened before; what was announced then may be counted from now on.
             self.may_be_due(now);
             self.is_doubtful = true;
-            Verdict::Square
+            Finding::Consistent
         };
-        if verdict == Verdict::Silent {
+        if finding == Finding::Unannounced {
             self.proof = Some(if self.has_moved {
                 Proof::Given
             } else {
@@ -166,24 +166,24 @@ impl Books {
             self.horizon.reset(&look.snapshot, now);
         }
         self.last = Some(look);
-        if verdict != Verdict::Square {
+        if finding != Finding::Consistent {
             self.settle(now);
-            return verdict;
+            return finding;
         }
         let may_read = self.read.is_none_or(|read| now >= read + VERIFY_EVERY);
         if self.is_doubtful && may_read {
             self.settle(now);
-            return Verdict::Doubtful;
+            return Finding::Uncertain;
         }
-        Verdict::Square
+        Finding::Consistent
     }
 
-    /// What shows whether [`Verdict::Silent`] was right.
+    /// What shows whether [`Finding::Unannounced`] was right.
     pub(super) fn proof(&mut self) -> Option<Proof> {
         self.proof.take()
     }
 
-    fn judge(&mut self, last: &Look, look: &Look, now: Instant) -> Verdict {
+    fn judge(&mut self, last: &Look, look: &Look, now: Instant) -> Finding {
         let heard = look.heard.statements > last.heard.statements;
         let written = look.written - last.written;
         let rewritten = look.storage != last.storage;
@@ -196,9 +196,9 @@ impl Books {
         if look.connection.is_none() {
             self.is_doubtful = true;
             return if written != 0 || rewritten {
-                Verdict::Unheard
+                Finding::MissedWhileDeaf
             } else {
-                Verdict::Square
+                Finding::Consistent
             };
         }
         if look.connection != last.connection || written < 0 {
@@ -207,25 +207,25 @@ impl Books {
             self.may_be_due(now);
             self.is_doubtful = true;
         }
-        let was_square = self.due.is_nothing();
+        let was_consistent = self.due.is_nothing();
         self.announce(last, look, now);
         let due = self.due.rows;
         self.due.rows = (due - written.max(0)).max(0);
 
-        let hushed = retriggered || !last.is_announced || !look.is_announced;
-        self.is_doubtful |= hushed || (suspected && heard);
+        let unannounced = retriggered || !last.is_announced || !look.is_announced;
+        self.is_doubtful |= unannounced || (suspected && heard);
         let moved = written > 0 || rewritten;
         let explained = !rewritten && (self.due.unnamed || written <= due);
         self.due.is_used |= moved && self.due.unnamed;
-        if !heard && (suspected || (hushed && moved)) {
-            return Verdict::Silent;
+        if !heard && (suspected || (unannounced && moved)) {
+            return Finding::Unannounced;
         }
         if moved && !explained {
-            let nobody_else = was_square && !heard && look.rollbacks == last.rollbacks;
+            let nobody_else = was_consistent && !heard && look.rollbacks == last.rollbacks;
             self.is_suspect = nobody_else;
             self.is_doubtful |= !nobody_else;
         }
-        Verdict::Square
+        Finding::Consistent
     }
 
     /// Notes what was heard since the last look.
@@ -290,21 +290,21 @@ mod tests {
             };
             assert_eq!(
                 table.look(),
-                Verdict::Doubtful,
+                Finding::Uncertain,
                 "the first look asks for a read"
             );
-            assert!((0..15).all(|_| table.look() == Verdict::Square));
+            assert!((0..15).all(|_| table.look() == Finding::Consistent));
             table
         }
 
-        fn look(&mut self) -> Verdict {
+        fn look(&mut self) -> Finding {
             self.now += Duration::from_secs(1);
             self.looks += 1;
             self.look.snapshot = self.looks.to_string();
             self.books.enter(self.look.clone(), self.now)
         }
 
-        fn looks<const N: usize>(&mut self) -> [Verdict; N] {
+        fn looks<const N: usize>(&mut self) -> [Finding; N] {
             std::array::from_fn(|_| self.look())
         }
 
@@ -317,7 +317,7 @@ mod tests {
         }
     }
 
-    use Verdict::{Doubtful, Silent, Square, Unheard};
+    use Finding::{Consistent, MissedWhileDeaf, Unannounced, Uncertain};
 
     #[test]
     fn what_was_announced_and_counted_costs_nothing() {
@@ -325,29 +325,35 @@ mod tests {
         for rows in [1, 200, 3] {
             table.hear(Some(rows));
             table.look.written += i64::try_from(rows).unwrap();
-            assert_eq!(table.look(), Square);
+            assert_eq!(table.look(), Consistent);
         }
         // Counted late, as for a session that is idle after its second quick transaction.
         table.hear(Some(1));
-        assert_eq!(table.looks(), [Square; 9]);
+        assert_eq!(table.looks(), [Consistent; 9]);
         table.look.written += 1;
-        assert_eq!(table.looks(), [Square; 20]);
+        assert_eq!(table.looks(), [Consistent; 20]);
         // What comes and goes all the time is counted a look later.
         for _ in 0..20 {
             table.hear(Some(5));
-            assert_eq!(table.look(), Square);
+            assert_eq!(table.look(), Consistent);
             table.look.written += 5;
         }
-        assert_eq!(table.looks(), [Square; 20]);
+        assert_eq!(table.looks(), [Consistent; 20]);
     }
 
     #[test]
     fn what_nobody_announced_is_silent_at_the_second_look() {
         let mut table = Table::new();
         table.look.written += 1;
-        assert_eq!(table.looks(), [Square, Silent, Square, Square]);
+        assert_eq!(
+            table.looks(),
+            [Consistent, Unannounced, Consistent, Consistent]
+        );
         table.look.storage = "truncated".into();
-        assert_eq!(table.looks(), [Square, Silent, Square, Square]);
+        assert_eq!(
+            table.looks(),
+            [Consistent, Unannounced, Consistent, Consistent]
+        );
     }
 
     #[test]
@@ -358,7 +364,7 @@ mod tests {
         };
         let mut table = Table::new();
         table.look.written += 1;
-        assert_eq!(table.looks(), [Square, Silent]);
+        assert_eq!(table.looks(), [Consistent, Unannounced]);
         let snapshot = since(table.books.proof());
         assert!(
             snapshot + 12 <= table.looks,
@@ -368,21 +374,21 @@ mod tests {
         // Rows that come or go need no other proof.
         table.look.written += 1;
         table.look.live += 1;
-        assert_eq!(table.looks(), [Square, Silent]);
+        assert_eq!(table.looks(), [Consistent, Unannounced]);
         assert_eq!(table.books.proof(), Some(Proof::Given));
         // An analysis counts the rows anew.
         table.look.written += 1;
         table.look.live += 1;
         table.look.maintained += 1;
-        assert_eq!(table.looks(), [Square, Silent]);
+        assert_eq!(table.looks(), [Consistent, Unannounced]);
         since(table.books.proof());
         // Rows that were announced before are none.
         table.hear(Some(1));
         table.look.written += 1;
-        assert_eq!(table.look(), Square);
+        assert_eq!(table.look(), Consistent);
         let heard = table.looks;
         table.look.written += 1;
-        assert_eq!(table.looks(), [Square, Silent]);
+        assert_eq!(table.looks(), [Consistent, Unannounced]);
         assert!(since(table.books.proof()) > heard);
     }
 
@@ -390,9 +396,12 @@ mod tests {
     fn an_announcement_that_comes_after_its_count_is_no_silence() {
         let mut table = Table::new();
         table.look.written += 1;
-        assert_eq!(table.look(), Square);
+        assert_eq!(table.look(), Consistent);
         table.hear(Some(1));
-        assert_eq!(table.looks(), [Doubtful, Square, Square, Square]);
+        assert_eq!(
+            table.looks(),
+            [Uncertain, Consistent, Consistent, Consistent]
+        );
     }
 
     #[test]
@@ -400,21 +409,24 @@ mod tests {
         let mut table = Table::new();
         table.hear(Some(2));
         table.look.written += 3;
-        assert_eq!(table.looks(), [Doubtful, Square]);
+        assert_eq!(table.looks(), [Uncertain, Consistent]);
         // The count of an earlier announcement may hide it, until that one is counted too.
         let mut table = Table::new();
         table.hear(Some(2));
         table.look.written += 1;
-        assert_eq!(table.look(), Square);
+        assert_eq!(table.look(), Consistent);
         table.look.written += 2;
-        assert_eq!(table.looks(), [Doubtful, Square]);
+        assert_eq!(table.looks(), [Uncertain, Consistent]);
         // So may a bulk statement, which does not name its rows: there everything is read once more
         // when all that it may explain has been counted.
         let mut table = Table::new();
         table.hear(None);
         table.look.written += 5_000;
-        assert_eq!(table.looks(), [Square; 12]);
-        assert_eq!(table.looks(), [Doubtful, Square, Square, Square]);
+        assert_eq!(table.looks(), [Consistent; 12]);
+        assert_eq!(
+            table.looks(),
+            [Uncertain, Consistent, Consistent, Consistent]
+        );
     }
 
     #[test]
@@ -422,7 +434,7 @@ mod tests {
         let mut table = Table::new();
         table.look.written += 1;
         table.look.rollbacks += 1;
-        assert_eq!(table.looks(), [Doubtful, Square, Square]);
+        assert_eq!(table.looks(), [Uncertain, Consistent, Consistent]);
     }
 
     #[test]
@@ -432,7 +444,7 @@ mod tests {
         for _ in 0..60 {
             table.hear(Some(50));
             table.look.written += 101;
-            reads += u32::from(table.look() == Doubtful);
+            reads += u32::from(table.look() == Uncertain);
         }
         assert_eq!(reads, 20);
     }
@@ -442,18 +454,26 @@ mod tests {
         let mut table = Table::new();
         table.look.is_announced = false;
         table.look.triggers = "off".into();
-        assert_eq!(table.looks(), [Doubtful, Square, Square, Doubtful]);
+        assert_eq!(
+            table.looks(),
+            [Uncertain, Consistent, Consistent, Uncertain]
+        );
         table.look.written += 1;
-        assert_eq!(table.looks(), [Silent, Square, Square, Doubtful]);
+        assert_eq!(
+            table.looks(),
+            [Unannounced, Consistent, Consistent, Uncertain]
+        );
         // What still is announced is no silence.
         table.look.written += 1;
         table.hear(Some(1));
-        assert_eq!(table.looks(), [Square, Square, Doubtful]);
+        assert_eq!(table.looks(), [Consistent, Consistent, Uncertain]);
         table.look.is_announced = true;
         table.look.triggers = "on".into();
         assert_eq!(
             table.looks(),
-            [Square, Square, Doubtful, Square, Square, Square]
+            [
+                Consistent, Consistent, Uncertain, Consistent, Consistent, Consistent
+            ]
         );
     }
 
@@ -461,22 +481,31 @@ mod tests {
     fn triggers_that_were_off_for_one_transaction_leave_a_mark() {
         let mut table = Table::new();
         table.look.triggers = "off and on".into();
-        assert_eq!(table.look(), Doubtful, "before anything is counted");
+        assert_eq!(table.look(), Uncertain, "before anything is counted");
         table.look.written += 1;
-        assert_eq!(table.looks(), [Square, Silent, Square]);
+        assert_eq!(table.looks(), [Consistent, Unannounced, Consistent]);
     }
 
     #[test]
     fn while_nothing_is_heard_every_change_is_told_and_everything_read_now_and_then() {
         let mut table = Table::new();
         table.look.connection = None;
-        assert_eq!(table.looks(), [Doubtful, Square, Square, Doubtful]);
+        assert_eq!(
+            table.looks(),
+            [Uncertain, Consistent, Consistent, Uncertain]
+        );
         table.look.written += 1;
-        assert_eq!(table.looks(), [Unheard, Square, Square, Doubtful]);
+        assert_eq!(
+            table.looks(),
+            [MissedWhileDeaf, Consistent, Consistent, Uncertain]
+        );
         table.look.connection = Some(2);
         // Announced before this connection was there, counted since.
         table.look.written += 1;
-        assert_eq!(table.looks(), [Square, Square, Doubtful, Square, Square]);
+        assert_eq!(
+            table.looks(),
+            [Consistent, Consistent, Uncertain, Consistent, Consistent]
+        );
     }
 
     #[test]
@@ -484,12 +513,15 @@ mod tests {
         let mut table = Table::new();
         table.look.written = 40;
         table.hear(Some(40));
-        assert_eq!(table.look(), Square);
+        assert_eq!(table.look(), Consistent);
         table.look.written = 0;
-        assert_eq!(table.looks(), [Doubtful, Square, Square, Square]);
+        assert_eq!(
+            table.looks(),
+            [Uncertain, Consistent, Consistent, Consistent]
+        );
         // From before or not: that is told when the last of before has been counted.
         table.look.written = 1;
-        assert_eq!(table.looks(), [Square; 8]);
-        assert_eq!(table.looks(), [Doubtful, Square]);
+        assert_eq!(table.looks(), [Consistent; 8]);
+        assert_eq!(table.looks(), [Uncertain, Consistent]);
     }
 }

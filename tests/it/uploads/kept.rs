@@ -433,12 +433,7 @@ async fn a_source_that_goes_with_its_file_starts_no_sweep() {
 async fn a_role_that_may_only_connect_keeps_no_sweep_from_running() {
     let database = database().await;
     let dba = database.connect().await;
-    let role = format!("idler_{}", database.name);
-    dba.batch_execute(&format!("create role {role} login password 'geheim'"))
-        .await
-        .unwrap();
-    let (_, server) = database.url.split_once('@').unwrap();
-    let idler = postgres::connect(&format!("postgres://{role}:geheim@{server}")).await;
+    let (role, idler) = database.connect_as_stranger().await;
     // What a sweep once held.
     idler
         .batch_execute("select pg_advisory_lock(x'75706c6f61647301'::bigint)")
