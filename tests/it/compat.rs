@@ -20,7 +20,7 @@ use judge::Verdict;
 use report::Report;
 use transcript::{Case, Transcript};
 
-use crate::server::TestServer;
+use crate::support::server::TestServer;
 
 /// Why a step could not be carried out.
 type Fallible<T> = Result<T, String>;
@@ -137,11 +137,11 @@ async fn assert_replay(file: &str, passed: usize, skipped: usize) {
 /// to ask how the steps are while cases run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emr_with_a_cluster() {
-    let database = crate::server::database().await;
+    let database = crate::support::server::database().await;
     let stub = AwsStub::start().await;
-    let mut settings = crate::emr::settings(&stub.base, "j-6I7TOFJU4VXWR");
+    let mut settings = crate::support::pipeline::settings(&stub.base, "j-6I7TOFJU4VXWR");
     settings.push(("EMR_POLL", "1h".into()));
-    let server = crate::emr::Pipeline::with(&database, &settings).await;
+    let server = crate::support::pipeline::Pipeline::with(&database, &settings).await;
     let report = replay(&server.base, &database.url, "emr.json", &Emr::Stub(stub)).await;
     println!("\n{report}");
     assert!(report.failed.is_empty(), "{report}");

@@ -22,7 +22,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
+use crate::support::{
     client::Browser,
     postgres::{self, TestDatabase},
     program::{Running, program},

@@ -120,8 +120,8 @@ fn signature(authorization: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::Http;
     use crate::compat::Emr;
+    use crate::support::client::Http;
 
     #[tokio::test]
     async fn signed_requests_are_noted_once() {

@@ -16,7 +16,7 @@ use super::judge::Observation;
 use super::norm;
 use super::template::{Vars, letters};
 use super::transcript::{Action, Case, Precondition, Step};
-use crate::client::{Address, Request, Response};
+use crate::support::client::{Address, Request, Response};
 use sockets::Sockets;
 
 /// The page from which the machinery pretends to come.

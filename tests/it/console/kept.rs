@@ -2,7 +2,7 @@
 //! while somebody edits by hand.
 
 use super::{ANOTHER, PASSWORD, button, counts, grant, is_accessible, make, picture, row, sign_in};
-use crate::{
+use crate::support::{
     client::Browser,
     postgres::TestDatabase,
     server::{TestServer, database, eventually},

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::{counts, make, picture, sign_in};
-use crate::{
+use crate::support::{
     client::Browser,
     server::{TestServer, database},
 };

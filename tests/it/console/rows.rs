@@ -2,7 +2,7 @@
 //! the page stays.
 
 use super::{counts, is_accessible, make, picture, row, sign_in};
-use crate::{
+use crate::support::{
     client::Browser,
     server::{TestServer, database},
 };

@@ -3,12 +3,10 @@
 use base64::Engine;
 use serde_json::{Map, Value, json};
 
-use crate::client::Response;
-use crate::compat::Fallible;
-use crate::compat::judge::Observation;
-use crate::compat::norm;
-use crate::compat::template::Vars;
-use crate::compat::transcript::Step;
+use crate::{
+    compat::{Fallible, judge::Observation, norm, template::Vars, transcript::Step},
+    support::client::Response,
+};
 
 /// The answer with placeholders; what the step captures is known from here on.
 pub(super) fn observe(response: &Response, step: &Step, vars: &mut Vars) -> Fallible<Observation> {

@@ -7,11 +7,15 @@ use serde_json::{Value, json};
 
 use super::answer;
 use super::{Engine, Headers, Jar, Scene, cookie, cookie_line, set_header, store_cookies};
-use crate::client::Request;
-use crate::compat::Fallible;
-use crate::compat::judge::Observation;
-use crate::compat::template::Vars;
-use crate::compat::transcript::{Multipart, Step};
+use crate::{
+    compat::{
+        Fallible,
+        judge::Observation,
+        template::Vars,
+        transcript::{Multipart, Step},
+    },
+    support::client::Request,
+};
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";

@@ -10,12 +10,16 @@ use tokio::time::sleep;
 use super::answer;
 use super::requests::{add_headers, given};
 use super::{Engine, Scene};
-use crate::client::{Frame, Refusal, Socket};
-use crate::compat::Fallible;
-use crate::compat::judge::{Observation, as_reference};
-use crate::compat::norm;
-use crate::compat::template::Vars;
-use crate::compat::transcript::{Compression, Step};
+use crate::{
+    compat::{
+        Fallible,
+        judge::{Observation, as_reference},
+        norm,
+        template::Vars,
+        transcript::{Compression, Step},
+    },
+    support::client::{Frame, Refusal, Socket},
+};
 
 /// How long expected frames are waited for: in a step that may go otherwise, and else.
 const JUDGED: Duration = Duration::from_millis(2_500);
