@@ -90,7 +90,7 @@ pub(super) fn of(command: &Command, matches: &ArgMatches) -> Vec<Setting> {
                 if SECRET.contains(&name) {
                     MASK.to_owned()
                 } else {
-                    value
+                    without_password(value)
                 }
             }),
         }
@@ -143,13 +143,34 @@ pub fn wrong_endpoints(settings: &[Setting]) -> Vec<(&str, String)> {
         .filter(|one| one.name.starts_with("AWS_ENDPOINT_URL"));
     let wrong = addresses.filter_map(|one| {
         let text = value(settings, &one.name)?;
-        let url = Url::parse(text).ok();
-        let is_right =
-            url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let why = "is not a URL with http or https and a host (https://s3.example)";
-        (!is_right).then(|| (one.name.as_str(), why.to_owned()))
+        let url = Url::parse(text)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let why = match url {
+            None => "is not a URL with http or https and a host (https://s3.example)",
+            Some(url) if has_user(&url) => {
+                "names a user or a password; AWS reads credentials from variables and profiles"
+            }
+            Some(_) => return None,
+        };
+        Some((one.name.as_str(), why.to_owned()))
     });
     wrong.collect()
+}
+
+/// The text, with the password of a URL masked.
+fn without_password(text: String) -> String {
+    let Ok(mut url) = Url::parse(&text) else {
+        return text;
+    };
+    if url.password().is_some() && url.set_password(Some(MASK)).is_ok() {
+        return url.into();
+    }
+    text
+}
+
+fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// Variables of the environment that are not read, but look like one that is: each with that one.

@@ -276,7 +276,11 @@ pub async fn insert(
         (&keys.look, Type::TEXT),
     ];
     match client.query_typed(&sql, &values).await {
-        Ok(rows) => row::first(&rows),
+        Ok(rows) => match row::first(&rows)? {
+            Some(user) => Ok(Some(user)),
+            None if is_taken(client, username).await? => Ok(None),
+            None => Err(Error::Suppressed(User::TABLE)),
+        },
         Err(Error::Constraint(name))
             if name == "users_username_key" || NEW_NAMES.contains(&name.as_str()) =>
         {

@@ -128,9 +128,6 @@ pub async fn is_accessible(window: &mut Browser, place: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn people_add_edit_switch_and_delete_and_see_each_other_do_it() {
-    if Browser::is_missing() {
-        return;
-    }
     let database = database().await;
     make(&database, 40).await;
     let small_files = ["--uploads-url", "memory://", "--max-upload-mib", "1"];
@@ -387,9 +384,6 @@ async fn manage(ann: &mut Browser, bob: &mut Browser, database: &TestDatabase) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_says_what_it_knows_and_catches_up_after_a_restart() {
-    if Browser::is_missing() {
-        return;
-    }
     let database = database().await;
     make(&database, 30).await;
     let server = TestServer::on(&database.url, &[]).await;
@@ -468,9 +462,6 @@ async fn a_page_says_what_it_knows_and_catches_up_after_a_restart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn newcomers_load_sample_sources_with_one_click() {
-    if Browser::is_missing() {
-        return;
-    }
     let (server, database) = TestServer::start().await;
     for name in ["ann", "bob"] {
         server.visitor(name).await;
@@ -509,9 +500,6 @@ async fn newcomers_load_sample_sources_with_one_click() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_offers_registration_only_where_it_is_open() {
-    if Browser::is_missing() {
-        return;
-    }
     for (setting, offered) in [("open", true), ("closed", false)] {
         let database = database().await;
         let server = TestServer::on(&database.url, &["--registration", setting]).await;
@@ -541,9 +529,6 @@ async fn serve(database: &TestDatabase, bind: &str) -> (Running, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_notices_a_server_that_is_silent_and_one_that_is_killed() {
-    if Browser::is_missing() {
-        return;
-    }
     let database = database().await;
     make(&database, 30).await;
     let dba = database.connect().await;
@@ -596,9 +581,6 @@ async fn a_page_notices_a_server_that_is_silent_and_one_that_is_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_sources_are_scrolled_filtered_and_sorted() {
-    if Browser::is_missing() {
-        return;
-    }
     let database = database().await;
     make(&database, 10_000).await;
     let server = TestServer::on(&database.url, &[]).await;
@@ -663,9 +645,6 @@ async fn ten_thousand_sources_are_scrolled_filtered_and_sorted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_filter_shows_what_fits_it_and_all_of_them_what_fits_each() {
-    if Browser::is_missing() {
-        return;
-    }
     let database = database().await;
     make(&database, 1_000).await;
     let dba = database.connect().await;
@@ -725,9 +704,6 @@ async fn each_filter_shows_what_fits_it_and_all_of_them_what_fits_each() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_sources_cost_few_rows_and_few_bytes_and_look_well() {
-    if Browser::is_missing() {
-        return;
-    }
     let database = database().await;
     make(&database, 1_000).await;
     let server = TestServer::on(&database.url, &[]).await;

@@ -94,6 +94,10 @@ async fn each_mistake_is_named() {
             &[("AWS_ENDPOINT_URL", "user:geheim@s3.example")],
             "fail  AWS_ENDPOINT_URL: is not a URL with http or https",
         ),
+        (
+            &[("AWS_ENDPOINT_URL_S3", "https://user:geheim@s3.example")],
+            "fail  AWS_ENDPOINT_URL_S3: names a user or a password",
+        ),
         (&[("BIND", &address)], "fail  BIND: another program uses"),
     ] {
         let (code, text) = check(variables).await;
@@ -194,7 +198,8 @@ async fn the_settings_are_printed_with_where_they_come_from_and_without_secrets(
                 "host=db user=me password=geheim dbname=shop",
             )
             .env("METRICS_TOKEN", "geheim-0123456789")
-            .env("AWS_SECRET_ACCESS_KEY", "geheim");
+            .env("AWS_SECRET_ACCESS_KEY", "geheim")
+            .env("AWS_ENDPOINT_URL_S3", "https://me:geheim@s3.example");
         let (code, text) = said(command).await;
         assert_eq!(code, 0, "{text}");
         let line = |name: &str| {
@@ -221,6 +226,7 @@ async fn the_settings_are_printed_with_where_they_come_from_and_without_secrets(
             ),
             ("METRICS_TOKEN", "*** variable"),
             ("AWS_SECRET_ACCESS_KEY", "*** variable"),
+            ("AWS_ENDPOINT_URL_S3", "https://me:***@s3.example/ variable"),
             ("S3_PATH", "not set"),
         ] {
             assert_eq!(line(name), is, "{name}");

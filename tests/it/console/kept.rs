@@ -49,9 +49,6 @@ const STATUS: &str = "select status from sources where country = 'Italy'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn undo_brings_back_the_status_that_was_there_and_waits_for_it() {
-    if Browser::is_missing() {
-        return;
-    }
     let (_server, database, mut ann) = opened().await;
     let archive = "update sources set status = 'archived' where country = 'Italy'";
     by_hand(&database, archive).await;
@@ -122,9 +119,6 @@ async fn undo_brings_back_the_status_that_was_there_and_waits_for_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_third_status_is_a_badge_and_survives_the_form() {
-    if Browser::is_missing() {
-        return;
-    }
     let (_server, database, mut ann) = opened().await;
     // Texts that are names of the page's own styles among them.
     for status in ["archived", "unseen", "gap", "In Prüfung", "wide"] {
@@ -182,9 +176,6 @@ async fn a_third_status_is_a_badge_and_survives_the_form() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_form_whose_source_is_deleted_keeps_what_was_typed() {
-    if Browser::is_missing() {
-        return;
-    }
     let (_server, database, mut ann) = opened().await;
     let typed = "document.querySelector('dialog [name=panel]').value";
     let notice = "document.querySelector('dialog .notice')?.textContent.includes('was deleted')";
@@ -217,9 +208,6 @@ async fn a_form_whose_source_is_deleted_keeps_what_was_typed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_form_whose_session_ends_is_gone_on_with_after_signing_in_again() {
-    if Browser::is_missing() {
-        return;
-    }
     let (_server, database, mut ann) = opened().await;
     open_form(&mut ann, "Italy").await;
     ann.fill("dialog [name=panel]", "typed by Ann").await;
@@ -265,9 +253,6 @@ async fn a_form_whose_session_ends_is_gone_on_with_after_signing_in_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_is_taken_or_given_is_followed_without_a_reload() {
-    if Browser::is_missing() {
-        return;
-    }
     let (_server, database, mut ann) = opened().await;
     ann.evaluate("window.same = true").await;
     let role = |role: &str| format!("document.querySelector('.role').textContent === '{role}'");
@@ -313,9 +298,6 @@ async fn a_role_that_is_taken_or_given_is_followed_without_a_reload() {
 /// Two reads of a source's runs may be under way, and the first may be answered last.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_is_late_does_not_bring_back_what_a_run_was() {
-    if Browser::is_missing() {
-        return;
-    }
     let (_server, database, mut ann) = opened().await;
     ann.click_on(&format!("{}.querySelector('a')", row("Italy")))
         .await;

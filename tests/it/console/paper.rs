@@ -12,9 +12,6 @@ const ROWS: &str = "document.querySelectorAll('tbody tr[data-id]').length";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn printing_prints_every_row_of_the_filtered_list() {
-    if Browser::is_missing() {
-        return;
-    }
     let database = database().await;
     make(&database, 770).await;
     let server = TestServer::on(&database.url, &[]).await;

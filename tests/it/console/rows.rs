@@ -9,9 +9,6 @@ use crate::support::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sources_of_one_country_are_told_apart_wherever_they_are_named() {
-    if Browser::is_missing() {
-        return;
-    }
     let database = database().await;
     let dba = database.connect().await;
     dba.batch_execute(
@@ -151,9 +148,6 @@ const ODD: [(&str, &str, &str, &str); 14] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_value_of_a_row_blanks_the_page() {
-    if Browser::is_missing() {
-        return;
-    }
     let database = database().await;
     let dba = database.connect().await;
     let sql =
@@ -229,9 +223,6 @@ async fn no_value_of_a_row_blanks_the_page() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_cannot_be_drawn_takes_no_other_with_it() {
-    if Browser::is_missing() {
-        return;
-    }
     let database = database().await;
     make(&database, 7).await;
     let server = TestServer::on(&database.url, &[]).await;

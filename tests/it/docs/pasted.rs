@@ -298,9 +298,6 @@ async fn said_by_psql(database: &TestDatabase, script: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_frontend_developers_are_told_works() {
-    if Browser::is_missing() {
-        return;
-    }
     let (server, database) = TestServer::start().await;
     server.visitor("ann").await;
     let mut page = Browser::open(&server.base).await;

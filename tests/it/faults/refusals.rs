@@ -18,6 +18,7 @@ use crate::support::{
     pgbouncer::PgBouncer,
     postgres::{connect, private_cluster, standby::standby_of},
     server::{SOON, TestServer, eventually, open},
+    sign_in::register,
 };
 
 const SUPPRESSED: &str =
@@ -131,6 +132,8 @@ async fn a_write_that_a_trigger_suppresses_is_said_to_be() {
         assert_eq!(answer.status, 409, "{what}: {}", answer.text());
         assert_eq!(answer.json()["detail"], SUPPRESSED, "{what}");
     }
+    let nobody_yet = register(&server.base, "zoe", "correct horse").await;
+    assert_eq!(nobody_yet.status, 409, "{}", nobody_yet.text());
     let mut socket = open(&admin, "/ws/data_source_activation/").await;
     socket
         .send_json(&json!({ "action": "activate", "source_id": source }))

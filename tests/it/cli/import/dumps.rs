@@ -8,7 +8,7 @@ use tokio::{process::Command, time::timeout};
 
 use super::{DUMP, backend, counts, notes, report};
 use crate::support::{
-    postgres::{self, Home, TestDatabase},
+    postgres::{self, Home, TestDatabase, version::NEWER},
     program::program,
     server::{SOON, database},
 };
@@ -220,6 +220,55 @@ async fn each_format_and_option_of_pg_dump_is_imported() {
     fs::remove_file(rows).unwrap();
     let (code, said) = place.import(&directory).await;
     assert_eq!(code, 1, "a file is missing: {said}");
+}
+
+/// The server's programs on this machine read the text that a newer `pg_dump` writes. Of its archives they
+/// say what to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dumps_of_newer_versions_are_imported_or_refused() {
+    let place = Place::new().await;
+    for version in &NEWER {
+        let newer = version.start(&[]).await;
+        let backend = newer.cluster.database("backend").await;
+        let dump = async |name: &str, program: &str, options: &[&str]| {
+            let file = place.home.dir.join(format!("{name}-{}", version.major));
+            let mut dump = Command::new(newer.programs.join(program));
+            let dump = dump.args(options).arg("-f").arg(&file);
+            let dump = match program {
+                "pg_dumpall" => dump.args(["-l", "backend", "-d", &backend.url]),
+                _ => dump.arg(&backend.url),
+            };
+            let output = timeout(SOON * 4, dump.output()).await.expect("it ends");
+            let output = output.unwrap();
+            assert!(output.status.success(), "{name}: {output:?}");
+            file
+        };
+        let dba = backend.connect().await;
+        dba.batch_execute("drop schema public cascade; create schema public")
+            .await
+            .unwrap();
+        let restored = backend.psql(DUMP).await;
+        assert!(restored.status.success(), "{restored:?}");
+        for (name, options) in [
+            ("plain", &[][..]),
+            ("clean", &["-c", "--if-exists"]),
+            ("create", &["-C", "-c", "--if-exists"]),
+        ] {
+            let file = dump(name, "pg_dump", options).await;
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(
+                text.contains("SET transaction_timeout"),
+                "{name} is as {} writes",
+                version.major
+            );
+            place.assert_imported(name, &file).await;
+        }
+        for (name, format) in [("custom", "-Fc"), ("tar", "-Ft"), ("directory", "-Fd")] {
+            let file = dump(name, "pg_dump", &[format]).await;
+            place.assert_refused(name, &file, "17 or newer").await;
+            place.assert_refused(name, &file, "pg_dump -Fp").await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

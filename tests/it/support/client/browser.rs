@@ -32,23 +32,6 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Whether there is none to be had, which is said loudly. Where everything is to be tested, in CI,
-    /// it is a failure.
-    pub(crate) fn is_missing() -> bool {
-        let found = Command::new("chromium")
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .is_ok();
-        if !found {
-            let is_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-            assert!(!is_ci, "chromium is missing: run `make tools`");
-            eprintln!("SKIPPED: NO CHROMIUM, SO THE CONSOLE IS NOT TESTED: run `make tools`");
-        }
-        !found
-    }
-
     /// Opens a page.
     pub(crate) async fn open(url: &str) -> Self {
         let name = format!("marketplace-browser-{:016x}", rand::random::<u64>());
