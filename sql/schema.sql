@@ -92,6 +92,160 @@ $$;
 COMMENT ON FUNCTION public.derive_source() IS 'Sets the derived columns and updated_at, for every writer. Leaves next_status as it is if no text can show next_update.';
 
 --
+-- Name: end_sessions(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.end_sessions() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if tg_relid <> 'public.users'::regclass then
+        perform public.refuse_foreign_table(tg_relid, array['public.users']::text[]);
+    end if;
+    if tg_level = 'ROW' then
+        -- Deleting notifies, and a transaction that has notified cannot be prepared.
+        if not exists (
+            select from pg_subscription join pg_database on pg_database.oid = subdbid
+             where datname = current_database() and subtwophasestate <> 'd')
+        then
+            delete from public.sessions where user_id = new.id;
+        end if;
+    elsif exists (select from old_rows o join new_rows n using (id) where o.is_active <> n.is_active) then
+        -- Who was switched off and on again must not be let in by what was opened before.
+        delete from public.sessions s
+         using old_rows o join new_rows n using (id)
+         where s.user_id = o.id and o.is_active <> n.is_active;
+    end if;
+    return null;
+end
+$$;
+
+--
+-- Name: FUNCTION end_sessions(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.end_sessions() IS 'Deletes the sessions of users who were disabled or enabled. It runs with its owner''s rights, so that a role that may disable a user needs no rights on sessions.';
+
+--
+-- Name: follow_table(text, jsonb, boolean); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.follow_table(table_name text, rules jsonb, recorded boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    events constant text[] := array['insert', 'update', 'delete', 'truncate'];
+    found_table pg_class;
+    notifier constant text := format('public.%I()', public.notifier_name(table_name::text));
+    arguments constant text := format('%L, %L', rules::text, recorded::text);
+    rule jsonb;
+    wrong text;
+    followed text[] := '{}';
+    event text;
+begin
+    select c.* into found_table from pg_class c
+     where c.relnamespace = 'public'::regnamespace and c.relname::text = table_name;
+    if not found then
+        raise undefined_table using message = format('the schema public has no table %I', table_name);
+    elsif found_table.relkind not in ('r', 'p') then
+        raise wrong_object_type using message = format('%I is no table; only a table can be followed', table_name);
+    end if;
+    -- Its function runs as its owner and writes into changes.
+    if found_table.relowner <> (select c.relowner from pg_class c where c.oid = 'public.sources'::regclass)
+        or not pg_has_role(found_table.relowner, 'member')
+    then
+        raise insufficient_privilege using
+            message = format('%I can be followed only if it belongs to the owner of the table sources, and only its owner can call this', table_name);
+    end if;
+    if not exists (select from pg_attribute a
+                    where a.attrelid = found_table.oid and a.attname = 'id' and a.atttypid = 'uuid'::regtype and a.attnotnull)
+    then
+        raise invalid_table_definition using
+            message = format('%I has no column id of type uuid that is not null', table_name),
+            detail = 'Notifications name rows by it.';
+    end if;
+    if recorded is null or table_name = 'changes' and recorded then
+        raise invalid_parameter_value using message = 'changes of the table changes cannot be recorded there';
+    end if;
+
+    if jsonb_typeof(rules) is distinct from 'array' or jsonb_array_length(rules) = 0 then
+        raise invalid_parameter_value using message = 'rules is a list of channels, such as ["vendors"]';
+    end if;
+    for rule in select one from jsonb_array_elements(rules) one loop
+        if jsonb_typeof(rule) = 'string' then
+            rule := jsonb_build_object('notify', rule);
+        end if;
+        wrong := case
+            when jsonb_typeof(rule) <> 'object' then 'it is neither a channel nor an object'
+            when jsonb_typeof(rule -> 'notify') is distinct from 'string' then 'it has no channel "notify"'
+            when rule - array['notify', 'on', 'changed', 'otherwise'] <> '{}' then 'it has keys besides "notify", "on", "changed" and "otherwise"'
+            when octet_length(rule ->> 'notify') not between 1 and 63
+              or octet_length(rule ->> 'otherwise') not between 1 and 63 then 'a channel has 1 to 63 bytes'
+            when jsonb_typeof(rule -> 'otherwise') <> 'string' then '"otherwise" is a channel'
+            when jsonb_typeof(rule -> 'on') <> 'array' or jsonb_typeof(rule -> 'changed') <> 'array' then '"on" and "changed" are lists'
+            when rule -> 'on' = '[]' or not coalesce(rule -> 'on', '[]') <@ to_jsonb(events) then '"on" is a list of insert, update, delete and truncate'
+            when rule ? 'otherwise' and not rule ? 'changed' then '"otherwise" needs "changed"'
+            when rule -> 'changed' = '[]' then '"changed" names no column'
+            when rule ? 'changed' and rule ? 'on' and not rule -> 'on' ? 'update' then '"changed" is about updates, which "on" leaves out'
+            when exists (select from jsonb_array_elements(rule -> 'changed') c (name)
+                          where not exists (select from pg_attribute a
+                                             where a.attrelid = found_table.oid and a.attnum > 0 and not a.attisdropped
+                                               and to_jsonb(a.attname::text) = c.name)) then '"changed" names a column that the table does not have'
+            end;
+        if wrong is not null then
+            raise invalid_parameter_value using message = format('the rule %s: %s', rule, wrong);
+        end if;
+        followed := followed || array(select jsonb_array_elements_text(coalesce(rule -> 'on', to_jsonb(events))));
+    end loop;
+    if recorded then
+        followed := events;
+    end if;
+
+    if exists (select from pg_proc p where p.oid = to_regprocedure(notifier)::oid and p.proowner <> found_table.relowner) then
+        raise duplicate_function using message = format('the function %s belongs to another role; drop it first', notifier);
+    end if;
+    perform public.unfollow_table(table_name::text);
+    -- It is still there where a trigger of a child calls it.
+    execute format('create or replace function %s returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as %L',
+        notifier, public.notifier_body(table_name::text, rules::jsonb, recorded::boolean));
+    execute format('comment on function %s is %L', notifier,
+        format('Announces statements on %I as the arguments of its triggers say. follow_table made it; nobody edits it.', table_name));
+    execute format('revoke all on function %s from public', notifier);
+    -- A superuser may call this for the owner.
+    if found_table.relowner <> (select r.oid from pg_roles r where r.rolname = current_user) then
+        execute format('alter function %s owner to %s', notifier, found_table.relowner::regrole);
+    end if;
+    foreach event in array events loop
+        continue when event <> all (followed);
+        execute format('create trigger follow_%s after %1$s on public.%I%s for each statement execute function %s(%s)',
+            event, table_name,
+            case event when 'insert' then ' referencing new table as new_rows'
+                       when 'update' then ' referencing old table as old_rows new table as new_rows'
+                       when 'delete' then ' referencing old table as old_rows' end,
+            left(notifier, -2), arguments);
+        execute format('alter table public.%I enable always trigger follow_%s', table_name, event);
+    end loop;
+    -- The worker that applies rows has no query of a client; every session that sends statements has one, and
+    -- there the triggers of its statements announce them.
+    execute format(
+        'create trigger follow_applied after %s on public.%I for each row
+           when (current_setting(''session_replication_role'') = ''replica'' and current_query() is null)
+         execute function %s(%s)',
+        (select string_agg(e, ' or ') from unnest(events) e where e = any (followed) and e <> 'truncate'),
+        table_name, left(notifier, -2), arguments);
+    execute format('alter table public.%I enable always trigger follow_applied', table_name);
+end
+$_$;
+
+--
+-- Name: FUNCTION follow_table(table_name text, rules jsonb, recorded boolean); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.follow_table(table_name text, rules jsonb, recorded boolean) IS 'Makes triggers that announce each statement on a table of the schema public, and keep it in changes if recorded. rules lists the channels, in the order in which they are notified: a name, or an object with "notify" (the channel), "on" (some of insert, update, delete, truncate; all if left out), "changed" (columns: an update notifies only if one of them has changed, and names those rows) and "otherwise" (the channel of an update that changed none of them). Replaces what an earlier call made.';
+
+--
 -- Name: forget_name_keys(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -168,88 +322,253 @@ $$;
 COMMENT ON FUNCTION public.note_pipeline_run_state() IS 'Writes the history of a run. It runs with its owner''s rights, so that a role that inserts runs needs no rights on the history.';
 
 --
--- Name: notify_applied_row(); Type: FUNCTION; Schema: public; Owner: -
+-- Name: notifier_body(text, jsonb, boolean); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.notify_applied_row() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION public.notifier_body(table_name text, rules jsonb, recorded boolean) RETURNS text
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 declare
-    -- Counts the rows of this transaction and table that were named. -1: all rows are announced already;
-    -- -2: nothing may be announced.
-    counter constant text := 'marketplace.applied_' || tg_argv[0];
-    named integer := coalesce(nullif(current_setting(counter, true), ''), '0');
-    ids uuid[];
-    operation constant text := lower(tg_op);
+    qualified constant text := format('public.%I', table_name);
+    rule record;
+    -- The columns of each rule that looks at columns, as pieces of the statements that compare them.
+    declared text := '';
+    into_changed text := '';
+    of_one text := '';
+    of_some text := '';
+    of_many text := '';
+    of_applied text := '';
+    is_changed text := '';
+    sends text := '';
+    sends_everything text := '';
+    -- Whether an update of a row may concern no channel.
+    may_be_silent boolean := not recorded;
+    send text;
+    body text;
+    -- All columns that any rule looks at, each with its hash. A type's own function is several times as fast
+    -- as its text; a null has no hash.
+    compared constant text[] := array(
+        select distinct c from jsonb_array_elements(rules) r, jsonb_array_elements_text(r -> 'changed') c order by c);
+    hashes constant text := (
+        select string_agg(format(E',\n                           bit_xor(%s) as hash_%s', format(case
+                   when t.typcategory = 'S' and t.typnamespace = 'pg_catalog'::regnamespace
+                       then 'hashtextextended(%I::text, uuid_hash_extended(id, 0))'
+                   when t.oid = 'timestamptz'::regtype
+                       then 'timestamp_hash_extended(%I at time zone ''UTC'', uuid_hash_extended(id, 0))'
+                   else 'hashtextextended(case when num_nonnulls(%1$I) = 1 then concat(%1$I) end, uuid_hash_extended(id, 0))'
+               end, name), place), '' order by place)
+          from unnest(compared) with ordinality columns (name, place)
+          left join pg_attribute a on a.attrelid = to_regclass(qualified)::oid and a.attname::text = name
+          left join pg_type t on t.oid = a.atttypid);
 begin
-    if tg_relid not in ('public.sources'::regclass, 'public.pipeline_runs'::regclass, 'public.sessions'::regclass, 'public.users'::regclass) then
-        perform public.refuse_foreign_table(tg_relid, array['public.sources', 'public.pipeline_runs', 'public.sessions', 'public.users']::text[]);
+    for rule in
+        select nth, r ->> 'notify' as channel, r ->> 'otherwise' as otherwise,
+               coalesce(r -> 'on', '["insert", "update", "delete", "truncate"]'::jsonb) as events,
+               (select string_agg(format('o.%I', c), ', ' order by place)
+                  from jsonb_array_elements_text(r -> 'changed') with ordinality columns (c, place)) as columns,
+               (select string_agg(format('n.%I', c), ', ' order by place)
+                  from jsonb_array_elements_text(r -> 'changed') with ordinality columns (c, place)) as new_columns,
+               array(select jsonb_array_elements_text(r -> 'changed')) as names,
+               (select string_agg(format('old.%I', c), ', ' order by place)
+                  from jsonb_array_elements_text(r -> 'changed') with ordinality columns (c, place)) as old_values,
+               (select string_agg(format('new.%I', c), ', ' order by place)
+                  from jsonb_array_elements_text(r -> 'changed') with ordinality columns (c, place)) as new_values
+          from (select nth, case jsonb_typeof(one) when 'string' then jsonb_build_object('notify', one) else one end as r
+                  from jsonb_array_elements(rules) with ordinality elements (one, nth)) all_rules
+         order by nth
+    loop
+        send := format('told := pg_notify(%s, %%s) is null;', replace(quote_literal(rule.channel), '%', '%%'));
+        sends_everything := sends_everything || format('            ' || send || E'\n',
+            case when rule.events ? 'truncate' then 'payload'
+                 else quote_literal(format('{"op":"%s","ids":null}', rule.events ->> 0)) end);
+        if rule.columns is not null then
+            declared := declared || format(E'    changed_%s uuid[];\n', rule.nth);
+            into_changed := into_changed || format(', changed_%s', rule.nth);
+            of_one := of_one || format(
+                E',\n                       case when o.id <> n.id then array[o.id, n.id] when record_image_ne(row(%s), row(%s)) then array[n.id] end',
+                rule.columns, rule.new_columns);
+            of_some := of_some || format(
+                E',\n                   array_agg(coalesce(n.id, o.id)) filter (where o.id is null or n.id is null or record_image_ne(row(%s), row(%s)))',
+                rule.columns, rule.new_columns);
+            of_many := of_many || format(E'%s\n                       case when o.hash_id <> n.hash_id%s then ''{}''::uuid[] end',
+                case when of_many <> '' then ',' else '' end,
+                (select string_agg(format(' or o.hash_%s is distinct from n.hash_%1$s', array_position(compared, c)), '' order by place)
+                   from unnest(rule.names) with ordinality columns (c, place)));
+            of_applied := of_applied || format(
+                E'            changed_%s := case when old.id <> new.id or record_image_ne(row(%s), row(%s)) then ids end;\n',
+                rule.nth, rule.old_values, rule.new_values);
+            is_changed := is_changed || format('%s changed_%s is null',
+                case when is_changed <> '' then ' and' else '' end, rule.nth);
+        end if;
+        if rule.events ? 'update' and (rule.columns is null or rule.otherwise is not null) then
+            may_be_silent := false;
+        end if;
+
+        sends := sends || case
+            when rule.columns is null and jsonb_array_length(rule.events) = 4 then
+                '    ' || format(send, 'payload') || E'\n'
+            when rule.columns is null then
+                format(E'    if tg_op in (%s) then\n        %s\n    end if;\n',
+                    (select string_agg(quote_literal(upper(e)), ', ') from jsonb_array_elements_text(rule.events) e),
+                    format(send, 'payload'))
+            else
+                format(E'    if tg_op = ''UPDATE'' then\n        if changed_%s is not null then\n            %s\n%s        end if;\n',
+                    rule.nth,
+                    -- Where nothing else tells of the others, the rows that have changed are named alone.
+                    format(send, case when rule.otherwise is not null then 'payload'
+                        else format($$'{"op":"update","ids":' || coalesce(case when cardinality(changed_%s) between 1 and 204 then array_to_json(changed_%1$s)::text end, 'null') || '}'$$,
+                            rule.nth) end),
+                    case when rule.otherwise is not null
+                         then format(E'        else\n            told := pg_notify(%L, payload) is null;\n', rule.otherwise)
+                         else '' end)
+                || case when jsonb_array_length(rule.events) > 1
+                        then format(E'    elsif tg_op in (%s) then\n        %s\n',
+                            (select string_agg(quote_literal(upper(e)), ', ')
+                               from jsonb_array_elements_text(rule.events) e where e <> 'update'),
+                            format(send, 'payload'))
+                        else '' end
+                || E'    end if;\n'
+            end;
+    end loop;
+
+    body := $template$
+declare
+    touched bigint;
+    -- Null when they are too many to be named.
+    ids uuid[];
+    row_ids uuid[];
+@declared@    payload text;
+    counter text;
+    named integer;
+    -- An expression is evaluated without a plan of its own, which a statement would have. So each
+    -- notification is the value of one.
+    told boolean;
+@change@begin
+    if tg_relid <> @table@::regclass then
+        perform public.refuse_foreign_table(tg_relid, array[@table@]::text[]);
     end if;
-    -- Nested, because a condition may name only columns that the table at hand has.
-    if tg_argv[0] = 'users' and tg_op = 'UPDATE' then
-        if (old.id, old.role, old.is_active) = (new.id, new.role, new.is_active) then
+
+    if tg_level = 'ROW' then
+        -- A row that logical replication applies: no statement trigger fires.
+        if tg_op = 'INSERT' then
+            ids := array[new.id];
+        elsif tg_op = 'DELETE' then
+            ids := array[old.id];
+        else
+            ids := case when old.id = new.id then array[new.id] else array[old.id, new.id] end;
+@applied@        end if;
+        -- How many rows of this transaction were named. -1: all rows are announced already; -2: a
+        -- transaction that notifies cannot be prepared, so a subscription with two_phase would stop.
+        counter := 'marketplace.applied_' || (@table@::regclass)::oid;
+        named := coalesce(nullif(current_setting(counter, true), ''), '0');
+        if named = 0 and exists (
+            select from pg_subscription join pg_database on pg_database.oid = subdbid
+             where datname = current_database() and subtwophasestate <> 'd')
+        then
+            named := -2;
+            perform set_config(counter, '-2', true);
+        end if;
+        if named < 0 then
             return null;
         end if;
-    end if;
-    -- A transaction that has notified cannot be prepared, so a subscription with two_phase would stop.
-    if named = 0 and exists (
-        select from pg_subscription join pg_database on pg_database.oid = subdbid
-         where datname = current_database() and subtwophasestate <> 'd')
-    then
-        named := -2;
-        perform set_config(counter, '-2', true);
-    end if;
-    if named = -2 then
-        return null;
-    end if;
-    if tg_argv[0] = 'users' and tg_op = 'UPDATE' then
-        if old.is_active <> new.is_active then
-            delete from public.sessions where user_id = new.id;
+        if named >= 100 then
+            perform set_config(counter, '-1', true);
+            payload := '{"op":"' || lower(tg_op) || '","ids":null}';
+@everything@            return null;
         end if;
-    end if;
-    if named = -1 then
-        return null;
-    end if;
-    -- A large transaction names its first rows, and then all rows at once.
-    if named < 100 then
-        ids := array(select distinct id from unnest(array[old.id, new.id]) id where id is not null);
         perform set_config(counter, (named + 1)::text, true);
     else
-        perform set_config(counter, '-1', true);
-    end if;
+        if tg_op = 'INSERT' then
+            select count(*), array(select n.id from new_rows n limit 205) into touched, ids from new_rows;
+            row_ids := ids[1:100];
+        elsif tg_op = 'DELETE' then
+            select count(*), array(select o.id from old_rows o limit 205) into touched, ids from old_rows;
+            row_ids := ids[1:100];
+        elsif tg_op = 'UPDATE' then
+            select c.touched, one.* into touched, row_ids, ids@into@
+              from (select count(*) as touched from new_rows) c
+              left join lateral (
+                select array[n.id], case when o.id = n.id then array[n.id] else array[o.id, n.id] end@one@
+                  from old_rows o, new_rows n
+                 where c.touched = 1
+                 limit 1) one on true;
+            if touched > 1 then
+                row_ids := array(select n.id from new_rows n limit 100);
+            end if;
+            if touched between 2 and 249 then
+                -- A row whose id was changed counts as two.
+                select array_agg(coalesce(n.id, o.id))@some@
+                  into ids@into@
+                  from old_rows o full join new_rows n on o.id = n.id;
+@many@            end if;
+        end if;
+        if touched = 0 then
+            return null;
+        end if;
+@record@    end if;
 
-    if tg_argv[0] = 'pipeline_runs' then
-        perform public.notify_change('emr'::text, operation, ids), public.notify_change('lib'::text, operation, ids);
-    elsif tg_argv[0] = 'sessions' then
-        perform public.notify_change('session'::text, operation, ids);
-    elsif tg_argv[0] = 'users' then
-        perform public.notify_change('account'::text, operation, ids);
-    elsif ids is null or tg_op <> 'UPDATE' or old.id <> new.id then
-        if ids is null or tg_op = 'UPDATE' then
-            perform public.notify_change('toggle'::text, 'update'::text, ids);
-        end if;
-        perform public.notify_change('source_lib'::text, operation, ids), public.notify_change('crud'::text, operation, ids);
-    else
-        if old.status <> new.status then
-            perform public.notify_change('toggle'::text, 'update'::text, ids);
-        end if;
-        if (old.status, old.datadelivery_status, old.created_at) <> (new.status, new.datadelivery_status, new.created_at) then
-            perform public.notify_change('source_lib'::text, 'update'::text, ids);
-        else
-            perform public.notify_change('source'::text, 'update'::text, ids);
-        end if;
-        perform public.notify_change('crud'::text, 'update'::text, ids);
-    end if;
-    return null;
+    -- notify_change writes its payloads like this. 205 ids never fit.
+    payload := '{"op":"' || lower(tg_op) || '","ids":'
+        || coalesce(case when cardinality(ids) < 205 then array_to_json(ids)::text end, 'null') || '}';
+@sends@    return null;
 end
-$$;
+$template$;
+    body := replace(body, '@declared@', declared);
+    body := replace(body, '@change@', case when recorded then E'    change uuid;\n' else '' end);
+    body := replace(body, '@applied@', of_applied || case when may_be_silent and is_changed <> '' then
+        format(E'            if%s then\n                return null;\n            end if;\n', is_changed) else '' end);
+    body := replace(body, '@everything@', sends_everything);
+    body := replace(body, '@into@', into_changed);
+    body := replace(body, '@one@', of_one);
+    body := replace(body, '@some@', of_some);
+    body := replace(body, '@many@', case when of_many = '' then '' else format($piece$            elsif touched > 249 then
+                -- So many ids are not named, so old and new rows need not be brought together, which is what a large
+                -- update would wait for: it is enough that the sums over both sides differ. Each row's hash
+                -- is keyed by its id, so that two rows that swap their values count as changed.
+                select%s
+                  into %s
+                  from (select bit_xor(uuid_hash_extended(id, 0)) as hash_id%s
+                          from old_rows) o,
+                       (select bit_xor(uuid_hash_extended(id, 0)) as hash_id%3$s
+                          from new_rows) n;
+$piece$, of_many, substr(into_changed, 3), hashes) end);
+    body := replace(body, '@record@', case when recorded then $piece$
+        insert into public.changes (table_name, operation, row_count, row_ids, username, role_name, application_name)
+        values (
+            tg_table_name, lower(tg_op), touched, coalesce(row_ids, '{}'),
+            -- Any session may write any text of any length here; a user's name has 150 characters at most.
+            left(nullif(current_setting('marketplace.user', true), ''), 150),
+            -- Not current_user, which is the owner of this function here.
+            coalesce(nullif(current_setting('role'), 'none'), session_user),
+            current_setting('application_name')
+        ) returning id into change;
+        told := pg_notify('activity', '{"op":"insert","ids":["' || change || '"]}') is null;
+$piece$ else '' end);
+    body := replace(body, '@sends@', sends);
+    return replace(body, '@table@', quote_literal(qualified));
+end
+$_$;
 
 --
--- Name: FUNCTION notify_applied_row(); Type: COMMENT; Schema: public; Owner: -
+-- Name: FUNCTION notifier_body(table_name text, rules jsonb, recorded boolean); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.notify_applied_row() IS 'Announces a row that logical replication has applied, on the channels of its table. Says nothing in a database that has a subscription with two_phase.';
+COMMENT ON FUNCTION public.notifier_body(table_name text, rules jsonb, recorded boolean) IS 'The body of the trigger function that follow_table makes for a table: the one template of all of them.';
+
+--
+-- Name: notifier_name(text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.notifier_name(table_name text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ('notify_'::text || CASE WHEN (octet_length(table_name) > 56) THEN md5(table_name) ELSE table_name END);
+
+--
+-- Name: FUNCTION notifier_name(table_name text); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.notifier_name(table_name text) IS 'Name of the trigger function that follow_table makes for a table. A name has 63 bytes at most.';
 
 --
 -- Name: notify_change(text, text, uuid[]); Type: FUNCTION; Schema: public; Owner: -
@@ -294,19 +613,99 @@ CREATE FUNCTION public.notify_pipeline_runs() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
+    touched bigint;
+    -- Null when they are too many to be named.
     ids uuid[];
+    row_ids uuid[];
+    payload text;
+    counter text;
+    named integer;
+    -- An expression is evaluated without a plan of its own, which a statement would have. So each
+    -- notification is the value of one.
+    told boolean;
+    change uuid;
 begin
     if tg_relid <> 'public.pipeline_runs'::regclass then
         perform public.refuse_foreign_table(tg_relid, array['public.pipeline_runs']::text[]);
     end if;
-    if tg_op = 'DELETE' then
-        ids := array(select o.id from old_rows o limit 250);
-    elsif tg_op <> 'TRUNCATE' then
-        ids := array(select n.id from new_rows n limit 250);
+
+    if tg_level = 'ROW' then
+        -- A row that logical replication applies: no statement trigger fires.
+        if tg_op = 'INSERT' then
+            ids := array[new.id];
+        elsif tg_op = 'DELETE' then
+            ids := array[old.id];
+        else
+            ids := case when old.id = new.id then array[new.id] else array[old.id, new.id] end;
+        end if;
+        -- How many rows of this transaction were named. -1: all rows are announced already; -2: a
+        -- transaction that notifies cannot be prepared, so a subscription with two_phase would stop.
+        counter := 'marketplace.applied_' || ('public.pipeline_runs'::regclass)::oid;
+        named := coalesce(nullif(current_setting(counter, true), ''), '0');
+        if named = 0 and exists (
+            select from pg_subscription join pg_database on pg_database.oid = subdbid
+             where datname = current_database() and subtwophasestate <> 'd')
+        then
+            named := -2;
+            perform set_config(counter, '-2', true);
+        end if;
+        if named < 0 then
+            return null;
+        end if;
+        if named >= 100 then
+            perform set_config(counter, '-1', true);
+            payload := '{"op":"' || lower(tg_op) || '","ids":null}';
+            told := pg_notify('emr', payload) is null;
+            told := pg_notify('lib', payload) is null;
+            return null;
+        end if;
+        perform set_config(counter, (named + 1)::text, true);
+    else
+        if tg_op = 'INSERT' then
+            select count(*), array(select n.id from new_rows n limit 205) into touched, ids from new_rows;
+            row_ids := ids[1:100];
+        elsif tg_op = 'DELETE' then
+            select count(*), array(select o.id from old_rows o limit 205) into touched, ids from old_rows;
+            row_ids := ids[1:100];
+        elsif tg_op = 'UPDATE' then
+            select c.touched, one.* into touched, row_ids, ids
+              from (select count(*) as touched from new_rows) c
+              left join lateral (
+                select array[n.id], case when o.id = n.id then array[n.id] else array[o.id, n.id] end
+                  from old_rows o, new_rows n
+                 where c.touched = 1
+                 limit 1) one on true;
+            if touched > 1 then
+                row_ids := array(select n.id from new_rows n limit 100);
+            end if;
+            if touched between 2 and 249 then
+                -- A row whose id was changed counts as two.
+                select array_agg(coalesce(n.id, o.id))
+                  into ids
+                  from old_rows o full join new_rows n on o.id = n.id;
+            end if;
+        end if;
+        if touched = 0 then
+            return null;
+        end if;
+
+        insert into public.changes (table_name, operation, row_count, row_ids, username, role_name, application_name)
+        values (
+            tg_table_name, lower(tg_op), touched, coalesce(row_ids, '{}'),
+            -- Any session may write any text of any length here; a user's name has 150 characters at most.
+            left(nullif(current_setting('marketplace.user', true), ''), 150),
+            -- Not current_user, which is the owner of this function here.
+            coalesce(nullif(current_setting('role'), 'none'), session_user),
+            current_setting('application_name')
+        ) returning id into change;
+        told := pg_notify('activity', '{"op":"insert","ids":["' || change || '"]}') is null;
     end if;
-    if ids is distinct from '{}' then
-        perform public.notify_change('emr'::text, lower(tg_op), ids), public.notify_change('lib'::text, lower(tg_op), ids);
-    end if;
+
+    -- notify_change writes its payloads like this. 205 ids never fit.
+    payload := '{"op":"' || lower(tg_op) || '","ids":'
+        || coalesce(case when cardinality(ids) < 205 then array_to_json(ids)::text end, 'null') || '}';
+    told := pg_notify('emr', payload) is null;
+    told := pg_notify('lib', payload) is null;
     return null;
 end
 $$;
@@ -315,7 +714,7 @@ $$;
 -- Name: FUNCTION notify_pipeline_runs(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.notify_pipeline_runs() IS 'Announces a statement on pipeline_runs on "emr" (states of runs) and "lib" (the Data Update counts). None for zero rows.';
+COMMENT ON FUNCTION public.notify_pipeline_runs() IS 'Announces statements on pipeline_runs as the arguments of its triggers say. follow_table made it; nobody edits it.';
 
 --
 -- Name: notify_sessions(); Type: FUNCTION; Schema: public; Owner: -
@@ -326,16 +725,86 @@ CREATE FUNCTION public.notify_sessions() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
+    touched bigint;
+    -- Null when they are too many to be named.
     ids uuid[];
+    row_ids uuid[];
+    payload text;
+    counter text;
+    named integer;
+    -- An expression is evaluated without a plan of its own, which a statement would have. So each
+    -- notification is the value of one.
+    told boolean;
 begin
     if tg_relid <> 'public.sessions'::regclass then
         perform public.refuse_foreign_table(tg_relid, array['public.sessions']::text[]);
     end if;
-    if tg_op <> 'TRUNCATE' then
-        ids := array(select o.id from old_rows o limit 250);
+
+    if tg_level = 'ROW' then
+        -- A row that logical replication applies: no statement trigger fires.
+        if tg_op = 'INSERT' then
+            ids := array[new.id];
+        elsif tg_op = 'DELETE' then
+            ids := array[old.id];
+        else
+            ids := case when old.id = new.id then array[new.id] else array[old.id, new.id] end;
+        end if;
+        -- How many rows of this transaction were named. -1: all rows are announced already; -2: a
+        -- transaction that notifies cannot be prepared, so a subscription with two_phase would stop.
+        counter := 'marketplace.applied_' || ('public.sessions'::regclass)::oid;
+        named := coalesce(nullif(current_setting(counter, true), ''), '0');
+        if named = 0 and exists (
+            select from pg_subscription join pg_database on pg_database.oid = subdbid
+             where datname = current_database() and subtwophasestate <> 'd')
+        then
+            named := -2;
+            perform set_config(counter, '-2', true);
+        end if;
+        if named < 0 then
+            return null;
+        end if;
+        if named >= 100 then
+            perform set_config(counter, '-1', true);
+            payload := '{"op":"' || lower(tg_op) || '","ids":null}';
+            told := pg_notify('session', payload) is null;
+            return null;
+        end if;
+        perform set_config(counter, (named + 1)::text, true);
+    else
+        if tg_op = 'INSERT' then
+            select count(*), array(select n.id from new_rows n limit 205) into touched, ids from new_rows;
+            row_ids := ids[1:100];
+        elsif tg_op = 'DELETE' then
+            select count(*), array(select o.id from old_rows o limit 205) into touched, ids from old_rows;
+            row_ids := ids[1:100];
+        elsif tg_op = 'UPDATE' then
+            select c.touched, one.* into touched, row_ids, ids
+              from (select count(*) as touched from new_rows) c
+              left join lateral (
+                select array[n.id], case when o.id = n.id then array[n.id] else array[o.id, n.id] end
+                  from old_rows o, new_rows n
+                 where c.touched = 1
+                 limit 1) one on true;
+            if touched > 1 then
+                row_ids := array(select n.id from new_rows n limit 100);
+            end if;
+            if touched between 2 and 249 then
+                -- A row whose id was changed counts as two.
+                select array_agg(coalesce(n.id, o.id))
+                  into ids
+                  from old_rows o full join new_rows n on o.id = n.id;
+            end if;
+        end if;
+        if touched = 0 then
+            return null;
+        end if;
     end if;
-    if ids is distinct from '{}' then
-        perform public.notify_change('session'::text, lower(tg_op), ids);
+
+    -- notify_change writes its payloads like this. 205 ids never fit.
+    payload := '{"op":"' || lower(tg_op) || '","ids":'
+        || coalesce(case when cardinality(ids) < 205 then array_to_json(ids)::text end, 'null') || '}';
+    if tg_op in ('UPDATE', 'DELETE', 'TRUNCATE') then
+        told := pg_notify('session', payload) is null;
     end if;
     return null;
 end
@@ -345,7 +814,7 @@ $$;
 -- Name: FUNCTION notify_sessions(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.notify_sessions() IS 'Announces changed and deleted sessions on the channel "session", so that every server checks whether their sockets may stay open.';
+COMMENT ON FUNCTION public.notify_sessions() IS 'Announces statements on sessions as the arguments of its triggers say. follow_table made it; nobody edits it.';
 
 --
 -- Name: notify_sources(); Type: FUNCTION; Schema: public; Owner: -
@@ -356,63 +825,139 @@ CREATE FUNCTION public.notify_sources() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
+    touched bigint;
+    -- Null when they are too many to be named.
     ids uuid[];
-    toggled boolean := false;
-    recounted boolean := false;
-    toggled_ids uuid[];
+    row_ids uuid[];
+    changed_1 uuid[];
+    changed_2 uuid[];
+    payload text;
+    counter text;
+    named integer;
+    -- An expression is evaluated without a plan of its own, which a statement would have. So each
+    -- notification is the value of one.
+    told boolean;
+    change uuid;
 begin
     if tg_relid <> 'public.sources'::regclass then
         perform public.refuse_foreign_table(tg_relid, array['public.sources']::text[]);
     end if;
-    if tg_op = 'TRUNCATE' then
-        perform public.notify_change('source_lib'::text, 'truncate'::text, null::uuid[]), public.notify_change('crud'::text, 'truncate'::text, null::uuid[]);
-        return null;
-    elsif tg_op = 'INSERT' then
-        ids := array(select n.id from new_rows n limit 250);
+
+    if tg_level = 'ROW' then
+        -- A row that logical replication applies: no statement trigger fires.
+        if tg_op = 'INSERT' then
+            ids := array[new.id];
+        elsif tg_op = 'DELETE' then
+            ids := array[old.id];
+        else
+            ids := case when old.id = new.id then array[new.id] else array[old.id, new.id] end;
+            changed_1 := case when old.id <> new.id or record_image_ne(row(old.status), row(new.status)) then ids end;
+            changed_2 := case when old.id <> new.id or record_image_ne(row(old.status, old.datadelivery_status, old.created_at), row(new.status, new.datadelivery_status, new.created_at)) then ids end;
+        end if;
+        -- How many rows of this transaction were named. -1: all rows are announced already; -2: a
+        -- transaction that notifies cannot be prepared, so a subscription with two_phase would stop.
+        counter := 'marketplace.applied_' || ('public.sources'::regclass)::oid;
+        named := coalesce(nullif(current_setting(counter, true), ''), '0');
+        if named = 0 and exists (
+            select from pg_subscription join pg_database on pg_database.oid = subdbid
+             where datname = current_database() and subtwophasestate <> 'd')
+        then
+            named := -2;
+            perform set_config(counter, '-2', true);
+        end if;
+        if named < 0 then
+            return null;
+        end if;
+        if named >= 100 then
+            perform set_config(counter, '-1', true);
+            payload := '{"op":"' || lower(tg_op) || '","ids":null}';
+            told := pg_notify('toggle', '{"op":"update","ids":null}') is null;
+            told := pg_notify('source_lib', payload) is null;
+            told := pg_notify('crud', payload) is null;
+            return null;
+        end if;
+        perform set_config(counter, (named + 1)::text, true);
     else
-        ids := array(select o.id from old_rows o limit 250);
-    end if;
-    if ids = '{}' then
-        return null;
-    end if;
-    if tg_op <> 'UPDATE' then
-        perform public.notify_change('source_lib'::text, lower(tg_op), ids), public.notify_change('crud'::text, lower(tg_op), ids);
-        return null;
+        if tg_op = 'INSERT' then
+            select count(*), array(select n.id from new_rows n limit 205) into touched, ids from new_rows;
+            row_ids := ids[1:100];
+        elsif tg_op = 'DELETE' then
+            select count(*), array(select o.id from old_rows o limit 205) into touched, ids from old_rows;
+            row_ids := ids[1:100];
+        elsif tg_op = 'UPDATE' then
+            select c.touched, one.* into touched, row_ids, ids, changed_1, changed_2
+              from (select count(*) as touched from new_rows) c
+              left join lateral (
+                select array[n.id], case when o.id = n.id then array[n.id] else array[o.id, n.id] end,
+                       case when o.id <> n.id then array[o.id, n.id] when record_image_ne(row(o.status), row(n.status)) then array[n.id] end,
+                       case when o.id <> n.id then array[o.id, n.id] when record_image_ne(row(o.status, o.datadelivery_status, o.created_at), row(n.status, n.datadelivery_status, n.created_at)) then array[n.id] end
+                  from old_rows o, new_rows n
+                 where c.touched = 1
+                 limit 1) one on true;
+            if touched > 1 then
+                row_ids := array(select n.id from new_rows n limit 100);
+            end if;
+            if touched between 2 and 249 then
+                -- A row whose id was changed counts as two.
+                select array_agg(coalesce(n.id, o.id)),
+                   array_agg(coalesce(n.id, o.id)) filter (where o.id is null or n.id is null or record_image_ne(row(o.status), row(n.status))),
+                   array_agg(coalesce(n.id, o.id)) filter (where o.id is null or n.id is null or record_image_ne(row(o.status, o.datadelivery_status, o.created_at), row(n.status, n.datadelivery_status, n.created_at)))
+                  into ids, changed_1, changed_2
+                  from old_rows o full join new_rows n on o.id = n.id;
+            elsif touched > 249 then
+                -- So many ids are not named, so old and new rows need not be brought together, which is what a large
+                -- update would wait for: it is enough that the sums over both sides differ. Each row's hash
+                -- is keyed by its id, so that two rows that swap their values count as changed.
+                select
+                       case when o.hash_id <> n.hash_id or o.hash_3 is distinct from n.hash_3 then '{}'::uuid[] end,
+                       case when o.hash_id <> n.hash_id or o.hash_3 is distinct from n.hash_3 or o.hash_2 is distinct from n.hash_2 or o.hash_1 is distinct from n.hash_1 then '{}'::uuid[] end
+                  into changed_1, changed_2
+                  from (select bit_xor(uuid_hash_extended(id, 0)) as hash_id,
+                           bit_xor(timestamp_hash_extended(created_at at time zone 'UTC', uuid_hash_extended(id, 0))) as hash_1,
+                           bit_xor(hashtextextended(datadelivery_status::text, uuid_hash_extended(id, 0))) as hash_2,
+                           bit_xor(hashtextextended(status::text, uuid_hash_extended(id, 0))) as hash_3
+                          from old_rows) o,
+                       (select bit_xor(uuid_hash_extended(id, 0)) as hash_id,
+                           bit_xor(timestamp_hash_extended(created_at at time zone 'UTC', uuid_hash_extended(id, 0))) as hash_1,
+                           bit_xor(hashtextextended(datadelivery_status::text, uuid_hash_extended(id, 0))) as hash_2,
+                           bit_xor(hashtextextended(status::text, uuid_hash_extended(id, 0))) as hash_3
+                          from new_rows) n;
+            end if;
+        end if;
+        if touched = 0 then
+            return null;
+        end if;
+
+        insert into public.changes (table_name, operation, row_count, row_ids, username, role_name, application_name)
+        values (
+            tg_table_name, lower(tg_op), touched, coalesce(row_ids, '{}'),
+            -- Any session may write any text of any length here; a user's name has 150 characters at most.
+            left(nullif(current_setting('marketplace.user', true), ''), 150),
+            -- Not current_user, which is the owner of this function here.
+            coalesce(nullif(current_setting('role'), 'none'), session_user),
+            current_setting('application_name')
+        ) returning id into change;
+        told := pg_notify('activity', '{"op":"insert","ids":["' || change || '"]}') is null;
     end if;
 
-    if cardinality(ids) = 250 then
-        -- No ids are named, so old and new rows need not be brought together, which is what a large
-        -- update would wait for: it is enough that the sums over both sides differ. Each row's hash
-        -- is keyed by its id, so that two rows that swap their values count as changed.
-        ids := null;
-        select o.status <> n.status, o.delivery <> n.delivery or o.created <> n.created into toggled, recounted
-          from (select bit_xor(hashtextextended(status, uuid_hash_extended(id, 0))) as status,
-                       bit_xor(hashtextextended(datadelivery_status, uuid_hash_extended(id, 0))) as delivery,
-                       bit_xor(timestamp_hash_extended(created_at at time zone 'UTC', uuid_hash_extended(id, 0))) as created
-                  from old_rows) o,
-               (select bit_xor(hashtextextended(status, uuid_hash_extended(id, 0))) as status,
-                       bit_xor(hashtextextended(datadelivery_status, uuid_hash_extended(id, 0))) as delivery,
-                       bit_xor(timestamp_hash_extended(created_at at time zone 'UTC', uuid_hash_extended(id, 0))) as created
-                  from new_rows) n;
-    else
-        -- An update whose id itself changed counts as both ids.
-        select array_agg(coalesce(n.id, o.id)),
-               array_agg(coalesce(n.id, o.id)) filter (where o.status is distinct from n.status),
-               coalesce(bool_or((o.datadelivery_status, o.created_at) is distinct from (n.datadelivery_status, n.created_at)), false)
-          into ids, toggled_ids, recounted
-          from old_rows o full join new_rows n on o.id = n.id;
-        toggled := toggled_ids is not null;
+    -- notify_change writes its payloads like this. 205 ids never fit.
+    payload := '{"op":"' || lower(tg_op) || '","ids":'
+        || coalesce(case when cardinality(ids) < 205 then array_to_json(ids)::text end, 'null') || '}';
+    if tg_op = 'UPDATE' then
+        if changed_1 is not null then
+            told := pg_notify('toggle', '{"op":"update","ids":' || coalesce(case when cardinality(changed_1) between 1 and 204 then array_to_json(changed_1)::text end, 'null') || '}') is null;
+        end if;
     end if;
-
-    if toggled then
-        perform public.notify_change('toggle'::text, 'update'::text, toggled_ids);
+    if tg_op = 'UPDATE' then
+        if changed_2 is not null then
+            told := pg_notify('source_lib', payload) is null;
+        else
+            told := pg_notify('source', payload) is null;
+        end if;
+    elsif tg_op in ('INSERT', 'DELETE', 'TRUNCATE') then
+        told := pg_notify('source_lib', payload) is null;
     end if;
-    if toggled or recounted then
-        perform public.notify_change('source_lib'::text, 'update'::text, ids);
-    else
-        perform public.notify_change('source'::text, 'update'::text, ids);
-    end if;
-    perform public.notify_change('crud'::text, 'update'::text, ids);
+    told := pg_notify('crud', payload) is null;
     return null;
 end
 $$;
@@ -421,7 +966,7 @@ $$;
 -- Name: FUNCTION notify_sources(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.notify_sources() IS 'Announces a statement on sources: always on "crud"; on "toggle" when a status changed; on "source_lib" when a Data Library count may have moved, else on "source". One notification a channel, none for zero rows. "crud" is the last: who hears it has heard the others.';
+COMMENT ON FUNCTION public.notify_sources() IS 'Announces statements on sources as the arguments of its triggers say. follow_table made it; nobody edits it.';
 
 --
 -- Name: notify_users(); Type: FUNCTION; Schema: public; Owner: -
@@ -432,27 +977,112 @@ CREATE FUNCTION public.notify_users() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
+    touched bigint;
+    -- Null when they are too many to be named.
     ids uuid[];
+    row_ids uuid[];
+    changed_1 uuid[];
+    payload text;
+    counter text;
+    named integer;
+    -- An expression is evaluated without a plan of its own, which a statement would have. So each
+    -- notification is the value of one.
+    told boolean;
 begin
     if tg_relid <> 'public.users'::regclass then
         perform public.refuse_foreign_table(tg_relid, array['public.users']::text[]);
     end if;
-    if tg_op = 'DELETE' then
-        ids := array(select o.id from old_rows o limit 250);
-    elsif tg_op = 'UPDATE' then
-        if exists (select from old_rows o join new_rows n using (id) where o.is_active <> n.is_active) then
-            -- Who was switched off and on again must not be let in by what was opened before.
-            delete from public.sessions s
-             using old_rows o join new_rows n using (id)
-             where s.user_id = o.id and o.is_active <> n.is_active;
+
+    if tg_level = 'ROW' then
+        -- A row that logical replication applies: no statement trigger fires.
+        if tg_op = 'INSERT' then
+            ids := array[new.id];
+        elsif tg_op = 'DELETE' then
+            ids := array[old.id];
+        else
+            ids := case when old.id = new.id then array[new.id] else array[old.id, new.id] end;
+            changed_1 := case when old.id <> new.id or record_image_ne(row(old.role, old.is_active), row(new.role, new.is_active)) then ids end;
+            if changed_1 is null then
+                return null;
+            end if;
         end if;
-        ids := array(
-            select o.id from old_rows o left join new_rows n using (id)
-             where n.id is null or (n.role, n.is_active) is distinct from (o.role, o.is_active)
-             limit 250);
+        -- How many rows of this transaction were named. -1: all rows are announced already; -2: a
+        -- transaction that notifies cannot be prepared, so a subscription with two_phase would stop.
+        counter := 'marketplace.applied_' || ('public.users'::regclass)::oid;
+        named := coalesce(nullif(current_setting(counter, true), ''), '0');
+        if named = 0 and exists (
+            select from pg_subscription join pg_database on pg_database.oid = subdbid
+             where datname = current_database() and subtwophasestate <> 'd')
+        then
+            named := -2;
+            perform set_config(counter, '-2', true);
+        end if;
+        if named < 0 then
+            return null;
+        end if;
+        if named >= 100 then
+            perform set_config(counter, '-1', true);
+            payload := '{"op":"' || lower(tg_op) || '","ids":null}';
+            told := pg_notify('account', payload) is null;
+            return null;
+        end if;
+        perform set_config(counter, (named + 1)::text, true);
+    else
+        if tg_op = 'INSERT' then
+            select count(*), array(select n.id from new_rows n limit 205) into touched, ids from new_rows;
+            row_ids := ids[1:100];
+        elsif tg_op = 'DELETE' then
+            select count(*), array(select o.id from old_rows o limit 205) into touched, ids from old_rows;
+            row_ids := ids[1:100];
+        elsif tg_op = 'UPDATE' then
+            select c.touched, one.* into touched, row_ids, ids, changed_1
+              from (select count(*) as touched from new_rows) c
+              left join lateral (
+                select array[n.id], case when o.id = n.id then array[n.id] else array[o.id, n.id] end,
+                       case when o.id <> n.id then array[o.id, n.id] when record_image_ne(row(o.role, o.is_active), row(n.role, n.is_active)) then array[n.id] end
+                  from old_rows o, new_rows n
+                 where c.touched = 1
+                 limit 1) one on true;
+            if touched > 1 then
+                row_ids := array(select n.id from new_rows n limit 100);
+            end if;
+            if touched between 2 and 249 then
+                -- A row whose id was changed counts as two.
+                select array_agg(coalesce(n.id, o.id)),
+                   array_agg(coalesce(n.id, o.id)) filter (where o.id is null or n.id is null or record_image_ne(row(o.role, o.is_active), row(n.role, n.is_active)))
+                  into ids, changed_1
+                  from old_rows o full join new_rows n on o.id = n.id;
+            elsif touched > 249 then
+                -- So many ids are not named, so old and new rows need not be brought together, which is what a large
+                -- update would wait for: it is enough that the sums over both sides differ. Each row's hash
+                -- is keyed by its id, so that two rows that swap their values count as changed.
+                select
+                       case when o.hash_id <> n.hash_id or o.hash_2 is distinct from n.hash_2 or o.hash_1 is distinct from n.hash_1 then '{}'::uuid[] end
+                  into changed_1
+                  from (select bit_xor(uuid_hash_extended(id, 0)) as hash_id,
+                           bit_xor(hashtextextended(case when num_nonnulls(is_active) = 1 then concat(is_active) end, uuid_hash_extended(id, 0))) as hash_1,
+                           bit_xor(hashtextextended(role::text, uuid_hash_extended(id, 0))) as hash_2
+                          from old_rows) o,
+                       (select bit_xor(uuid_hash_extended(id, 0)) as hash_id,
+                           bit_xor(hashtextextended(case when num_nonnulls(is_active) = 1 then concat(is_active) end, uuid_hash_extended(id, 0))) as hash_1,
+                           bit_xor(hashtextextended(role::text, uuid_hash_extended(id, 0))) as hash_2
+                          from new_rows) n;
+            end if;
+        end if;
+        if touched = 0 then
+            return null;
+        end if;
     end if;
-    if ids is distinct from '{}' then
-        perform public.notify_change('account'::text, lower(tg_op), ids);
+
+    -- notify_change writes its payloads like this. 205 ids never fit.
+    payload := '{"op":"' || lower(tg_op) || '","ids":'
+        || coalesce(case when cardinality(ids) < 205 then array_to_json(ids)::text end, 'null') || '}';
+    if tg_op = 'UPDATE' then
+        if changed_1 is not null then
+            told := pg_notify('account', '{"op":"update","ids":' || coalesce(case when cardinality(changed_1) between 1 and 204 then array_to_json(changed_1)::text end, 'null') || '}') is null;
+        end if;
+    elsif tg_op in ('DELETE', 'TRUNCATE') then
+        told := pg_notify('account', payload) is null;
     end if;
     return null;
 end
@@ -462,7 +1092,7 @@ $$;
 -- Name: FUNCTION notify_users(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.notify_users() IS 'Announces on channel "account" whose role or standing changed, or who went, so that every node re-reads what their sockets may do. A sign-in or a new user announces nothing. It runs as its owner, so that whoever may disable a user needs no rights on sessions.';
+COMMENT ON FUNCTION public.notify_users() IS 'Announces statements on users as the arguments of its triggers say. follow_table made it; nobody edits it.';
 
 --
 -- Name: pipeline_state_is_final(text); Type: FUNCTION; Schema: public; Owner: -
@@ -477,52 +1107,6 @@ CREATE FUNCTION public.pipeline_state_is_final(state text) RETURNS boolean
 --
 
 COMMENT ON FUNCTION public.pipeline_state_is_final(state text) IS 'True if a run stays in this state. Unknown states are not final: the server continues to track such a run.';
-
---
--- Name: record_change(); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.record_change() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-    touched bigint;
-    ids uuid[];
-    change uuid := gen_random_uuid();
-begin
-    if tg_relid not in ('public.sources'::regclass, 'public.pipeline_runs'::regclass) then
-        perform public.refuse_foreign_table(tg_relid, array['public.sources', 'public.pipeline_runs']::text[]);
-    end if;
-    if tg_op = 'DELETE' then
-        select count(*) into touched from old_rows;
-        ids := array(select o.id from old_rows o limit 100);
-    elsif tg_op <> 'TRUNCATE' then
-        select count(*) into touched from new_rows;
-        ids := array(select n.id from new_rows n limit 100);
-    end if;
-    if touched = 0 then
-        return null;
-    end if;
-    insert into public.changes (id, table_name, operation, row_count, row_ids, username, role_name, application_name)
-    values (
-        change, tg_table_name, lower(tg_op), touched, coalesce(ids, '{}'),
-        -- Any session may write any text of any length here; a user's name has 150 characters at most.
-        left(nullif(current_setting('marketplace.user', true), ''), 150),
-        -- Not current_user, which is the owner of this function here.
-        coalesce(nullif(current_setting('role'), 'none'), session_user),
-        current_setting('application_name')
-    );
-    perform public.notify_change('activity'::text, 'insert'::text, array[change]);
-    return null;
-end
-$$;
-
---
--- Name: FUNCTION record_change(); Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON FUNCTION public.record_change() IS 'Keeps what a statement did in changes, and announces that on "activity". It runs as its owner, so that whoever may change sources needs no rights on changes. Its triggers come before those that announce the change itself, the last of which ends what a statement says.';
 
 --
 -- Name: rederive_sources(); Type: FUNCTION; Schema: public; Owner: -
@@ -665,6 +1249,44 @@ $$;
 --
 
 COMMENT ON FUNCTION public.turn_day() IS 'Runs the daily update of delivery statuses. Any server may call it any number of times: it runs once a day. Returns true for the call that ran it, false if another call is running it or has run it.';
+
+--
+-- Name: unfollow_table(text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.unfollow_table(table_name text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    trigger_name name;
+    -- The function of a table that was renamed has its former name, and the table may be gone.
+    notifiers oid[] := array[to_regprocedure(format('public.%I()', public.notifier_name(table_name::text)))::oid];
+    notifier oid;
+begin
+    for trigger_name, notifier in
+        select t.tgname, t.tgfoid from pg_trigger t join pg_class c on c.oid = t.tgrelid
+         where c.relnamespace = 'public'::regnamespace and c.relname::text = table_name and t.tgparentid = 0
+           and t.tgname in ('follow_insert', 'follow_update', 'follow_delete', 'follow_truncate', 'follow_applied')
+    loop
+        execute format('drop trigger %I on public.%I', trigger_name, table_name);
+        notifiers := notifiers || notifier;
+    end loop;
+    for notifier in
+        select p.oid from pg_proc p
+         where p.oid = any (notifiers) and p.pronamespace = 'public'::regnamespace and p.proname like 'notify\_%'
+           and p.pronargs = 0 and not exists (select from pg_trigger t where t.tgfoid = p.oid)
+    loop
+        execute format('drop function %s', notifier::regprocedure);
+    end loop;
+end
+$$;
+
+--
+-- Name: FUNCTION unfollow_table(table_name text); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.unfollow_table(table_name text) IS 'Drops what follow_table has made for a table of the schema public, except a function that another table''s trigger calls. Works also when the table is gone.';
 
 SET default_tablespace = '';
 
@@ -1594,60 +2216,164 @@ CREATE INDEX users_without_keys_idx ON public.users USING btree (id) WHERE (name
 COMMENT ON INDEX public.users_without_keys_idx IS 'Finds those whose names a server has to look at.';
 
 --
--- Name: pipeline_runs pipeline_runs_activity_deleted; Type: TRIGGER; Schema: public; Owner: -
+-- Name: users end_sessions; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER pipeline_runs_activity_deleted AFTER DELETE ON public.pipeline_runs REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
+CREATE TRIGGER end_sessions AFTER UPDATE ON public.users REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.end_sessions();
 
-ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_activity_deleted;
-
---
--- Name: pipeline_runs pipeline_runs_activity_inserted; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER pipeline_runs_activity_inserted AFTER INSERT ON public.pipeline_runs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
-
-ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_activity_inserted;
+ALTER TABLE public.users ENABLE ALWAYS TRIGGER end_sessions;
 
 --
--- Name: pipeline_runs pipeline_runs_activity_truncated; Type: TRIGGER; Schema: public; Owner: -
+-- Name: users end_sessions_applied; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER pipeline_runs_activity_truncated AFTER TRUNCATE ON public.pipeline_runs FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
+CREATE TRIGGER end_sessions_applied AFTER UPDATE ON public.users FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL) AND (old.is_active IS DISTINCT FROM new.is_active))) EXECUTE FUNCTION public.end_sessions();
 
-ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_activity_truncated;
-
---
--- Name: pipeline_runs pipeline_runs_activity_updated; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER pipeline_runs_activity_updated AFTER UPDATE ON public.pipeline_runs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
-
-ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_activity_updated;
+ALTER TABLE public.users ENABLE ALWAYS TRIGGER end_sessions_applied;
 
 --
--- Name: pipeline_runs pipeline_runs_applied; Type: TRIGGER; Schema: public; Owner: -
+-- Name: pipeline_runs follow_applied; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER pipeline_runs_applied AFTER INSERT OR DELETE OR UPDATE ON public.pipeline_runs FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL))) EXECUTE FUNCTION public.notify_applied_row('pipeline_runs');
+CREATE TRIGGER follow_applied AFTER INSERT OR DELETE OR UPDATE ON public.pipeline_runs FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL))) EXECUTE FUNCTION public.notify_pipeline_runs('["emr", "lib"]', 'true');
 
-ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_applied;
-
---
--- Name: pipeline_runs pipeline_runs_deleted; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER pipeline_runs_deleted AFTER DELETE ON public.pipeline_runs REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs();
-
-ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_deleted;
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER follow_applied;
 
 --
--- Name: pipeline_runs pipeline_runs_inserted; Type: TRIGGER; Schema: public; Owner: -
+-- Name: sessions follow_applied; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER pipeline_runs_inserted AFTER INSERT ON public.pipeline_runs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs();
+CREATE TRIGGER follow_applied AFTER DELETE OR UPDATE ON public.sessions FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL))) EXECUTE FUNCTION public.notify_sessions('[{"on": ["update", "delete", "truncate"], "notify": "session"}]', 'false');
 
-ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_inserted;
+ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER follow_applied;
+
+--
+-- Name: sources follow_applied; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_applied AFTER INSERT OR DELETE OR UPDATE ON public.sources FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL))) EXECUTE FUNCTION public.notify_sources('[{"on": ["update"], "notify": "toggle", "changed": ["status"]}, {"notify": "source_lib", "changed": ["status", "datadelivery_status", "created_at"], "otherwise": "source"}, "crud"]', 'true');
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER follow_applied;
+
+--
+-- Name: users follow_applied; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_applied AFTER DELETE OR UPDATE ON public.users FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL))) EXECUTE FUNCTION public.notify_users('[{"on": ["update", "delete", "truncate"], "notify": "account", "changed": ["role", "is_active"]}]', 'false');
+
+ALTER TABLE public.users ENABLE ALWAYS TRIGGER follow_applied;
+
+--
+-- Name: pipeline_runs follow_delete; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_delete AFTER DELETE ON public.pipeline_runs REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs('["emr", "lib"]', 'true');
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER follow_delete;
+
+--
+-- Name: sessions follow_delete; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_delete AFTER DELETE ON public.sessions REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sessions('[{"on": ["update", "delete", "truncate"], "notify": "session"}]', 'false');
+
+ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER follow_delete;
+
+--
+-- Name: sources follow_delete; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_delete AFTER DELETE ON public.sources REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources('[{"on": ["update"], "notify": "toggle", "changed": ["status"]}, {"notify": "source_lib", "changed": ["status", "datadelivery_status", "created_at"], "otherwise": "source"}, "crud"]', 'true');
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER follow_delete;
+
+--
+-- Name: users follow_delete; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_delete AFTER DELETE ON public.users REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_users('[{"on": ["update", "delete", "truncate"], "notify": "account", "changed": ["role", "is_active"]}]', 'false');
+
+ALTER TABLE public.users ENABLE ALWAYS TRIGGER follow_delete;
+
+--
+-- Name: pipeline_runs follow_insert; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_insert AFTER INSERT ON public.pipeline_runs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs('["emr", "lib"]', 'true');
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER follow_insert;
+
+--
+-- Name: sources follow_insert; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_insert AFTER INSERT ON public.sources REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources('[{"on": ["update"], "notify": "toggle", "changed": ["status"]}, {"notify": "source_lib", "changed": ["status", "datadelivery_status", "created_at"], "otherwise": "source"}, "crud"]', 'true');
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER follow_insert;
+
+--
+-- Name: pipeline_runs follow_truncate; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_truncate AFTER TRUNCATE ON public.pipeline_runs FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs('["emr", "lib"]', 'true');
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER follow_truncate;
+
+--
+-- Name: sessions follow_truncate; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_truncate AFTER TRUNCATE ON public.sessions FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sessions('[{"on": ["update", "delete", "truncate"], "notify": "session"}]', 'false');
+
+ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER follow_truncate;
+
+--
+-- Name: sources follow_truncate; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_truncate AFTER TRUNCATE ON public.sources FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources('[{"on": ["update"], "notify": "toggle", "changed": ["status"]}, {"notify": "source_lib", "changed": ["status", "datadelivery_status", "created_at"], "otherwise": "source"}, "crud"]', 'true');
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER follow_truncate;
+
+--
+-- Name: users follow_truncate; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_truncate AFTER TRUNCATE ON public.users FOR EACH STATEMENT EXECUTE FUNCTION public.notify_users('[{"on": ["update", "delete", "truncate"], "notify": "account", "changed": ["role", "is_active"]}]', 'false');
+
+ALTER TABLE public.users ENABLE ALWAYS TRIGGER follow_truncate;
+
+--
+-- Name: pipeline_runs follow_update; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_update AFTER UPDATE ON public.pipeline_runs REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs('["emr", "lib"]', 'true');
+
+ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER follow_update;
+
+--
+-- Name: sessions follow_update; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_update AFTER UPDATE ON public.sessions REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sessions('[{"on": ["update", "delete", "truncate"], "notify": "session"}]', 'false');
+
+ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER follow_update;
+
+--
+-- Name: sources follow_update; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_update AFTER UPDATE ON public.sources REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources('[{"on": ["update"], "notify": "toggle", "changed": ["status"]}, {"notify": "source_lib", "changed": ["status", "datadelivery_status", "created_at"], "otherwise": "source"}, "crud"]', 'true');
+
+ALTER TABLE public.sources ENABLE ALWAYS TRIGGER follow_update;
+
+--
+-- Name: users follow_update; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER follow_update AFTER UPDATE ON public.users REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_users('[{"on": ["update", "delete", "truncate"], "notify": "account", "changed": ["role", "is_active"]}]', 'false');
+
+ALTER TABLE public.users ENABLE ALWAYS TRIGGER follow_update;
 
 --
 -- Name: pipeline_runs pipeline_runs_noted_insert; Type: TRIGGER; Schema: public; Owner: -
@@ -1674,102 +2400,6 @@ CREATE TRIGGER pipeline_runs_touched BEFORE UPDATE ON public.pipeline_runs FOR E
 ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_touched;
 
 --
--- Name: pipeline_runs pipeline_runs_truncated; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER pipeline_runs_truncated AFTER TRUNCATE ON public.pipeline_runs FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs();
-
-ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_truncated;
-
---
--- Name: pipeline_runs pipeline_runs_updated; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER pipeline_runs_updated AFTER UPDATE ON public.pipeline_runs REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_pipeline_runs();
-
-ALTER TABLE public.pipeline_runs ENABLE ALWAYS TRIGGER pipeline_runs_updated;
-
---
--- Name: sessions sessions_applied; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sessions_applied AFTER DELETE OR UPDATE ON public.sessions FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL))) EXECUTE FUNCTION public.notify_applied_row('sessions');
-
-ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER sessions_applied;
-
---
--- Name: sessions sessions_deleted; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sessions_deleted AFTER DELETE ON public.sessions REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sessions();
-
-ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER sessions_deleted;
-
---
--- Name: sessions sessions_truncated; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sessions_truncated AFTER TRUNCATE ON public.sessions FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sessions();
-
-ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER sessions_truncated;
-
---
--- Name: sessions sessions_updated; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sessions_updated AFTER UPDATE ON public.sessions REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sessions();
-
-ALTER TABLE public.sessions ENABLE ALWAYS TRIGGER sessions_updated;
-
---
--- Name: sources sources_activity_deleted; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sources_activity_deleted AFTER DELETE ON public.sources REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
-
-ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_activity_deleted;
-
---
--- Name: sources sources_activity_inserted; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sources_activity_inserted AFTER INSERT ON public.sources REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
-
-ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_activity_inserted;
-
---
--- Name: sources sources_activity_truncated; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sources_activity_truncated AFTER TRUNCATE ON public.sources FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
-
-ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_activity_truncated;
-
---
--- Name: sources sources_activity_updated; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sources_activity_updated AFTER UPDATE ON public.sources REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.record_change();
-
-ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_activity_updated;
-
---
--- Name: sources sources_applied; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sources_applied AFTER INSERT OR DELETE OR UPDATE ON public.sources FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL))) EXECUTE FUNCTION public.notify_applied_row('sources');
-
-ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_applied;
-
---
--- Name: sources sources_deleted; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sources_deleted AFTER DELETE ON public.sources REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources();
-
-ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_deleted;
-
---
 -- Name: sources sources_derived; Type: TRIGGER; Schema: public; Owner: -
 --
 
@@ -1778,68 +2408,12 @@ CREATE TRIGGER sources_derived BEFORE INSERT OR UPDATE ON public.sources FOR EAC
 ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_derived;
 
 --
--- Name: sources sources_inserted; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sources_inserted AFTER INSERT ON public.sources REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources();
-
-ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_inserted;
-
---
--- Name: sources sources_truncated; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sources_truncated AFTER TRUNCATE ON public.sources FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources();
-
-ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_truncated;
-
---
--- Name: sources sources_updated; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER sources_updated AFTER UPDATE ON public.sources REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_sources();
-
-ALTER TABLE public.sources ENABLE ALWAYS TRIGGER sources_updated;
-
---
--- Name: users users_applied; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER users_applied AFTER DELETE OR UPDATE ON public.users FOR EACH ROW WHEN (((current_setting('session_replication_role'::text) = 'replica'::text) AND (current_query() IS NULL))) EXECUTE FUNCTION public.notify_applied_row('users');
-
-ALTER TABLE public.users ENABLE ALWAYS TRIGGER users_applied;
-
---
--- Name: users users_deleted; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER users_deleted AFTER DELETE ON public.users REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_users();
-
-ALTER TABLE public.users ENABLE ALWAYS TRIGGER users_deleted;
-
---
 -- Name: users users_renamed; Type: TRIGGER; Schema: public; Owner: -
 --
 
 CREATE TRIGGER users_renamed BEFORE UPDATE OF username ON public.users FOR EACH ROW WHEN (((old.username)::text IS DISTINCT FROM (new.username)::text)) EXECUTE FUNCTION public.forget_name_keys();
 
 ALTER TABLE public.users ENABLE ALWAYS TRIGGER users_renamed;
-
---
--- Name: users users_truncated; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER users_truncated AFTER TRUNCATE ON public.users FOR EACH STATEMENT EXECUTE FUNCTION public.notify_users();
-
-ALTER TABLE public.users ENABLE ALWAYS TRIGGER users_truncated;
-
---
--- Name: users users_updated; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER users_updated AFTER UPDATE ON public.users REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.notify_users();
-
-ALTER TABLE public.users ENABLE ALWAYS TRIGGER users_updated;
 
 --
 -- Name: sessions sessions_user_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
@@ -1867,6 +2441,18 @@ REVOKE ALL ON FUNCTION public.delivery_status(current_update date, today date) F
 REVOKE ALL ON FUNCTION public.derive_source() FROM PUBLIC;
 
 --
+-- Name: FUNCTION end_sessions(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.end_sessions() FROM PUBLIC;
+
+--
+-- Name: FUNCTION follow_table(table_name text, rules jsonb, recorded boolean); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.follow_table(table_name text, rules jsonb, recorded boolean) FROM PUBLIC;
+
+--
 -- Name: FUNCTION forget_name_keys(); Type: ACL; Schema: public; Owner: -
 --
 
@@ -1879,10 +2465,16 @@ REVOKE ALL ON FUNCTION public.forget_name_keys() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.note_pipeline_run_state() FROM PUBLIC;
 
 --
--- Name: FUNCTION notify_applied_row(); Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION notifier_body(table_name text, rules jsonb, recorded boolean); Type: ACL; Schema: public; Owner: -
 --
 
-REVOKE ALL ON FUNCTION public.notify_applied_row() FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.notifier_body(table_name text, rules jsonb, recorded boolean) FROM PUBLIC;
+
+--
+-- Name: FUNCTION notifier_name(table_name text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.notifier_name(table_name text) FROM PUBLIC;
 
 --
 -- Name: FUNCTION notify_pipeline_runs(); Type: ACL; Schema: public; Owner: -
@@ -1915,12 +2507,6 @@ REVOKE ALL ON FUNCTION public.notify_users() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.pipeline_state_is_final(state text) FROM PUBLIC;
 
 --
--- Name: FUNCTION record_change(); Type: ACL; Schema: public; Owner: -
---
-
-REVOKE ALL ON FUNCTION public.record_change() FROM PUBLIC;
-
---
 -- Name: FUNCTION rederive_sources(); Type: ACL; Schema: public; Owner: -
 --
 
@@ -1943,6 +2529,12 @@ REVOKE ALL ON FUNCTION public.touch_pipeline_run() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.turn_day() FROM PUBLIC;
+
+--
+-- Name: FUNCTION unfollow_table(table_name text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.unfollow_table(table_name text) FROM PUBLIC;
 
 --
 -- PostgreSQL database dump complete

@@ -2,6 +2,7 @@
 //! unless it is asked to mend triggers.
 
 mod catalogue;
+mod followed;
 mod roles;
 mod triggers;
 
@@ -132,6 +133,7 @@ impl Report {
                 triggers::look(client).await
             };
             self.add("triggers", found);
+            self.add("followed tables", followed::look(client).await);
         }
         self.add("time zone", time_zone(client, zone).await);
         self.add("clock", clock(client).await);

@@ -8,7 +8,10 @@
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
 
-use super::row::{self, FromRow, row};
+use super::{
+    declared,
+    row::{self, FromRow, row},
+};
 use crate::{
     error::{Error, Result},
     pg::Client,
@@ -24,6 +27,21 @@ pub mod event {
     pub const UPDATE: i32 = 16;
     /// `TRUNCATE`.
     pub const TRUNCATE: i32 = 32;
+}
+
+/// The [`event`]s of a table that must be announced, as the migrations say.
+pub fn must_announce(table: &str) -> i32 {
+    let of_table = declared::followers().filter(|one| one.table == table && !one.is_for_rows);
+    of_table
+        .flat_map(|one| one.events.split(" OR "))
+        .map(|name| match name {
+            "INSERT" => event::INSERT,
+            "DELETE" => event::DELETE,
+            "UPDATE" => event::UPDATE,
+            "TRUNCATE" => event::TRUNCATE,
+            _ => 0,
+        })
+        .fold(0, |all, one| all | one)
 }
 
 /// What was seen at one moment.
@@ -92,11 +110,12 @@ pub async fn read(client: &Client, tables: &[&str]) -> Result<Statistics> {
                           as storage
                  from parts) p
          cross join lateral (
-               select string_agg(concat_ws(' ', oid, xmin, tgenabled), ',' order by oid) as marks,
-                      bit_or(tgtype) filter (where tgenabled in ('O', 'A')
-                          and tgfoid = to_regprocedure(
-                              'public.' || quote_ident('notify_' || wanted.name) || '()'))::int as events
-                 from pg_trigger where tgrelid = t.id and not tgisinternal) g
+               select string_agg(concat_ws(' ', g.oid, g.xmin, g.tgenabled), ',' order by g.oid) as marks,
+                      bit_or(g.tgtype) filter (where g.tgenabled in ('O', 'A') and g.tgtype & 1 = 0
+                          and g.tgname like 'follow\\_%' and f.proname like 'notify\\_%'
+                          and f.pronamespace = 'public'::regnamespace)::int as events
+                 from pg_trigger g join pg_proc f on f.oid = g.tgfoid
+                where g.tgrelid = t.id and not g.tgisinternal) g
          cross join lateral (
                select exists (
                    select from pg_subscription s

@@ -1,5 +1,6 @@
 //! SQL, migrations, roles and versions of PostgreSQL.
 
+pub mod follow;
 pub mod migrations;
 pub mod plans;
 pub mod planted;

@@ -237,6 +237,9 @@ fn different(kind: &str, object: &str, wanted: &str, there: &str) -> Finding {
         "type" | "length" => format!("alter table public.{table} alter {column} type {wanted}"),
         "null" => format!("alter table public.{table} alter {column} set {wanted}"),
         "default" => format!("alter table public.{table} alter {column} set default {wanted}"),
+        "function" => declared::followers()
+            .find(|one| object == format!("notify_{}()", one.table))
+            .map_or_else(|| RESTORE.into(), |one| one.call()),
         _ => RESTORE.into(),
     };
     Finding::of(level, ABOUT, found, &advice)

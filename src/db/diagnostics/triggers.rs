@@ -2,9 +2,9 @@
 //! that mend it. What should be is read from `sql/schema.sql`, which a test holds against the
 //! migrations.
 
-use super::{Finding, Level};
+use super::{Finding, Level, followed};
 use crate::{
-    db::declared::{self, SCHEMA},
+    db::declared::{self, Follower, SCHEMA},
     error::Result,
     pg::{Client, advice},
 };
@@ -72,10 +72,11 @@ impl Trigger {
             create,
         } = self;
         let enable = self.enable();
-        match fault {
-            Fault::Off | Fault::Partly => enable,
-            Fault::Missing => format!("{create}; {enable}"),
-            Fault::Different => {
+        match (fault, Follower::of(create)) {
+            (Fault::Off | Fault::Partly, _) => enable,
+            (_, Some(follower)) => follower.call(),
+            (Fault::Missing, _) => format!("{create}; {enable}"),
+            (Fault::Different, _) => {
                 format!("drop trigger {name} on public.{table}; {create}; {enable}")
             }
         }
@@ -89,7 +90,7 @@ impl Trigger {
             .unwrap_or_default();
         match call.split('(').next().unwrap_or_default() {
             "derive_source" => "derived columns are not updated",
-            "record_change" => "changes are missing in the activity",
+            "end_sessions" => "users who are disabled stay signed in",
             "note_pipeline_run_state" => "the history of runs is incomplete",
             "touch_pipeline_run" => "updated_at of runs is not updated",
             "forget_name_keys" => "a renamed user keeps the keys of the old name",
@@ -112,10 +113,16 @@ impl Trigger {
     }
 }
 
-/// Functions of the schema that the database lacks. A trigger cannot be made without its function.
+/// Functions of the schema that the database lacks. A trigger cannot be made without its function, unless
+/// `follow_table` makes both.
 pub(super) async fn functions(client: &Client) -> Result<Vec<Finding>> {
     const ABOUT: &str = "functions";
-    let declared: Vec<&str> = declared::functions().collect();
+    let is_made_with_its_triggers = |function: &&str| {
+        declared::followers().any(|one| *function == format!("notify_{}()", one.table))
+    };
+    let declared: Vec<&str> = declared::functions()
+        .filter(|function| !is_made_with_its_triggers(function))
+        .collect();
     let sql = "select coalesce(string_agg(wanted, ', '), '') missing from unnest($1::text[]) wanted
                 where to_regprocedure('public.' || wanted) is null";
     let rows = client
@@ -150,10 +157,17 @@ pub(super) async fn look(client: &Client) -> Result<Vec<Finding>> {
 /// Gives a finding for each, and those of a second look.
 pub(super) async fn mend(client: &Client) -> Result<Vec<Finding>> {
     let faults = faults(client).await?;
-    let statements: Vec<String> = faults
-        .iter()
-        .map(|(trigger, fault)| trigger.mend(*fault))
-        .collect();
+    let mut statements: Vec<String> = Vec::new();
+    for (trigger, fault) in &faults {
+        let statement = trigger.mend(*fault);
+        // One call makes all triggers of a followed table.
+        if !statements.contains(&statement) {
+            statements.push(statement);
+        }
+    }
+    let others = followed::mends(client).await?;
+    let of_others = others.len();
+    statements.extend(others);
     let mut findings = Vec::new();
     if !statements.is_empty() {
         // Nobody is kept waiting for long behind the lock that is waited for.
@@ -173,6 +187,10 @@ pub(super) async fn mend(client: &Client) -> Result<Vec<Finding>> {
                 let found = format!("{} of {} was mended", trigger.name, trigger.table);
                 Finding::ok(ABOUT, found)
             }));
+            if of_others > 0 {
+                let found = format!("{of_others} other followed tables were mended");
+                findings.push(Finding::ok(ABOUT, found));
+            }
         }
     }
     // Without its trigger a row would stay as it is.
@@ -237,9 +255,9 @@ mod tests {
     fn the_triggers_are_read_from_the_schema() {
         let found: Vec<_> = declared().map(|one| (one.table, one.name)).collect();
         for wanted in [
-            ("sources", "sources_truncated"),
-            ("users", "users_updated"),
-            ("pipeline_runs", "pipeline_runs_inserted"),
+            ("sources", "follow_truncate"),
+            ("users", "follow_update"),
+            ("pipeline_runs", "pipeline_runs_touched"),
         ] {
             assert!(found.contains(&wanted), "{wanted:?}");
         }

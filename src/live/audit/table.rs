@@ -47,21 +47,22 @@ impl Table {
 
     /// The events that have to be announced.
     pub(super) fn must_announce(self) -> i32 {
-        match self {
-            Self::Sources | Self::PipelineRuns => {
-                event::INSERT | event::UPDATE | event::DELETE | event::TRUNCATE
-            }
-            Self::Sessions | Self::Users => event::UPDATE | event::DELETE | event::TRUNCATE,
-        }
+        statistics::must_announce(self.name())
     }
 
-    /// How many rows were written that matter: a new session or user concerns nobody yet.
+    /// How many rows were written that matter: a new session or user, which nothing announces, concerns
+    /// nobody yet.
     pub(super) fn written(self, counted: &statistics::Table) -> i64 {
-        let changed = counted.updated + counted.deleted;
-        match self {
-            Self::Sources | Self::PipelineRuns => changed + counted.inserted,
-            Self::Sessions | Self::Users => changed,
-        }
+        let matters = self.must_announce();
+        [
+            (event::INSERT, counted.inserted),
+            (event::UPDATE, counted.updated),
+            (event::DELETE, counted.deleted),
+        ]
+        .into_iter()
+        .filter(|(event, _)| matters & event != 0)
+        .map(|(_, rows)| rows)
+        .sum()
     }
 
     /// The channels of the views that show the table's state. Reading everything again costs them a
@@ -82,6 +83,30 @@ impl Table {
             Self::Sources => &[Channel::Crud, Channel::Toggle],
             Self::PipelineRuns => &[Channel::Emr],
             Self::Sessions | Self::Users => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_be_announced_is_what_the_migrations_follow() {
+        let changed = event::UPDATE | event::DELETE | event::TRUNCATE;
+        let rows = statistics::Table {
+            inserted: 100,
+            updated: 10,
+            deleted: 1,
+            ..Default::default()
+        };
+        for table in Table::ALL {
+            let (events, written) = match table {
+                Table::Sources | Table::PipelineRuns => (changed | event::INSERT, 111),
+                Table::Sessions | Table::Users => (changed, 11),
+            };
+            assert_eq!(table.must_announce(), events, "{}", table.name());
+            assert_eq!(table.written(&rows), written, "{}", table.name());
         }
     }
 }

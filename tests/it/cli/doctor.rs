@@ -54,10 +54,10 @@ async fn triggers_that_are_off_or_gone_are_named_with_what_to_do() {
     let database = database().await;
     let dba = database.connect().await;
     dba.batch_execute(
-        "alter table sources disable trigger sources_updated;
+        "alter table sources disable trigger follow_update;
          alter table sources disable trigger sources_derived;
-         alter table sources enable trigger sources_deleted;
-         drop trigger users_updated on users",
+         alter table sources enable trigger follow_delete;
+         drop trigger follow_update on users",
     )
     .await
     .unwrap();
@@ -68,7 +68,7 @@ async fn triggers_that_are_off_or_gone_are_named_with_what_to_do() {
     for (level, trigger) in [
         (
             "fail",
-            "sources_updated of sources is disabled: changes reach dashboards late (within 5 s)",
+            "follow_update of sources is disabled: changes reach dashboards late (within 5 s)",
         ),
         (
             "fail",
@@ -76,9 +76,9 @@ async fn triggers_that_are_off_or_gone_are_named_with_what_to_do() {
         ),
         (
             "warn",
-            "sources_deleted of sources does not fire in every session",
+            "follow_delete of sources does not fire in every session",
         ),
-        ("fail", "users_updated of users is missing"),
+        ("fail", "follow_update of users is missing"),
     ] {
         assert!(
             found
@@ -100,16 +100,16 @@ async fn what_is_wrong_with_triggers_is_mended_when_that_is_asked_for() {
     let database = database().await;
     let dba = database.connect().await;
     let definitions =
-        "select string_agg(pg_get_triggerdef(oid) || tgenabled::text, ';' order by tgname)
+        "select string_agg(pg_get_triggerdef(oid) || tgenabled::text, ';' order by tgrelid, tgname)
                          from pg_trigger where not tgisinternal";
     let sound: String = dba.query_one(definitions, &[]).await.unwrap().get(0);
     dba.batch_execute(
         "insert into sources (country, current_update) values ('France', local_date());
          drop trigger sources_derived on sources;
          alter table sources disable trigger all;
-         alter table users enable replica trigger users_deleted;
-         drop trigger users_updated on users;
-         create trigger users_updated after insert on users
+         alter table users enable replica trigger follow_delete;
+         drop trigger follow_update on users;
+         create trigger follow_update after insert on users
              for each statement execute function notify_users();
          update sources set next_update = '2031-02-03', current_update = '2001-01-01'",
     )
@@ -117,7 +117,7 @@ async fn what_is_wrong_with_triggers_is_mended_when_that_is_asked_for() {
     .unwrap();
     let (code, findings) = doctor(&database.url, &[]).await;
     assert_eq!(code, 1);
-    let different = "users_updated of users is not the one that this program makes";
+    let different = "follow_update of users is not the one that this program makes";
     assert!(
         findings.iter().any(|one| one[2] == different),
         "{findings:#?}"
@@ -153,7 +153,7 @@ async fn a_role_that_may_not_mend_is_told_so_and_nothing_is_half_done() {
         "create role {role} login password 'geheim';
          grant select, insert, update, delete on all tables in schema public to {role};
          grant execute on all functions in schema public to {role};
-         alter table sources disable trigger sources_updated; drop trigger users_updated on users"
+         alter table sources disable trigger follow_update; drop trigger follow_update on users"
     ))
     .await
     .unwrap();
@@ -174,7 +174,7 @@ async fn a_role_that_may_not_mend_is_told_so_and_nothing_is_half_done() {
 async fn a_function_that_is_missing_is_one_thing_that_is_wrong() {
     let database = database().await;
     let dba = database.connect().await;
-    dba.batch_execute("drop function notify_sources() cascade")
+    dba.batch_execute("drop function derive_source() cascade")
         .await
         .unwrap();
     for arguments in [&[][..], &["--fix"]] {
@@ -182,7 +182,7 @@ async fn a_function_that_is_missing_is_one_thing_that_is_wrong() {
         assert_eq!((code, bad(&findings).len()), (1, 1), "{findings:#?}");
         assert_eq!(
             bad(&findings)[0][1..3],
-            ["functions", "missing: notify_sources()"]
+            ["functions", "missing: derive_source()"]
         );
     }
 }
@@ -286,6 +286,7 @@ async fn what_keeps_a_server_from_writing_is_named() {
             "missing: update on changes, insert on sources, delete on sources, \
              insert on uploads, delete on uploads, \
              execute on function cancel_waiting_run(uuid), execute on function delivery_status(date, date), \
+             execute on function notifier_body(text, jsonb, boolean), execute on function notifier_name(text), \
              execute on function pipeline_state_is_final(text), execute on function rederive_sources(), \
              execute on function turn_day()"
         ]
@@ -324,7 +325,7 @@ async fn schemas_in_front_and_rights_that_others_have_too_much_are_named() {
     dba.batch_execute(&format!(
         "create role {owner} login superuser password 'geheim'; create role {other};
          create schema {owner} authorization {owner}; grant create on schema public to {other};
-         grant execute on function record_change() to public"
+         grant execute on function end_sessions() to public"
     ))
     .await
     .unwrap();
@@ -347,14 +348,14 @@ async fn schemas_in_front_and_rights_that_others_have_too_much_are_named() {
     );
     assert_eq!(
         wrong[2][3],
-        "revoke execute on function public.record_change() from public"
+        "revoke execute on function public.end_sessions() from public"
     );
 
     // What the role's own path says goes before the rule.
     dba.batch_execute(&format!(
         "alter role {owner} set search_path = public, {owner};
          revoke create on schema public from {other};
-         revoke execute on function record_change() from public"
+         revoke execute on function end_sessions() from public"
     ))
     .await
     .unwrap();
@@ -487,7 +488,7 @@ const CHANGED: &[(&str, &str, &str)] = &[
         "fail",
         "derive_source() is not the one",
     ),
-    ("alter function record_change() security invoker", "fail", "record_change() is not the one"),
+    ("alter function end_sessions() security invoker", "fail", "end_sessions() is not the one"),
     ("alter function notify_sources() reset search_path", "fail", "notify_sources() is not the one"),
     ("alter function notify_sources() owner to {role}", "fail", "notify_sources() belongs to"),
     ("alter table users owner to {role}", "fail", "the table users belongs to"),
@@ -597,7 +598,10 @@ async fn a_role_with_the_rights_that_the_doctor_asks_for_is_enough_for_a_server(
             "execute on function notify_change(text" => {
                 "execute on function notify_change(text, text, uuid[])"
             }
-            "date)" | "text" | "uuid[])" => continue,
+            "execute on function notifier_body(text" => {
+                "execute on function notifier_body(text, jsonb, boolean)"
+            }
+            "date)" | "text" | "uuid[])" | "jsonb" | "boolean)" => continue,
             right => right,
         };
         dba.batch_execute(&format!("grant {right} to {role}"))

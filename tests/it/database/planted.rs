@@ -40,6 +40,7 @@ begin
     for name, parameters in
         select f.name, p.parameters
           from unnest(array['notify_change', 'refuse_foreign_table', 'pipeline_state_is_final', 'delivery_status',
+                    'follow_table', 'unfollow_table', 'notifier_name', 'notifier_body',
                     'cancel_waiting_run', 'local_date', 'local_time_zone', 'turn_day', 'rederive_sources',
                     'lower', 'left', 'format', 'count', 'min', 'max', 'to_regclass', 'pg_notify', 'set_config', 'unnest',
                     'concat_ws', 'string_agg', 'array_agg', 'md5', 'to_char', 'octet_length', 'current_setting',

@@ -58,7 +58,7 @@ async fn edits_that_fire_no_trigger_are_noticed() {
         vec![in_one],
         vec![off, "truncate sources".to_owned(), SEED.to_owned(), on],
         vec![
-            "drop trigger sources_updated on sources".to_owned(),
+            "drop trigger follow_update on sources".to_owned(),
             edit("no trigger"),
         ],
     ] {
