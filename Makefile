@@ -1,7 +1,7 @@
 # Every target does the set-up that it needs. `make` alone prints them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench conformance postgres tools fmt lint
+.PHONY: help run test soak bench contributing conformance postgres tools fmt lint
 
 # Most tests wait more than they work.
 TEST_THREADS ?= 6
@@ -41,6 +41,9 @@ endif
 
 bench: postgres ## Measure, beside the floors measured in the same run
 	cargo bench --locked --bench bench -- $(BENCH)
+
+contributing: postgres ## Do what docs/contributing.md says to a copy of the code
+	cargo test --locked --test it contributing -- --ignored --nocapture
 
 conformance: ## Run the Autobahn WebSocket suite (needs Python 2.7, or pyenv with one)
 	tests/conformance/run.sh

@@ -2,7 +2,11 @@
 
 use bytes::BufMut;
 use jiff::{Timestamp, ToSpan, civil::date, tz::TimeZone};
-use marketplace::{bodies::SourceBody, db::sources::Source, ws::Frame};
+use marketplace::{
+    db::sources::Source,
+    local_time::{InZone, LocalTime},
+    ws::Frame,
+};
 use uuid::Uuid;
 
 /// A list whose payload has exactly `bytes` bytes and says that it is version `counter`.
@@ -36,8 +40,8 @@ fn row(number: i32) -> String {
     let source = Source {
         id: noise(0),
         next_status: next.to_string(),
-        created_at: created,
-        updated_at: created + 1234.milliseconds(),
+        created_at: LocalTime(created),
+        updated_at: LocalTime(created + 1234.milliseconds()),
         created_by: format!("user_{}", number % 17),
         country: format!("Country {}", number % 60),
         data_vendor: noise(1).simple().to_string()[..8].to_owned(),
@@ -50,10 +54,10 @@ fn row(number: i32) -> String {
         current_update: Some(next),
         next_update: Some(next),
         datadelivery_status: "awaiting".into(),
-        data_upload: None,
         status: "active".into(),
+        ..Source::default()
     };
-    serde_json::to_string(&SourceBody::new(&source, &TimeZone::UTC)).expect("keys are strings")
+    serde_json::to_string(&InZone(&TimeZone::UTC, &source)).expect("keys are strings")
 }
 
 /// Mixes a small number into 64 bits that look random (the finaliser of splitmix64).

@@ -13,12 +13,13 @@ use tokio::task;
 use uuid::Uuid;
 
 use crate::{
-    bodies::SourceBody,
     db::{
+        listed,
         moments::{self, Moment},
-        sources::{self, Source},
+        sources::Source,
     },
     error::{Error, Result},
+    local_time::InZone,
     pg::{self, Pool},
     shared::Shared,
 };
@@ -95,7 +96,7 @@ impl Parts {
             if is_same && before.is_some() {
                 return Ok((moment, None));
             }
-            Ok((moment, Some(sources::list(&client).await?)))
+            Ok((moment, Some(listed::list(&client).await?)))
         })
         .await?;
         let list = match (rows, before) {
@@ -128,7 +129,7 @@ impl List {
             if !piece.is_empty() {
                 piece.push(b',');
             }
-            serde_json::to_writer(&mut piece, &SourceBody::new(source, zone))
+            serde_json::to_writer(&mut piece, &InZone(zone, source))
                 .expect("keys are strings, so it is JSON");
             if n + 1 < rows.len() && !ends_piece(source.id) && piece.len() < MAX_PIECE_BYTES {
                 continue;
@@ -165,40 +166,25 @@ fn ends_piece(id: Uuid) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
 
     fn source(id: Uuid, country: &str) -> Source {
         Source {
             id,
-            next_status: String::new(),
-            created_at: Timestamp::UNIX_EPOCH,
-            updated_at: Timestamp::UNIX_EPOCH,
-            created_by: String::new(),
             country: country.to_owned(),
-            data_vendor: String::new(),
-            panel: String::new(),
-            panel_group: String::new(),
-            scope_of_subscription: String::new(),
-            data_type: String::new(),
-            granularity: String::new(),
-            end_date: None,
-            current_update: None,
-            next_update: None,
-            datadelivery_status: String::new(),
-            data_upload: None,
-            status: String::new(),
+            ..Source::default()
         }
     }
 
     async fn list(rows: &[Source], before: Option<&List>) -> List {
         let zone = TimeZone::UTC;
         let list = List::new(rows, before, &zone).await;
-        let bodies: Vec<_> = rows.iter().map(|row| SourceBody::new(row, &zone)).collect();
         let all = list.pieces.concat();
         assert_eq!(all.len() as u64, list.bytes);
-        assert!(all == serde_json::to_vec(&bodies).unwrap(), "{all:?}");
+        assert!(
+            all == serde_json::to_vec(&InZone(&zone, rows)).unwrap(),
+            "{all:?}"
+        );
         list
     }
 

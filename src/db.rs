@@ -9,11 +9,12 @@ mod declared;
 pub mod demo;
 pub mod diagnostics;
 pub mod django;
+pub mod listed;
 pub mod migrate;
 pub mod moments;
 pub mod notifications;
 pub mod probe;
-mod row;
+pub(crate) mod row;
 pub mod runs;
 pub mod server_info;
 pub mod sessions;
@@ -27,21 +28,10 @@ pub mod users;
 
 use std::collections::BTreeMap;
 
-use self::row::FromRow;
-
 /// How often rows of each table were left out in this process because they cannot be read.
 pub fn unreadable_rows() -> BTreeMap<&'static str, u64> {
-    let tables = [
-        changes::Change::TABLE,
-        runs::Past::TABLE,
-        runs::Run::TABLE,
-        sessions::Session::TABLE,
-        sources::Source::TABLE,
-        submissions::Submission::TABLE,
-        users::User::TABLE,
-    ];
     // A count that is there before the first row is left out can be seen to rise.
-    let mut rows: BTreeMap<_, _> = tables.map(|table| (table, 0)).into();
+    let mut rows: BTreeMap<_, _> = declared::tables().map(|table| (table, 0)).collect();
     rows.extend(unreadable::left_out());
     rows
 }

@@ -88,6 +88,7 @@ pub mod http;
 mod https;
 pub mod limits;
 pub mod live;
+pub mod local_time;
 pub mod log;
 pub mod metrics;
 pub mod names;
@@ -182,6 +183,7 @@ pub async fn run(
         metrics.clone(),
         f64::from(config.notify_queue_warning) / 100.0,
         reads.clone(),
+        &zone.rules,
     );
     let shortage = Shortage::default();
     let restarts = Restarts::new(metrics.clone());
@@ -259,7 +261,7 @@ pub async fn run(
     let work = async {
         start::run(database, &zone.name, &progress).await?;
         tokio::select! {
-            ended = live.run(&listen, &pool, &zone.rules, &restarts) => ended,
+            ended = live.run(&listen, &pool, &restarts) => ended,
             () = restarts.keep(Part::task("day"), || {
                 rollover::run(pool.clone(), zone.rules.clone())
             }) => Ok(()),

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::{
     db::{
         demo,
+        row::FromRow,
         sources::{self, Change, Source},
     },
     error::{Error, Result},
@@ -44,11 +45,16 @@ impl Writes {
         Ok(added.expect("an insert that succeeds has a row"))
     }
 
-    /// Changes a source for the user `by`; `None` when there is no such source.
+    /// Changes a source for the user `by`, and reads it as a `T`; `None` when there is no such source.
     ///
     /// # Errors
     /// As [`insert`](Self::insert).
-    pub async fn update(&self, id: Uuid, change: &Change, by: &str) -> Result<Option<Source>> {
+    pub async fn update<T: FromRow>(
+        &self,
+        id: Uuid,
+        change: &Change,
+        by: &str,
+    ) -> Result<Option<T>> {
         let update = async { sources::update(&*self.pool.client().await?, id, change, by).await };
         self.run(id, by, update).await
     }

@@ -49,8 +49,8 @@ pub(crate) fn main() -> Result<()> {
         let pool = Pool::new(&"postgres://nobody@127.0.0.1:1/nothing".parse()?, 1)?;
         let metrics = Metrics::default();
         let reads = Reads::default();
-        let live = Live::new(metrics.clone(), 1.0, reads.clone()).handle();
-        let lists = live.groups.lists.clone();
+        let live = Live::new(metrics.clone(), 1.0, reads.clone(), &TimeZone::UTC).handle();
+        let lists = live.groups.sources.whole.clone();
         let limits = Arc::new(Limits::off());
         let stopping = CancellationToken::new();
         let app = App::new(Parts {

@@ -116,7 +116,7 @@ async fn list(pool: &Pool, state: Option<&str>) -> Result<()> {
         let _ = writeln!(
             table,
             "{:36}  {:14}  {:14}  {step:16}  {:20.0}  {reason}",
-            run.id, run.step, run.state, run.created_at,
+            run.id, run.step, run.state, *run.created_at,
         );
     }
     say(table.trim_end())

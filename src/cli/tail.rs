@@ -11,7 +11,7 @@ use crate::{
     backoff::Backoff,
     config::Tail,
     error::{Error, Result},
-    live::channel::{Channel, Payload},
+    live::{self, channel::Payload},
     outage::Outage,
     output,
     pg::{
@@ -77,8 +77,12 @@ async fn listen(
 ) -> Result<()> {
     let (client, mut wire) = primary.connect().await?;
     // Without our tables nothing would ever be announced: then the last statement fails.
-    let listen = Channel::ALL.map(|channel| format!("listen {};", channel.name()));
-    let statements = format!("{} select 'public.sources'::regclass", listen.concat());
+    let mut statements: Vec<_> = live::channels()
+        .iter()
+        .map(|channel| format!("listen {}", channel.name()))
+        .collect();
+    statements.push("select 'public.sources'::regclass".into());
+    let statements = statements.join("; ");
     {
         let mut listening = pin!(client.batch_execute(&statements));
         loop {

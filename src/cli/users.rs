@@ -6,7 +6,6 @@ use jiff::tz::TimeZone;
 use super::{say, secret, target};
 use crate::{
     auth::password,
-    bodies::UserBody,
     config::users::{Action, PasswordFrom, Users},
     db::{
         sessions,
@@ -14,6 +13,7 @@ use crate::{
     },
     error::{Error, Result},
     forms::{Errors, registration},
+    local_time::InZone,
     pg::{Pool, PooledClient, dsn::Dsn},
 };
 
@@ -111,11 +111,8 @@ fn active(is_active: bool) -> Change {
 
 async fn list_json(client: &PooledClient, zone: &TimeZone) -> Result<()> {
     let accounts = users::list(client).await?;
-    let bodies: Vec<_> = accounts
-        .iter()
-        .map(|account| UserBody::new(account, zone))
-        .collect();
-    say(&serde_json::to_string_pretty(&bodies).expect("keys are strings, so it is JSON"))
+    let accounts = InZone(zone, &accounts);
+    say(&serde_json::to_string_pretty(&accounts).expect("keys are strings, so it is JSON"))
 }
 
 async fn list(client: &PooledClient) -> Result<()> {
@@ -138,7 +135,7 @@ async fn list(client: &PooledClient) -> Result<()> {
         };
         let last = account
             .last_login_at
-            .map_or("never".to_owned(), |at| format!("{at:.0}"));
+            .map_or("never".to_owned(), |at| format!("{:.0}", *at));
         format!(
             "{:name$}  {:email$}  {:6}  {state:8}  {last}",
             account.username, account.email, account.role

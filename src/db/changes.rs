@@ -1,30 +1,36 @@
 //! The table `changes`: what was done to sources and pipeline runs, and whose statement it was. The
 //! triggers fill it; here it is read and pruned.
 
-use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::row::{self, FromRow, row};
-use crate::{error::Result, pg::Client};
+use crate::{error::Result, local_time::LocalTime, pg::Client};
 
 row! {
-    /// One statement, as stored.
-    #[derive(Clone, Debug, PartialEq, Eq)]
+    /// What a statement did, and whose it was.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
     #[expect(
         missing_docs,
         reason = "the columns are described in the database itself"
     )]
     pub struct Change from "changes" {
         pub id: Uuid,
-        pub at: Timestamp,
-        pub table_name: String,
+        pub at: LocalTime,
+        pub table: String = "table_name",
         pub operation: String,
-        pub row_count: Option<i64>,
-        /// The first ten.
-        pub row_ids: Vec<Uuid> = "row_ids[1:10]",
-        pub username: Option<String>,
-        pub role_name: String,
-        pub application_name: String,
+        /// How many rows.
+        #[schema(required)]
+        pub count: Option<i64> = "row_count",
+        /// The first of them.
+        pub ids: Vec<Uuid> = "row_ids[1:10]",
+        /// Who asked this server for it.
+        #[schema(required)]
+        pub user: Option<String> = "username",
+        /// The role of the database.
+        pub role: String = "role_name",
+        pub application: String = "application_name",
     }
 }
 

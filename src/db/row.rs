@@ -13,8 +13,37 @@ use crate::error::{Error, Result};
 /// Declares a row type: `pub struct Source from "sources" { pub id: Uuid, ... }`.
 ///
 /// The struct has the fields as declared. The first one names the row in the log. A column has the
-/// field's name; one that is computed says how: `is_over: bool = "state = 'COMPLETED'"`.
+/// field's name; one that is computed says how: `is_over: bool = "state = 'COMPLETED'"`. A type that is
+/// `listed by created_at, updated_at from "sources"` is the row of a [list](super::listed): newest first by
+/// the first column; the second, where there is one, says when a row was changed last.
 macro_rules! row {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident listed by $created:ident $(, $updated:ident)?
+            from $table:literal $fields:tt
+    ) => {
+        $crate::db::row::row! {
+            $(#[$meta])*
+            $vis struct $name from $table $fields
+        }
+
+        impl $crate::db::listed::Listed for $name {
+            const ORDER: &'static str = concat!(stringify!($created), " desc, id");
+
+            fn id(&self) -> uuid::Uuid {
+                self.id
+            }
+
+            fn created_at(&self) -> jiff::Timestamp {
+                self.$created.0
+            }
+
+            fn updated_at(&self) -> Option<jiff::Timestamp> {
+                let changed: &[jiff::Timestamp] = &[$(self.$updated.0)?];
+                changed.first().copied()
+            }
+        }
+    };
     (
         $(#[$meta:meta])*
         $vis:vis struct $name:ident from $table:literal {
@@ -67,7 +96,7 @@ macro_rules! row {
 pub(crate) use row;
 
 /// What [`row!`] makes.
-pub(crate) trait FromRow: Sized {
+pub trait FromRow: Sized {
     /// Where the rows come from, for the log.
     const TABLE: &'static str;
     /// What a statement selects.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
@@ -13,6 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    local_time::LocalTime,
     pg::Client,
 };
 
@@ -29,41 +31,49 @@ pub const CANCEL_PENDING: &str = "CANCEL_PENDING";
 const MAX_LISTED: i64 = 1000;
 
 row! {
-    /// One pipeline run, as stored.
-    #[derive(Clone, Debug, PartialEq, Eq)]
+    /// One pipeline run.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
     #[expect(
         missing_docs,
         reason = "the columns are described in the database itself"
     )]
     pub struct Run from "pipeline_runs" {
         pub id: Uuid,
+        #[schema(required)]
         pub source_id: Option<Uuid>,
+        pub kind: String,
         pub step: String,
+        pub deploy_mode: String,
         pub state: String,
+        #[schema(required)]
         pub step_id: Option<String>,
+        #[schema(required)]
+        pub cluster_id: Option<String>,
         /// While the run waits: why it could not be handed over yet.
+        #[schema(required)]
         pub reason: Option<String> = "coalesce(reason, (select s.problem from \
             public.pipeline_submissions s where s.run_id = pipeline_runs.id))",
-        pub kind: String,
-        pub deploy_mode: String,
-        pub cluster_id: Option<String>,
         pub requested_by: String,
-        pub created_at: Timestamp,
-        pub updated_at: Timestamp,
+        pub created_at: LocalTime,
+        pub updated_at: LocalTime,
         /// Whether its state will not change any more.
+        #[serde(skip)]
         pub is_final: bool = "public.pipeline_state_is_final(state::text)",
     }
 }
 
 row! {
     /// A state that a run was in.
-    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
     #[expect(missing_docs, reason = "each is what its name says")]
     pub struct Past from "pipeline_run_states" {
+        #[serde(skip)]
         pub run_id: Uuid,
-        pub at: Timestamp,
+        pub at: LocalTime,
         pub state: String,
+        #[schema(required)]
         pub step_id: Option<String>,
+        #[schema(required)]
         pub reason: Option<String>,
     }
 }

@@ -2,30 +2,37 @@
 
 mod fields;
 
-use jiff::{Timestamp, civil::Date};
+use jiff::civil::Date;
+use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::row::{self, FromRow, row};
+use super::{
+    row::{self, FromRow, row},
+    uploads,
+};
 use crate::{
     error::{Error, Result},
+    local_time::LocalTime,
     pg::Client,
 };
 
-pub use fields::{AUTHOR, Change, FIELDS, Field, FieldValue, Kind, NEXT_UPDATE, STATUS, UPLOAD};
+pub use fields::{Change, Field, FieldValue, Kind};
 
 row! {
-    /// One data source, as stored. Dates are days of the local calendar.
-    #[derive(Clone, Debug, PartialEq, Eq)]
+    /// One data source. Dates are days of the local calendar.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
     #[expect(
         missing_docs,
         reason = "the columns are described in the database itself"
     )]
-    pub struct Source from "sources" {
+    pub struct Source listed by created_at, updated_at from "sources" {
         pub id: Uuid,
+        /// `next_update`, or `unscheduled`.
         pub next_status: String,
-        pub created_at: Timestamp,
-        pub updated_at: Timestamp,
+        pub created_at: LocalTime,
+        pub updated_at: LocalTime,
         pub created_by: String,
         pub country: String,
         pub data_vendor: String,
@@ -34,18 +41,90 @@ row! {
         pub scope_of_subscription: String,
         pub data_type: String,
         pub granularity: String,
+        #[schema(required)]
         pub end_date: Option<Date>,
+        #[schema(required)]
         pub current_update: Option<Date>,
+        #[schema(required)]
         pub next_update: Option<Date>,
+        /// `received`, `awaiting` or `delayed`.
         pub datadelivery_status: String,
+        #[serde(serialize_with = "uploads::path")]
+        #[schema(required)]
         pub data_upload: Option<String>,
+        pub status: String,
+    }
+}
+
+/// The field that a new source must have.
+pub const AUTHOR: &str = "created_by";
+/// The field that switches a source on and off.
+pub const STATUS: &str = "status";
+/// The date for which there are also words.
+pub const NEXT_UPDATE: &str = "next_update";
+/// The field of the file.
+pub const UPLOAD: &str = "data_upload";
+
+/// All fields that clients set, in the order in which their errors are named. Forms, statements and the
+/// API documents follow this table.
+pub static FIELDS: &[Field] = &[
+    Field::text(AUTHOR)
+        .about("Who is responsible for it.")
+        .example("Ann"),
+    Field::text("country").example("Norway"),
+    Field::text("data_vendor"),
+    Field::text("panel"),
+    Field::text("panel_group").about("Default: `DKM`."),
+    Field::optional("scope_of_subscription"),
+    Field::text("data_type"),
+    Field::text("granularity").about("Default: `National`."),
+    Field::new(
+        STATUS,
+        Kind::Text {
+            max: 50,
+            blank: false,
+        },
+    )
+    .about("The server toggles and counts `active` and `inactive`; it stores any other text.")
+    .example("active"),
+    Field::new("end_date", Kind::Date),
+    Field::new("current_update", Kind::Date),
+    Field::new(NEXT_UPDATE, Kind::Date),
+    Field::new(UPLOAD, Kind::File).about("A file, in a form; null removes it."),
+];
+
+row! {
+    /// A source as the answers to `activate` and its like show it: fewer keys, and `title`.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+    #[expect(
+        missing_docs,
+        reason = "the columns are described in the database itself"
+    )]
+    pub struct Card from "sources" {
+        pub id: Uuid,
+        /// The country.
+        pub title: String = "country",
+        pub data_vendor: String,
+        pub panel: String,
+        pub panel_group: String,
+        pub scope_of_subscription: String,
+        pub data_type: String,
+        pub granularity: String,
+        #[schema(required)]
+        pub end_date: Option<Date>,
+        #[schema(required)]
+        pub current_update: Option<Date>,
+        #[schema(required)]
+        pub next_update: Option<Date>,
+        pub created_by: String,
+        pub datadelivery_status: String,
         pub status: String,
     }
 }
 
 row! {
     /// Whether a source is switched on.
-    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
     #[expect(
         missing_docs,
         reason = "the columns are described in the database itself"
@@ -57,21 +136,6 @@ row! {
 }
 
 const COLUMNS: &str = Source::COLUMNS;
-
-/// Every source, newest first.
-pub async fn list(client: &Client) -> Result<Vec<Source>> {
-    let sql = format!("select {COLUMNS} from public.sources order by created_at desc, id");
-    row::all(&client.query_typed(&sql, &[]).await?)
-}
-
-/// Those of `ids` that exist, in no particular order.
-pub async fn by_ids(client: &Client, ids: &[Uuid]) -> Result<Vec<Source>> {
-    let sql = format!("select {COLUMNS} from public.sources where id = any($1)");
-    let rows = client
-        .query_typed(&sql, &[(&ids, Type::UUID_ARRAY)])
-        .await?;
-    row::all(&rows)
-}
 
 /// One source.
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<Source>> {
@@ -117,12 +181,12 @@ pub async fn insert(client: &Client, id: Uuid, change: &Change, by: &str) -> Res
 ///
 /// # Errors
 /// [`Error::Value`] when a text is too long, [`Error::Suppressed`] when a trigger kept it as it was.
-pub async fn update(
+pub async fn update<T: FromRow>(
     client: &Client,
     id: Uuid,
     change: &Change,
     by: &str,
-) -> Result<Option<Source>> {
+) -> Result<Option<T>> {
     let set = change.columns();
     let assignments: Vec<String> = if set.is_empty() {
         // A save without a change is a save all the same: it moves `updated_at`.
@@ -134,8 +198,9 @@ pub async fn update(
             .collect()
     };
     let sql = format!(
-        "update public.sources set {} where id = $1 returning {COLUMNS}, {}",
+        "update public.sources set {} where id = $1 returning {}, {}",
         assignments.join(", "),
+        T::COLUMNS,
         on_behalf(set.len() + 2),
     );
     let rows = client

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
@@ -40,6 +41,20 @@ pub fn is_reference(text: &str) -> bool {
             && !name.contains('/')
             && Uuid::try_parse(key).is_ok_and(|id| id.to_string() == key)
     })
+}
+
+/// Writes where the file is to be had, with its name; a text that names no object as it is.
+#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
+pub(super) fn path<S: Serializer>(
+    reference: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match reference.as_deref() {
+        Some(text) if is_reference(text) => {
+            serializer.collect_str(&format_args!("/api/uploads/{text}"))
+        }
+        text => text.serialize(serializer),
+    }
 }
 
 /// Notes an object that is about to be stored.

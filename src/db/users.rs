@@ -2,7 +2,6 @@
 
 use std::{fmt, str::FromStr};
 
-use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio_postgres::types::{FromSql, Type};
 use utoipa::ToSchema;
@@ -11,6 +10,7 @@ use uuid::Uuid;
 use super::row::{self, FromRow, row};
 use crate::{
     error::{Error, Result},
+    local_time::LocalTime,
     names::Keys,
     pg::{Client, Transaction, retry::retried},
 };
@@ -34,7 +34,8 @@ row! {
 
 row! {
     /// A user as those see them who manage users: all but the hash.
-    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+    #[schema(as = User)]
     pub struct Account from "users" {
         /// As [`User::id`].
         pub id: Uuid,
@@ -47,9 +48,10 @@ row! {
         /// As [`User::is_active`].
         pub is_active: bool,
         /// When it was made.
-        pub created_at: Timestamp,
+        pub created_at: LocalTime,
         /// The last sign-in with a session; none before the first.
-        pub last_login_at: Option<Timestamp>,
+        #[schema(required)]
+        pub last_login_at: Option<LocalTime>,
     }
 }
 

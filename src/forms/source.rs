@@ -45,7 +45,7 @@ pub fn parse(input: &Input, mode: Mode) -> Result<Change, Errors> {
     let sent = input.fields()?;
     let mut errors = Errors::default();
     let mut change = Change::default();
-    for field in &FIELDS {
+    for field in FIELDS {
         if field.name == STATUS {
             derived(&sent, mode, &mut errors);
         }
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn every_text_field_is_checked() {
         let long = "x".repeat(256);
-        for field in &FIELDS {
+        for field in FIELDS {
             let (name, Kind::Text { max, .. }) = (field.name, field.kind) else {
                 continue;
             };
@@ -457,7 +457,7 @@ mod tests {
             let input = Input { body, is_form };
             for mode in ALL {
                 let Ok(change) = parse(&input, mode) else { continue };
-                for field in &FIELDS {
+                for field in FIELDS {
                     match change.get(field.name) {
                         Some(FieldValue::Text(text)) => {
                             prop_assert!(text.chars().count() <= 255 && !text.contains('\0'));

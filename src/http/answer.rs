@@ -67,8 +67,8 @@ pub(super) struct JsonList<T>(Json<T>);
 
 impl<T> JsonList<T> {
     /// The answer with items that are `T`s, but for what they borrow from rows.
-    pub(super) fn render(items: &[impl Serialize]) -> Self {
-        Self(Json::render(&items))
+    pub(super) fn render(items: &impl Serialize) -> Self {
+        Self(Json::render(items))
     }
 }
 

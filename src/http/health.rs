@@ -128,7 +128,7 @@ pub(super) async fn report(call: Call<Viewer>) -> Result<Json<Report>, Problem> 
             connections: listener.connections,
             trouble: listener.trouble,
         },
-        groups: app.live.groups.members().into_iter().collect(),
+        groups: app.live.groups.members().collect(),
         sockets: Sockets {
             open: sockets.open(),
             slow: sockets.ended_by(Reason::Slow),

@@ -18,7 +18,6 @@ use crate::{
         sessions,
     },
     error::Result,
-    live::channel::Channel,
     pg,
     reply::{Problem, Response},
 };
@@ -114,9 +113,9 @@ fn look_up(app: &App) {
         let gauge = app.metrics.group_members(group);
         gauge.set(number(members as u64));
     }
-    for channel in Channel::ALL {
+    for (channel, statements) in app.live.notification_counts.statements() {
         let counter = app.metrics.notifications(channel.name());
-        counter.absolute(app.live.notification_counts.on(channel).statements);
+        counter.absolute(statements);
     }
     for (table, left_out) in db::unreadable_rows() {
         app.metrics.unreadable_rows(table).absolute(left_out);

@@ -22,6 +22,7 @@ use super::{
     runs, sources, uploads, users,
 };
 use crate::{
+    db::sources::Source,
     reply::{Problem, Response},
     sockets::ENDPOINTS,
 };
@@ -68,9 +69,9 @@ const COUNTS: &str = "\
 The counts, in three sections: sources created in the past 30 days, deliveries of all sources, and \
 pipeline runs of the past 30 days";
 
-fn pages() -> [Route; 4] {
+fn pages() -> Vec<Route> {
     let page = |path, operation: Operation| Route::outside("pages", path, [operation]);
-    [
+    vec![
         page(
             "/",
             get("console", "The console, for browsers", page::console).described(|it| {
@@ -103,9 +104,9 @@ fn pages() -> [Route; 4] {
     ]
 }
 
-fn probes() -> [Route; 4] {
+fn probes() -> Vec<Route> {
     let probe = |path, operation: Operation| Route::outside("operating", path, [operation]);
-    [
+    vec![
         probe("/healthz", get("healthz", "Liveness probe", health::alive)),
         probe(
             "/readyz",
@@ -128,9 +129,9 @@ fn probes() -> [Route; 4] {
     ]
 }
 
-fn people() -> [Route; 8] {
+fn people() -> Vec<Route> {
     let route = |path, operations: Vec<Operation>| Route::new("people", path, operations);
-    [
+    vec![
         route(
             "/api/register/",
             vec![
@@ -198,9 +199,9 @@ fn people() -> [Route; 8] {
     ]
 }
 
-fn sources() -> [Route; 6] {
+fn sources() -> Vec<Route> {
     let route = |path, operations: Vec<Operation>| Route::new("sources", path, operations);
-    [
+    vec![
         route(
             "/api/add-source/",
             vec![
@@ -231,7 +232,7 @@ fn sources() -> [Route; 6] {
             vec![
                 get("read_sources", "Every source, newest first", sources::read)
                     .limits_itself()
-                    .described(Description::lists::<crate::bodies::SourceBody<'_>>),
+                    .described(Description::lists::<Source>),
             ],
         ),
         route(
@@ -276,9 +277,9 @@ fn sources() -> [Route; 6] {
     ]
 }
 
-fn statuses() -> [Route; 3] {
+fn statuses() -> Vec<Route> {
     let route = |path, operations: Vec<Operation>| Route::new("sources", path, operations);
-    [
+    vec![
         route(
             "/api/activate-source/<id>/",
             vec![
@@ -317,10 +318,10 @@ fn statuses() -> [Route; 3] {
     ]
 }
 
-fn files() -> [Route; 2] {
+fn files() -> Vec<Route> {
     let route = |path, operations: Vec<Operation>| Route::new("sources", path, operations);
     let file = |id| get(id, "The file of a source", uploads::fetch);
-    [
+    vec![
         route(
             "/api/uploads/<id>/",
             vec![file("upload").described(|it| it.sends("application/octet-stream"))],
@@ -335,10 +336,10 @@ fn files() -> [Route; 2] {
     ]
 }
 
-fn pipeline() -> [Route; 6] {
+fn pipeline() -> Vec<Route> {
     let route = |path, operations: Vec<Operation>| Route::new("pipeline", path, operations);
     let text = || ObjectBuilder::new().schema_type(Type::String);
-    [
+    vec![
         route(
             "/api/pipeline/",
             vec![get(
@@ -392,9 +393,9 @@ fn pipeline() -> [Route; 6] {
     ]
 }
 
-fn about() -> [Route; 2] {
+fn about() -> Vec<Route> {
     let route = |path, operation| Route::new("documents", path, [operation]);
-    [
+    vec![
         route(
             "/api/openapi.json",
             get("openapi", "This document", openapi).described(|it| it.sends("application/json")),

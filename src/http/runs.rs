@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ArrayBuilder, Ref, RefOr, Schema},
+};
 use uuid::Uuid;
 use warp::http::StatusCode;
 
@@ -12,11 +15,12 @@ use super::{
     operation::{Call, Editor, Viewer},
 };
 use crate::{
-    bodies::RunBody,
+    app::App,
     config::emr::DeployMode,
-    db::runs,
+    db::runs::{self, Past, Run},
     emr::{Kind, Order, Refusal},
     forms::Errors,
+    local_time::InZone,
     pg,
     reply::Problem,
 };
@@ -49,7 +53,7 @@ pub(super) async fn steps(call: Call<Viewer>) -> Result<JsonList<String>, Proble
 }
 
 /// The newest runs, newest first; `?source=` and `?state=` leave out others.
-pub(super) async fn list(call: Call<Viewer>) -> Result<JsonList<RunBody<'static>>, Problem> {
+pub(super) async fn list(call: Call<Viewer>) -> Result<JsonList<Run>, Problem> {
     let Call { app, request, .. } = call;
     let (mut source, mut state) = (None, None);
     for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
@@ -67,15 +71,13 @@ pub(super) async fn list(call: Call<Viewer>) -> Result<JsonList<RunBody<'static>
         runs::list(&*app.pool.client().await?, source, state.as_deref()).await
     })
     .await?;
-    let bodies: Vec<_> = rows
-        .iter()
-        .map(|run| RunBody::new(run, &app.settings.time_zone))
-        .collect();
-    Ok(JsonList::render(&bodies))
+    Ok(JsonList::render(&InZone(&app.settings.time_zone, &rows)))
 }
 
 /// One run with what it went through.
-pub(super) async fn one(call: Call<Viewer, Uuid>) -> Result<Json<RunBody<'static>>, Problem> {
+pub(super) async fn one(
+    call: Call<Viewer, Uuid>,
+) -> Result<Json<RunWithHistory<'static>>, Problem> {
     let Call { app, parts: id, .. } = call;
     let found = pg::in_time(async {
         let client = app.pool.client().await?;
@@ -87,25 +89,58 @@ pub(super) async fn one(call: Call<Viewer, Uuid>) -> Result<Json<RunBody<'static
     let Some((run, history)) = found.await? else {
         return Err(Problem::Error(StatusCode::NOT_FOUND, "Run not found"));
     };
-    let zone = &app.settings.time_zone;
-    Ok(Json::render(&RunBody::with_history(&run, &history, zone)))
+    let body = RunWithHistory {
+        run: &run,
+        history: &history,
+    };
+    Ok(Json::render(&InZone(&app.settings.time_zone, &body)))
+}
+
+/// A run with the states that it was in, oldest first.
+#[derive(Serialize)]
+pub(super) struct RunWithHistory<'a> {
+    #[serde(flatten)]
+    run: &'a Run,
+    history: &'a [Past],
+}
+
+impl ToSchema for RunWithHistory<'_> {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Past::schemas(schemas);
+        schemas.push((Past::name().into(), Past::schema()));
+    }
+}
+
+impl PartialSchema for RunWithHistory<'_> {
+    /// All in one object: the document's parts do not add up by themselves.
+    fn schema() -> RefOr<Schema> {
+        let mut schema = Run::schema();
+        if let RefOr::T(Schema::Object(run)) = &mut schema {
+            let past = ArrayBuilder::new().items(Ref::from_schema_name(Past::name()));
+            run.properties.insert("history".into(), past.into());
+            run.required.push("history".into());
+        }
+        schema
+    }
 }
 
 /// Success, with the run.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RunDone<'a> {
     success: bool,
-    run: RunBody<'a>,
+    run: &'a Run,
+}
+
+fn done<const STATUS: u16>(app: &App, run: &Run) -> Json<RunDone<'static>, STATUS> {
+    let body = RunDone { success: true, run };
+    Json::render(&InZone(&app.settings.time_zone, &body))
 }
 
 /// Cancels a run.
 pub(super) async fn cancel(call: Call<Editor, Uuid>) -> Result<Json<RunDone<'static>>, Problem> {
     let Call { app, parts: id, .. } = call;
     let run = app.emr.cancel(&app.pool, id).await?;
-    Ok(Json::render(&RunDone {
-        success: true,
-        run: RunBody::new(&run, &app.settings.time_zone),
-    }))
+    Ok(done(&app, &run))
 }
 
 /// Starts a step or a packaged job: `{"step" or "job", "source_id", "deploy_mode"}`.
@@ -119,10 +154,7 @@ pub(super) async fn start(call: Call<Editor>) -> Result<Created<RunDone<'static>
     let input = request.input(&app).await?;
     let order = order(&input.body, who.0.username)?;
     let run = app.emr.start(&app.pool, order).await?;
-    Ok(Json::render(&RunDone {
-        success: true,
-        run: RunBody::new(&run, &app.settings.time_zone),
-    }))
+    Ok(done(&app, &run))
 }
 
 /// Success, with the started job.

@@ -12,13 +12,14 @@ use super::{
 };
 use crate::{
     app::App,
-    bodies::{self, CardBody, Section, SourceBody},
+    bodies::{self, Section},
     db::{
         counts,
-        sources::{self, Change, FieldValue, Source, UPLOAD},
+        sources::{self, Card, Change, FieldValue, Source, UPLOAD},
         uploads::Upload,
     },
     forms::source::{self, Mode},
+    local_time::InZone,
     pg,
     reply::{self, Problem, Response},
     uploads::Received,
@@ -42,7 +43,7 @@ pub(super) async fn library(call: Call<Viewer>) -> Result<JsonList<Section>, Pro
 }
 
 /// Adds a source.
-pub(super) async fn add(call: Call<Editor>) -> Result<Created<SourceBody<'static>>, Problem> {
+pub(super) async fn add(call: Call<Editor>) -> Result<Created<Source>, Problem> {
     let Call {
         app,
         who,
@@ -61,21 +62,16 @@ pub(super) async fn add(call: Call<Editor>) -> Result<Created<SourceBody<'static
 }
 
 /// Changes some fields of a source.
-pub(super) async fn update(call: Call<Editor, Uuid>) -> Result<Json<SourceBody<'static>>, Problem> {
+pub(super) async fn update(call: Call<Editor, Uuid>) -> Result<Json<Source>, Problem> {
     change(call, Mode::Patch).await
 }
 
 /// Changes a source as a whole.
-pub(super) async fn replace(
-    call: Call<Editor, Uuid>,
-) -> Result<Json<SourceBody<'static>>, Problem> {
+pub(super) async fn replace(call: Call<Editor, Uuid>) -> Result<Json<Source>, Problem> {
     change(call, Mode::Replace).await
 }
 
-async fn change(
-    call: Call<Editor, Uuid>,
-    mode: Mode,
-) -> Result<Json<SourceBody<'static>>, Problem> {
+async fn change(call: Call<Editor, Uuid>, mode: Mode) -> Result<Json<Source>, Problem> {
     let Call {
         app,
         who,
@@ -123,27 +119,23 @@ pub(super) async fn delete(call: Call<Editor, Uuid>) -> Result<Empty, Problem> {
 
 /// Success, with the source.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Switched<'a> {
+pub(super) struct Switched {
     message: String,
-    source: CardBody<'a>,
+    source: Card,
 }
 
 /// Sets a source's status to active.
-pub(super) async fn activate(call: Call<Editor, Uuid>) -> Result<Json<Switched<'static>>, Problem> {
+pub(super) async fn activate(call: Call<Editor, Uuid>) -> Result<Json<Switched>, Problem> {
     set_status(call, "active", "activated").await
 }
 
 /// Sets a source's status to inactive.
-pub(super) async fn deactivate(
-    call: Call<Editor, Uuid>,
-) -> Result<Json<Switched<'static>>, Problem> {
+pub(super) async fn deactivate(call: Call<Editor, Uuid>) -> Result<Json<Switched>, Problem> {
     set_status(call, "inactive", "deactivated").await
 }
 
 /// Sets a source's status to active; the answer says so in another word.
-pub(super) async fn reactivate(
-    call: Call<Editor, Uuid>,
-) -> Result<Json<Switched<'static>>, Problem> {
+pub(super) async fn reactivate(call: Call<Editor, Uuid>) -> Result<Json<Switched>, Problem> {
     set_status(call, "active", "reactivated").await
 }
 
@@ -151,7 +143,7 @@ async fn set_status(
     call: Call<Editor, Uuid>,
     status: &str,
     done: &str,
-) -> Result<Json<Switched<'static>>, Problem> {
+) -> Result<Json<Switched>, Problem> {
     let Call {
         app,
         who,
@@ -160,10 +152,9 @@ async fn set_status(
     } = call;
     let change = Change::of_status(status);
     let updated = app.writes.update(id, &change, &who.username).await;
-    let updated = updated.map_err(Problem::to_editor)?.ok_or(NOT_FOUND)?;
-    Ok(Json::render(&Switched {
+    Ok(Json::new(&Switched {
         message: format!("Source {done} successfully"),
-        source: CardBody::from(&updated),
+        source: updated.map_err(Problem::to_editor)?.ok_or(NOT_FOUND)?,
     }))
 }
 
@@ -208,6 +199,6 @@ pub(super) async fn add_demo(call: Call<Editor>) -> Result<Json<Added>, Problem>
     Ok(Json::new(&Added { added }))
 }
 
-fn body<'a>(app: &'a App, source: &'a Source) -> SourceBody<'a> {
-    SourceBody::new(source, &app.settings.time_zone)
+fn body<'a>(app: &'a App, source: &'a Source) -> InZone<'a, Source> {
+    InZone(&app.settings.time_zone, source)
 }

@@ -10,10 +10,10 @@ use super::{
     operation::{Admin, Call, Viewer},
 };
 use crate::{
-    bodies::UserBody,
-    db::users::{self, LAST_ADMIN, Role},
+    db::users::{self, Account, LAST_ADMIN, Role},
     error::Error,
     forms::user,
+    local_time::InZone,
     pg,
     reply::Problem,
 };
@@ -41,14 +41,13 @@ pub(super) async fn me(call: Call<Viewer>) -> Result<Json<Me>, Problem> {
 }
 
 /// Everybody, by name.
-pub(super) async fn list(call: Call<Admin>) -> Result<JsonList<UserBody<'static>>, Problem> {
+pub(super) async fn list(call: Call<Admin>) -> Result<JsonList<Account>, Problem> {
     let app = call.app;
     let accounts = pg::in_time(async { users::list(&*app.pool.client().await?).await }).await?;
-    let bodies: Vec<_> = accounts
-        .iter()
-        .map(|account| UserBody::new(account, &app.settings.time_zone))
-        .collect();
-    Ok(JsonList::render(&bodies))
+    Ok(JsonList::render(&InZone(
+        &app.settings.time_zone,
+        &accounts,
+    )))
 }
 
 /// Removes a user.
@@ -60,7 +59,7 @@ pub(super) async fn delete(call: Call<Admin, Uuid>) -> Result<Empty, Problem> {
 }
 
 /// Changes a user.
-pub(super) async fn change(call: Call<Admin, Uuid>) -> Result<Json<UserBody<'static>>, Problem> {
+pub(super) async fn change(call: Call<Admin, Uuid>) -> Result<Json<Account>, Problem> {
     let Call {
         app,
         parts: id,
@@ -71,10 +70,7 @@ pub(super) async fn change(call: Call<Admin, Uuid>) -> Result<Json<UserBody<'sta
     let change = user::parse(&input)?;
     let work = async { users::change(&mut *app.pool.client().await?, id, change).await };
     let account = pg::in_time(work).await.map_err(refused)?.ok_or(NOT_FOUND)?;
-    Ok(Json::render(&UserBody::new(
-        &account,
-        &app.settings.time_zone,
-    )))
+    Ok(Json::render(&InZone(&app.settings.time_zone, &account)))
 }
 
 const NOT_FOUND: Problem = Problem::Detail(

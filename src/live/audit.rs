@@ -11,16 +11,11 @@ use std::time::{Duration, Instant};
 
 use tokio::{sync::watch, time};
 
-pub use self::queue::Queue;
-use self::{
-    reconcile::{Books, Finding, Look, Proof},
-    table::Table,
-};
+use self::reconcile::{Books, Finding, Look, Proof};
+use self::table::written;
+pub use self::{queue::Queue, table::Table};
 use super::{
-    channel::Channel,
-    listener::{Signals, Status},
-    notification_counts::Total,
-    window::Asked,
+    channel::Channel, listener::Status, notification_counts::Total, signals::Signals, window::Asked,
 };
 use crate::{
     db::statistics::{self, Statistics},
@@ -40,12 +35,15 @@ pub async fn run(
     mut queue: Queue,
     metrics: Metrics,
 ) {
+    let tables = signals.tables();
+    let names: Vec<_> = tables.iter().map(|table| table.name).collect();
+    let audited = tables.into_iter().zip(metrics.audited(&names));
     let mut audit = Audit {
-        books: Default::default(),
+        tables: audited
+            .map(|(table, counters)| AuditedTable::new(table, counters))
+            .collect(),
         signals,
         listener,
-        counters: metrics.audited(&Table::ALL.map(Table::name)),
-        silent: Default::default(),
     };
     let mut ticks = time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -53,7 +51,6 @@ pub async fn run(
     let mut outage = Outage::default();
     loop {
         ticks.tick().await;
-        let names = Table::ALL.map(Table::name);
         let asked = audit.signals.window.asked();
         let look = async {
             let client = pool.client().await?;
@@ -82,35 +79,55 @@ pub async fn run(
 async fn has_rows_since(pool: &Pool, table: Table, snapshot: &str) -> bool {
     let asked = async {
         let client = pool.client().await?;
-        statistics::has_rows_since(&client, table.name(), snapshot).await
+        statistics::has_rows_since(&client, table.name, snapshot).await
     };
     pg::in_time(asked).await.unwrap_or(true)
 }
 
 struct Audit {
-    books: [Books; Table::ALL.len()],
+    tables: Vec<AuditedTable>,
     signals: Signals,
     listener: watch::Receiver<Status>,
-    /// In the order of the tables.
-    counters: Vec<Audited>,
+}
+
+/// A table and what is known of it.
+struct AuditedTable {
+    table: Table,
+    /// See [`Table::must_announce`].
+    must_announce: i32,
+    books: Books,
+    counters: Audited,
     /// When the log spoke of silent changes.
-    silent: [Outage; Table::ALL.len()],
+    silent: Outage,
+}
+
+impl AuditedTable {
+    fn new(table: Table, counters: Audited) -> Self {
+        Self {
+            table,
+            must_announce: table.must_announce(),
+            books: Books::default(),
+            counters,
+            silent: Outage::default(),
+        }
+    }
 }
 
 impl Audit {
     async fn enter(&mut self, pool: &Pool, statistics: &Statistics, asked: Asked) {
         if self.signals.window.is_over(asked, statistics.now) {
-            self.signals.everything_of(Channel::Lib);
+            self.signals.everything_of(Channel::LIB);
         }
         let connection = {
             let listener = self.listener.borrow();
             listener.heartbeat.map(|_| listener.connections)
         };
         let now = Instant::now();
-        for (table, counted) in Table::ALL.into_iter().zip(&statistics.tables) {
-            let must_announce = table.must_announce();
+        for (audited, counted) in self.tables.iter_mut().zip(&statistics.tables) {
+            let table = audited.table;
+            let must_announce = audited.must_announce;
             let look = Look {
-                written: table.written(counted),
+                written: written(must_announce, counted),
                 live: counted.live,
                 maintained: counted.maintained,
                 snapshot: statistics.snapshot.clone(),
@@ -118,39 +135,39 @@ impl Audit {
                 triggers: counted.triggers.clone(),
                 is_announced: counted.announced & must_announce == must_announce,
                 rollbacks: statistics.rollbacks,
-                heard: match table.channel() {
+                heard: match table.channel {
                     Some(channel) => self.signals.announced.on(channel),
                     None => Total::default(),
                 },
                 connection,
             };
-            let books = &mut self.books[table as usize];
-            let mut finding = books.enter(look, now);
-            if let Some(Proof::RowSince(snapshot)) = books.proof()
+            let mut finding = audited.books.enter(look, now);
+            if let Some(Proof::RowSince(snapshot)) = audited.books.proof()
                 && !has_rows_since(pool, table, &snapshot).await
             {
                 finding = Finding::Uncertain;
             }
-            self.follow(table, finding);
+            audited.follow(finding, &self.signals);
         }
     }
+}
 
-    fn follow(&mut self, table: Table, finding: Finding) {
-        let counters = &self.counters[table as usize];
-        let is_told = match (finding, table.channel()) {
+impl AuditedTable {
+    fn follow(&mut self, finding: Finding, signals: &Signals) {
+        let is_told = match (finding, self.table.channel) {
             (Finding::Consistent, _) => return,
             (Finding::Uncertain, _) => {
-                counters.doubts.increment(1);
+                self.counters.doubts.increment(1);
                 false
             }
             // Nobody promised that changes of this table are announced.
             (Finding::Unannounced, None) => false,
             (Finding::Unannounced, Some(_)) => {
-                counters.silent.increment(1);
+                self.counters.silent.increment(1);
                 // A table that is edited so all the time has a line a minute.
-                if self.silent[table as usize].failed().is_some() {
+                if self.silent.failed().is_some() {
                     tracing::warn!(
-                        table = table.name(),
+                        table = self.table.name,
                         "changed although nothing was announced: reading everything again (a \
                          restore, or triggers that are disabled or missing)"
                     );
@@ -159,11 +176,6 @@ impl Audit {
             }
             (Finding::MissedWhileDeaf, _) => true,
         };
-        for channel in table.states() {
-            self.signals.everything_of(*channel);
-        }
-        for channel in table.events().iter().filter(|_| is_told) {
-            self.signals.everything_of(*channel);
-        }
+        signals.everything_of_table(self.table, is_told);
     }
 }

@@ -3,15 +3,24 @@
 
 pub mod keyed;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use tokio::sync::{broadcast, watch};
 
 use super::{pending_writes::PendingWrites, signal::Signal};
 use crate::{metrics::Traffic, ws::Frame};
+
+/// What operators are told of a group.
+pub trait Members: fmt::Debug + Send + Sync {
+    /// How many there are to be told.
+    fn members(&self) -> usize;
+}
 
 /// How many events a member may fall behind before it is told to read everything again.
 const EVENTS_KEPT: usize = 64;
@@ -53,16 +62,6 @@ impl<T: Clone> Group<T> {
             expected,
             traffic,
         })
-    }
-
-    /// How many there are to be told.
-    pub fn members(&self) -> usize {
-        self.members.load(SeqCst)
-    }
-
-    /// What goes out to them.
-    pub fn traffic(&self) -> &Arc<Traffic> {
-        &self.traffic
     }
 
     /// How many of them asked for compressed frames.
@@ -108,6 +107,12 @@ impl<T: Clone> Group<T> {
     }
 }
 
+impl<T: Clone + fmt::Debug + Send + Sync> Members for Group<T> {
+    fn members(&self) -> usize {
+        self.members.load(SeqCst)
+    }
+}
+
 /// Membership of a group; leaves when dropped.
 #[derive(Debug)]
 pub struct Member<T> {
@@ -121,6 +126,11 @@ pub struct Member<T> {
 }
 
 impl<T: Clone> Member<T> {
+    /// What goes out to the group.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.group.traffic)
+    }
+
     /// Waits for a state newer than the last one it gave. Cancel-safe.
     pub async fn next(&mut self) -> T {
         if self.behind {
@@ -176,25 +186,10 @@ impl Events {
         })
     }
 
-    /// How many there are to be told.
-    pub fn members(&self) -> usize {
-        self.sender.receiver_count()
-    }
-
-    /// What goes out to them.
-    pub fn traffic(&self) -> &Arc<Traffic> {
-        &self.traffic
-    }
-
     /// Tells every member.
     pub fn publish(&self, event: Frame) {
         // An error only says that nobody is there.
         let _ = self.sender.send(event);
-    }
-
-    /// Tells every member that anything may have happened.
-    pub fn publish_lagged(&self) {
-        self.publish(self.lagged.clone());
     }
 
     /// Joins; hears what is published from now on.
@@ -206,6 +201,12 @@ impl Events {
     }
 }
 
+impl Members for Events {
+    fn members(&self) -> usize {
+        self.sender.receiver_count()
+    }
+}
+
 /// Membership of [`Events`]; leaves when dropped.
 #[derive(Debug)]
 pub struct EventMember {
@@ -214,6 +215,11 @@ pub struct EventMember {
 }
 
 impl EventMember {
+    /// What goes out to the group.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.group.traffic)
+    }
+
     /// Waits for the next event. Cancel-safe.
     pub async fn next(&mut self) -> Frame {
         match self.receiver.recv().await {

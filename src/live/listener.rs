@@ -6,7 +6,6 @@ use std::{
     convert::Infallible,
     future::{Future, pending, poll_fn},
     pin::pin,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,13 +14,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
-use super::{
-    channel::{Channel, Payload},
-    notification_counts::NotificationCounts,
-    pending_writes::PendingWrites,
-    signal::{Hint, Signal},
-    window::Window,
-};
+use super::signals::Signals;
 use crate::{
     backoff::Backoff,
     error::{Error, Result},
@@ -45,67 +38,6 @@ const REFUSED_RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration
 const DEAF: &str = "what the database notifies does not reach the connection that listens: when \
     DATABASE_URL goes through a transaction pooler, set LISTEN_DATABASE_URL to a direct connection \
     to the same database";
-
-/// The signals of all views, and which channel raises which.
-#[derive(Clone, Debug, Default)]
-#[expect(missing_docs, reason = "each is the signal of the view of that name")]
-pub struct Signals {
-    pub list: Arc<Signal>,
-    pub filter: Arc<Signal>,
-    pub library: Arc<Signal>,
-    pub toggles: Arc<Signal>,
-    pub changes: Arc<Signal>,
-    pub runs: Arc<Signal>,
-    pub sessions: Arc<Signal>,
-    pub users: Arc<Signal>,
-    pub activity: Arc<Signal>,
-    pub expected: Arc<PendingWrites>,
-    pub announced: Arc<NotificationCounts>,
-    pub window: Arc<Window>,
-}
-
-impl Signals {
-    /// Tells the views of `channel` to read everything again.
-    pub fn everything_of(&self, channel: Channel) {
-        for signal in self.of(channel) {
-            signal.raise(Hint::everything());
-        }
-    }
-
-    fn of(&self, channel: Channel) -> Vec<&Signal> {
-        match channel {
-            Channel::Crud => vec![&self.changes],
-            Channel::Lib => vec![&self.library],
-            Channel::Source => vec![&self.list, &self.filter],
-            Channel::Toggle => vec![&self.toggles],
-            Channel::SourceLib => vec![&self.list, &self.filter, &self.library],
-            Channel::Emr => vec![&self.runs],
-            Channel::Session => vec![&self.sessions],
-            Channel::Account => vec![&self.users],
-            Channel::Activity => vec![&self.activity],
-        }
-    }
-
-    /// Tells every view to read everything again.
-    pub fn everything(&self) {
-        for channel in Channel::ALL {
-            self.everything_of(channel);
-        }
-    }
-
-    fn notified(&self, channel: Channel, payload: &str) {
-        let payload = Payload::parse(payload);
-        self.announced.note(channel, &payload);
-        let hint = Hint::from(payload);
-        for signal in self.of(channel) {
-            signal.raise(hint.clone());
-        }
-        // A statement's last notification: the views have been told of the others.
-        if channel == Channel::Crud {
-            self.expected.arrived(&hint);
-        }
-    }
-}
 
 /// How the listener is.
 #[derive(Clone, Debug, Default)]
@@ -230,10 +162,9 @@ async fn listen(
         outage,
     };
 
-    let mut statements: String = Channel::ALL
-        .map(|channel| format!("listen {};", channel.name()))
-        .concat();
-    statements.extend(["listen ", &heartbeat]);
+    let channels = signals.channels.iter().map(|channel| channel.name());
+    let channels: Vec<_> = channels.chain([&*heartbeat]).collect();
+    let statements = format!("listen {}", channels.join("; listen "));
     let listening = client.batch_execute(&statements);
     time::timeout(CONNECT_DEADLINE, ear.follow(listening))
         .await
@@ -281,10 +212,11 @@ impl Ear<'_> {
     async fn message(&mut self) -> Result<()> {
         match poll_fn(|cx| self.connection.poll_message(cx)).await {
             Some(Ok(AsyncMessage::Notification(notification))) => {
-                if let Some(channel) = Channel::named(notification.channel()) {
-                    self.signals.notified(channel, notification.payload());
-                } else if notification.channel() == self.heartbeat {
-                    self.heard(notification.payload());
+                let (channel, payload) = (notification.channel(), notification.payload());
+                if channel == self.heartbeat {
+                    self.heard(payload);
+                } else {
+                    self.signals.notified(channel, payload);
                 }
                 Ok(())
             }

@@ -3,6 +3,7 @@
 
 pub mod activity;
 pub mod changes;
+pub mod events;
 pub mod filter;
 pub mod library;
 pub mod list;
@@ -20,7 +21,10 @@ use std::{
 use jiff::Timestamp;
 use tokio::time;
 
-use super::signal::{Hint, Rows, Signal};
+use super::{
+    group::Group,
+    signal::{Hint, Rows, Signal},
+};
 use crate::{
     backoff::Backoff,
     error::Result,
@@ -44,8 +48,9 @@ const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_s
 
 /// What all views do.
 pub trait View: Send + 'static {
-    /// For the log.
-    const NAME: &'static str;
+    /// Whether it tells of events. Then it keeps no state to compare with, and tells its members of
+    /// every hint.
+    const IS_OF_EVENTS: bool = false;
 
     /// Whether anybody would be told.
     fn is_watched(&self) -> bool;
@@ -77,9 +82,10 @@ pub struct Reader {
     pub metrics: Metrics,
 }
 
-/// Follows `signal` for ever with the view that `make` makes, and after a panic with another one. That
+/// Follows `signal` for ever with the view `name` that `make` makes, and after a panic with another one. That
 /// one reads everything, and its members get everything anew.
 pub async fn keep<V: View>(
+    name: &'static str,
     mut make: impl FnMut() -> V,
     signal: Arc<Signal>,
     reader: Reader,
@@ -94,15 +100,15 @@ pub async fn keep<V: View>(
             view.forget();
             signal.raise(Hint::everything());
         }
-        follow(view, Arc::clone(&signal), reader.clone())
+        follow(name, view, Arc::clone(&signal), reader.clone())
     };
-    restarts.keep(Part::view(V::NAME), start).await;
+    restarts.keep(Part::view(name), start).await;
 }
 
 /// Follows `signal` for ever. A change that cannot be read is kept and tried again.
-pub async fn follow<V: View>(mut view: V, signal: Arc<Signal>, reader: Reader) {
-    let counters = reader.metrics.view(V::NAME);
-    let name = format!("view {}", V::NAME);
+pub async fn follow<V: View>(name: &'static str, mut view: V, signal: Arc<Signal>, reader: Reader) {
+    let counters = reader.metrics.view(name);
+    let name = format!("view {name}");
     let mut retry = RETRY;
     let mut patience = Patience::default();
     let mut followed = 0;
@@ -262,12 +268,25 @@ fn moment(updated_at: Timestamp) -> Option<Instant> {
     Instant::now().checked_sub(age.try_into().unwrap_or_default())
 }
 
-/// Compresses a frame that most members want compressed, away from the async threads.
-async fn compress(frame: &Frame) {
-    let frame = frame.clone();
-    // A panic in there leaves the frame uncompressed, and `Frame::wire` tries again.
-    let _ =
-        tokio::task::spawn_blocking(move || frame.compress(ws::deflate::Params::default())).await;
+/// Gives every member the newest state. A frame that members want compressed is compressed before, away
+/// from the async threads.
+async fn publish(
+    group: &Group<Snapshot>,
+    version: Version,
+    frame: Frame,
+    changed: Option<Instant>,
+) {
+    if group.deflating() > 0 {
+        let frame = frame.clone();
+        let compress = move || frame.compress(ws::deflate::Params::default());
+        // A panic in there leaves the frame uncompressed, and `Frame::wire` tries again.
+        let _ = tokio::task::spawn_blocking(compress).await;
+    }
+    group.publish(Snapshot {
+        version,
+        frame,
+        changed,
+    });
 }
 
 /// The ids that `rows` names.
@@ -298,8 +317,6 @@ mod tests {
     }
 
     impl View for Fragile {
-        const NAME: &'static str = "fragile";
-
         fn is_watched(&self) -> bool {
             true
         }
@@ -339,6 +356,7 @@ mod tests {
         let made = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
         tasks.spawn(keep(
+            "fragile",
             {
                 let (panics, read, made) = (panics.clone(), read.clone(), made.clone());
                 move || {

@@ -7,8 +7,7 @@ use super::message::{action, failure, object, request_id, source_id};
 use crate::{
     app::App,
     auth::{Identity, role::FORBIDDEN},
-    bodies::CardBody,
-    db::sources::Change,
+    db::sources::{Card, Change},
 };
 
 /// The answer to one message.
@@ -30,12 +29,13 @@ pub async fn answer(app: &App, who: &Identity, text: &str) -> Value {
         return not_found();
     };
     let change = Change::of_status(status);
-    match app.writes.update(id, &change, &who.username).await {
+    let updated = app.writes.update::<Card>(id, &change, &who.username);
+    match updated.await {
         Ok(Some(source)) => {
             tracing::debug!(user = who.username, %id, status, "source toggled");
             json!({
                 "message": format!("Source {done} successfully"),
-                "source": CardBody::from(&source),
+                "source": source,
             })
         }
         Ok(None) => not_found(),

@@ -7,72 +7,30 @@ use crate::{
     app::App,
     auth::Identity,
     live::{
-        Groups,
-        group::{EventMember, Member},
-        view::{Snapshot, Version, json_frame, list::Deltas},
+        group::{EventMember, Group, Member},
+        view::{
+            Snapshot, Version, json_frame,
+            list::{Deltas, ListGroups},
+        },
     },
     metrics::Traffic,
     request,
     ws::Frame,
 };
 
-/// Which socket it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the clients of a socket may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consumer {
-    /// `ws/data_library/`: the counts.
-    DataLibrary,
-    /// `ws/read_source/`: the whole list each time.
-    ReadSource,
-    /// `ws/read_source/?mode=delta`: what changed since a version the client has, if it has one.
-    ReadSourceDeltas {
-        /// `since`, as the client sent it.
-        since: Option<String>,
-    },
-    /// `ws/filter_source/`: the one source asked for.
+    /// Nothing but pings, when they follow a list by deltas.
+    Reader,
+    /// Asks for one source.
     FilterSource,
-    /// `ws/source/`: adds and changes sources.
+    /// Adds and changes sources.
     Source,
-    /// `ws/data_source_activation/`: switches sources on and off.
+    /// Switches sources on and off.
     DataSourceActivation,
-    /// `ws/EMRConsumer/`: starts pipeline steps.
+    /// Starts pipeline steps.
     Emr,
-    /// `ws/activity/`: what was changed lately, and by whom.
-    Activity,
-}
-
-impl Consumer {
-    /// What goes out to the sockets of its group.
-    pub fn traffic(&self, groups: &Groups) -> Arc<Traffic> {
-        Arc::clone(match self {
-            Self::DataLibrary => groups.library.traffic(),
-            Self::ReadSource => groups.lists.traffic(),
-            Self::ReadSourceDeltas { .. } => groups.deltas.traffic(),
-            Self::FilterSource => groups.filter.traffic(),
-            Self::Source => groups.changes.traffic(),
-            Self::DataSourceActivation => groups.toggles.traffic(),
-            Self::Emr => groups.runs.traffic(),
-            Self::Activity => groups.activity.traffic(),
-        })
-    }
-
-    /// Joins the group that feeds it.
-    pub fn join(&self, groups: &Groups, deflate: bool) -> Feed {
-        match self {
-            Self::DataLibrary => Feed::Snapshots(groups.library.join(deflate)),
-            Self::ReadSource => Feed::Snapshots(groups.lists.join(deflate)),
-            Self::ReadSourceDeltas { since } => Feed::Deltas(DeltaFeed {
-                deltas: groups.deltas.join(deflate),
-                since: since.clone(),
-                at: None,
-                deflate,
-            }),
-            Self::FilterSource => Feed::Filter(FilterFeed::new(groups.filter.clone())),
-            Self::Source => Feed::Events(groups.changes.join()),
-            Self::DataSourceActivation => Feed::Events(groups.toggles.join()),
-            Self::Emr => Feed::Events(groups.runs.join()),
-            Self::Activity => Feed::Snapshots(groups.activity.join(deflate)),
-        }
-    }
 }
 
 /// What a socket is fed without asking.
@@ -100,11 +58,21 @@ impl Feed {
         }
     }
 
+    /// What goes out to the sockets of its group.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        match self {
+            Self::Snapshots(member) => member.traffic(),
+            Self::Deltas(deltas) => deltas.deltas.traffic(),
+            Self::Filter(filter) => filter.traffic(),
+            Self::Events(member) => member.traffic(),
+        }
+    }
+
     /// Waits for the next frame. Cancel-safe.
-    pub async fn next(&mut self, groups: &Groups) -> Fed {
+    pub async fn next(&mut self) -> Fed {
         match self {
             Self::Snapshots(member) => fed(member.next().await),
-            Self::Deltas(deltas) => deltas.next(groups).await,
+            Self::Deltas(deltas) => deltas.next().await,
             Self::Filter(filter) => filter.next().await,
             Self::Events(member) => (member.next().await, None),
         }
@@ -118,6 +86,7 @@ fn fed(snapshot: Snapshot) -> Fed {
 /// A member that follows by deltas, with the version it stands at.
 #[derive(Debug)]
 pub struct DeltaFeed {
+    whole: Arc<Group<Snapshot>>,
     deltas: Member<Arc<Deltas>>,
     /// The version it claims to have, until that was looked at.
     since: Option<String>,
@@ -126,7 +95,18 @@ pub struct DeltaFeed {
 }
 
 impl DeltaFeed {
-    async fn next(&mut self, groups: &Groups) -> Fed {
+    /// Follows a list from the version `since`, as the client sent it.
+    pub(super) fn new(list: &ListGroups, since: Option<String>, deflate: bool) -> Self {
+        Self {
+            whole: Arc::clone(&list.whole),
+            deltas: list.deltas.join(deflate),
+            since,
+            at: None,
+            deflate,
+        }
+    }
+
+    async fn next(&mut self) -> Fed {
         loop {
             if let Some(at) = self.at {
                 let deltas = self.deltas.next().await;
@@ -149,7 +129,7 @@ impl DeltaFeed {
                 }
             }
             // No version, or one too old: a snapshot, the same frame that list members get.
-            let snapshot = groups.lists.join(self.deflate).next().await;
+            let snapshot = self.whole.join(self.deflate).next().await;
             self.at = Some(snapshot.version);
             return fed(snapshot);
         }
@@ -173,7 +153,8 @@ pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 /// Answers a text message, on behalf of the request that opened the socket. Somebody unknown only
 /// reads, so the writing sockets owe them nothing.
 pub fn answer(
-    consumer: &Consumer,
+    consumer: Consumer,
+    feed: &Feed,
     app: &App,
     who: Option<Arc<Identity>>,
     request: request::Id,
@@ -182,7 +163,7 @@ pub fn answer(
     let app = app.clone();
     let answering: Answering = match (consumer, who) {
         (Consumer::FilterSource, _) => Box::pin(std::future::ready(super::filter::answer(&text))),
-        (Consumer::ReadSourceDeltas { .. }, who) => {
+        (Consumer::Reader, who) if matches!(feed, Feed::Deltas(_)) => {
             let role = who.map(|who| who.role);
             Box::pin(std::future::ready(super::liveness::answer(
                 &app, role, &text,
@@ -203,12 +184,9 @@ pub fn answer(
 }
 
 /// What a message gets that is not taken: the error, where the socket's page can show one.
-pub fn refuse(consumer: &Consumer, error: &str) -> Answer {
+pub fn refuse(consumer: Consumer, error: &str) -> Answer {
     match consumer {
-        Consumer::DataLibrary
-        | Consumer::ReadSource
-        | Consumer::ReadSourceDeltas { .. }
-        | Consumer::Activity => Answer::Nothing,
+        Consumer::Reader => Answer::Nothing,
         Consumer::FilterSource => Answer::Frame(super::filter::error(error)),
         Consumer::Source | Consumer::DataSourceActivation | Consumer::Emr => {
             frame(&serde_json::json!({ "status": "error", "success": false, "error": error }))

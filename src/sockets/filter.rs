@@ -15,6 +15,7 @@ use crate::{
         group::keyed::{Keyed, KeyedMember},
         view::{filter::NotFound, json_frame},
     },
+    metrics::Traffic,
     ws::Frame,
 };
 
@@ -46,6 +47,11 @@ impl FilterFeed {
             owed: VecDeque::new(),
             followed: None,
         }
+    }
+
+    /// What goes out to the group.
+    pub(super) fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(self.group.traffic())
     }
 
     /// Asks for a source.

@@ -53,7 +53,11 @@ impl Handshake<'_> {
 }
 
 /// Opens a socket at an endpoint, or says why not.
-pub async fn open(app: App, endpoint: &Endpoint, handshake: Handshake<'_>) -> reply::Response {
+pub async fn open(
+    app: App,
+    endpoint: &'static Endpoint,
+    handshake: Handshake<'_>,
+) -> reply::Response {
     let Handshake {
         method,
         peer,
@@ -113,10 +117,9 @@ pub async fn open(app: App, endpoint: &Endpoint, handshake: Handshake<'_>) -> re
             Err(refused) => return refused.into_response(),
         },
     };
-    let consumer = endpoint.consumer(query);
     let deflate = accept.deflate();
     // Before the answer is sent: who has it must miss nothing.
-    let feed = consumer.join(&app.live.groups, deflate.is_some());
+    let feed = endpoint.join(&app.live.groups, query, deflate.is_some());
     let request = request::Id::current();
     let opened = request.clone().around(async move {
         let parts = match upgrade
@@ -131,7 +134,7 @@ pub async fn open(app: App, endpoint: &Endpoint, handshake: Handshake<'_>) -> re
             stream: parts.io.into_inner().into_tcp(),
             unread: parts.read_buf,
             deflate,
-            consumer,
+            endpoint,
             feed,
             who,
             request,

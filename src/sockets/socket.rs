@@ -13,7 +13,10 @@ use bytes::Bytes;
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::{self, Answer, Answering, Consumer, Fed, Feed};
+use super::{
+    consumer::{self, Answer, Answering, Fed, Feed},
+    endpoint::Endpoint,
+};
 use crate::{
     app::App,
     auth::Identity,
@@ -44,8 +47,8 @@ pub struct Client {
     pub unread: Bytes,
     /// The compression agreed on.
     pub deflate: Option<Params>,
-    /// Which socket it opened.
-    pub consumer: Consumer,
+    /// Where it opened it.
+    pub endpoint: &'static Endpoint,
     /// What feeds it.
     pub feed: Feed,
     /// Who it is; nobody when strangers may look.
@@ -75,7 +78,7 @@ async fn follow(app: App, client: Client) {
         stream,
         unread,
         deflate,
-        consumer,
+        endpoint,
         feed,
         who,
         request,
@@ -92,12 +95,12 @@ async fn follow(app: App, client: Client) {
         .map(|who| app.live.groups.users.join(who.user_id, who.role));
     let mut socket = Socket {
         connection: Connection::new(stream, unread, deflate, limits()),
-        feed,
         sent: Sent {
-            traffic: consumer.traffic(&app.live.groups),
+            traffic: feed.traffic(),
             joined: Instant::now(),
         },
-        consumer,
+        feed,
+        endpoint,
         replies: VecDeque::new(),
         answering: None,
         who,
@@ -135,7 +138,7 @@ struct Socket {
     connection: Connection,
     feed: Feed,
     sent: Sent,
-    consumer: Consumer,
+    endpoint: &'static Endpoint,
     replies: VecDeque<Fed>,
     answering: Option<Answering>,
     who: Option<Arc<Identity>>,
@@ -181,7 +184,7 @@ impl Socket {
             tokio::select! {
                 // Most turns are for a frame, and views make few enough to leave turns for the rest.
                 biased;
-                fed = self.feed.next(&app.live.groups), if can_follow => {
+                fed = self.feed.next(), if can_follow => {
                     if self.connection.can_send() {
                         self.send(fed);
                     } else {
@@ -194,7 +197,7 @@ impl Socket {
                     Event::Flushed => {}
                     Event::Closed(reason) => {
                         let _logging = self.request.span().entered();
-                        tracing::debug!(consumer = ?self.consumer, ?reason, "socket closed");
+                        tracing::debug!(path = self.endpoint.path, ?reason, "socket closed");
                         app.socket_stats.ended(reason);
                         return;
                     }
@@ -223,11 +226,18 @@ impl Socket {
             Message::Text(text) => {
                 let who = self.who_by_now();
                 let request = self.request.clone();
-                let answering = consumer::answer(&self.consumer, &self.app, who, request, text);
+                let answering = consumer::answer(
+                    self.endpoint.consumer,
+                    &self.feed,
+                    &self.app,
+                    who,
+                    request,
+                    text,
+                );
                 self.answering = Some(answering);
             }
             Message::Binary(_) => self.give(consumer::refuse(
-                &self.consumer,
+                self.endpoint.consumer,
                 "binary messages are not understood; send JSON as text",
             )),
         }
@@ -249,7 +259,7 @@ impl Socket {
         }
         self.refused += 1;
         let text = format!("Too many messages. Try again in {} s.", many.seconds());
-        self.give(consumer::refuse(&self.consumer, &text));
+        self.give(consumer::refuse(self.endpoint.consumer, &text));
     }
 
     fn give(&mut self, answer: Answer) {

@@ -7,13 +7,13 @@ use super::message::{action, failure, object, request_id, source_id};
 use crate::{
     app::App,
     auth::{Identity, role::FORBIDDEN},
-    bodies::SourceBody,
     db::sources::{Change, Source},
     error::Error,
     forms::{
         Errors, Input,
         source::{self, Mode},
     },
+    local_time::InZone,
 };
 
 /// The answer to one message.
@@ -24,7 +24,7 @@ pub async fn answer(app: &App, who: &Identity, text: &str) -> Value {
             json!({
                 "status": "success",
                 "event": event,
-                "data": SourceBody::new(&source, &app.settings.time_zone),
+                "data": InZone(&app.settings.time_zone, &source),
             })
         }
         Err(Problem::Message(text)) => {

@@ -115,8 +115,10 @@ class Channel:
 
 channels = {name: Channel(name) for name in document["channels"]}
 deltas = Channel("readSource", DELTAS)
-channels["dataLibrary"].wait_for({"counts"})
-channels["activity"].wait_for({"changes"})
+taking = {last(operation["channel"]) for operation in document["operations"].values() if operation["action"] == "receive"}
+readers = [channel for name, channel in channels.items() if name not in taking]
+for channel in readers:
+    channel.wait_for(channel.answers)
 channels["readSource"].wait_for({"list"})
 deltas.wait_for({"list"})
 
@@ -152,7 +154,9 @@ came = {}
 for channel in [*channels.values(), deltas]:
     for kind, frame in channel.frames:
         came.setdefault(kind, []).append(frame)
-if never := set(messages) - set(came) - sent:
+# Nobody edits here what can only be read, so of a list no delta comes. It is made as that of readSource.
+unedited = {name for channel in readers for name in channel.answers}
+if never := set(messages) - set(came) - sent - unedited:
     sys.exit(f"described, but never seen: {sorted(never)}")
 for name, frames in came.items():
     for example in messages[name]["examples"]:

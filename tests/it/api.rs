@@ -9,5 +9,6 @@ pub mod limits;
 pub mod names;
 pub mod roles;
 pub mod security_headers;
+pub mod sources;
 pub mod uploads;
 pub mod users;

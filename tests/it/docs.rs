@@ -3,6 +3,7 @@
 pub mod api;
 pub mod architecture;
 pub mod builds;
+pub mod contributing;
 pub mod monitoring;
 pub mod packaging;
 pub mod pasted;

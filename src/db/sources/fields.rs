@@ -1,12 +1,13 @@
-//! The fields of a source that clients set: one table. Forms, statements and the API documents follow
-//! it.
+//! Fields of a source that clients set: what is said of one, and which of them a statement sets.
 
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use tokio_postgres::types::{ToSql, Type};
 
-/// A field that clients set. It has its column's name.
+use super::STATUS;
+
+/// A field that clients set; [`FIELDS`](super::FIELDS) are all. It has its column's name.
 #[derive(Debug)]
 pub struct Field {
     /// The column.
@@ -36,7 +37,7 @@ pub enum Kind {
 }
 
 impl Field {
-    const fn new(name: &'static str, kind: Kind) -> Self {
+    pub(super) const fn new(name: &'static str, kind: Kind) -> Self {
         Self {
             name,
             kind,
@@ -45,7 +46,7 @@ impl Field {
         }
     }
 
-    const fn text(name: &'static str) -> Self {
+    pub(super) const fn text(name: &'static str) -> Self {
         let kind = Kind::Text {
             max: 255,
             blank: false,
@@ -53,59 +54,25 @@ impl Field {
         Self::new(name, kind)
     }
 
-    const fn about(self, about: &'static str) -> Self {
+    pub(super) const fn optional(name: &'static str) -> Self {
+        let kind = Kind::Text {
+            max: 255,
+            blank: true,
+        };
+        Self::new(name, kind)
+    }
+
+    pub(super) const fn about(self, about: &'static str) -> Self {
         Self { about, ..self }
     }
 
-    const fn example(self, example: &'static str) -> Self {
+    pub(super) const fn example(self, example: &'static str) -> Self {
         Self {
             example: Some(example),
             ..self
         }
     }
 }
-
-/// The field that a new source must have.
-pub const AUTHOR: &str = "created_by";
-/// The field that switches a source on and off.
-pub const STATUS: &str = "status";
-/// The date for which there are also words.
-pub const NEXT_UPDATE: &str = "next_update";
-/// The field of the file.
-pub const UPLOAD: &str = "data_upload";
-
-/// All fields that clients set, in the order in which their errors are named.
-pub static FIELDS: [Field; 13] = [
-    Field::text(AUTHOR)
-        .about("Who is responsible for it.")
-        .example("Ann"),
-    Field::text("country").example("Norway"),
-    Field::text("data_vendor"),
-    Field::text("panel"),
-    Field::text("panel_group").about("Default: `DKM`."),
-    Field::new(
-        "scope_of_subscription",
-        Kind::Text {
-            max: 255,
-            blank: true,
-        },
-    ),
-    Field::text("data_type"),
-    Field::text("granularity").about("Default: `National`."),
-    Field::new(
-        STATUS,
-        Kind::Text {
-            max: 50,
-            blank: false,
-        },
-    )
-    .about("The server toggles and counts `active` and `inactive`; it stores any other text.")
-    .example("active"),
-    Field::new("end_date", Kind::Date),
-    Field::new("current_update", Kind::Date),
-    Field::new(NEXT_UPDATE, Kind::Date),
-    Field::new(UPLOAD, Kind::File).about("A file, in a form; null removes it."),
-];
 
 /// What a statement writes into a field.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,8 +12,12 @@ use utoipa::{
 };
 
 use crate::{
-    bodies::{CardBody, ChangeBody, Section, SourceBody},
-    db::sources::{AUTHOR, FIELDS, Kind},
+    bodies::Section,
+    db::{
+        changes::Change,
+        sources::{AUTHOR, Card, FIELDS, Kind},
+    },
+    sockets::ENDPOINTS,
 };
 
 /// The schemas, by name.
@@ -55,7 +59,7 @@ fn source(date: fn() -> ObjectBuilder) -> Object {
     let mut form = ObjectBuilder::new().description(Some(
         "Fields of a source; omitted fields keep their values, or get their defaults.",
     ));
-    for field in &FIELDS {
+    for field in FIELDS {
         let mut property = match field.kind {
             Kind::Text { max, blank } => ObjectBuilder::new()
                 .schema_type(Type::String)
@@ -89,13 +93,14 @@ fn date_or_word() -> ObjectBuilder {
 /// The schemas of what sockets send and take: lines of YAML, indented by four.
 pub(super) fn of_sockets() -> String {
     let mut schemas = Vec::new();
-    SourceBody::schemas(&mut schemas);
-    ChangeBody::schemas(&mut schemas);
+    for endpoint in ENDPOINTS {
+        endpoint.add_schemas(&mut schemas);
+    }
+    Change::schemas(&mut schemas);
     schemas.extend([
-        ("source".into(), SourceBody::schema()),
-        ("card".into(), CardBody::schema()),
+        ("card".into(), Card::schema()),
         ("section".into(), Section::schema()),
-        ("change".into(), ChangeBody::schema()),
+        ("change".into(), Change::schema()),
         ("form".into(), source(date_or_word).into()),
     ]);
     let lines = schemas.iter().map(|(name, schema)| {

@@ -1,5 +1,5 @@
-//! The tables that views read, as the audit sees them: which statements must be announced, what is
-//! counted, and who is told when something may have been missed.
+//! The tables that views read, as the audit sees them: which statements must be announced, and what is
+//! counted.
 
 use crate::{
     db::statistics::{self, event},
@@ -8,83 +8,47 @@ use crate::{
 
 /// A table that the audit watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
-    Sources,
-    PipelineRuns,
-    Sessions,
-    Users,
+pub struct Table {
+    /// The name in SQL.
+    pub(in crate::live) name: &'static str,
+    /// The channel that hears of every statement; `None` when there is none, because the table's
+    /// everyday changes, such as a sign-in, concern no view and are not announced.
+    pub(in crate::live) channel: Option<Channel>,
 }
 
 impl Table {
-    /// All of them.
-    pub(super) const ALL: [Self; 4] = [
-        Self::Sources,
-        Self::PipelineRuns,
-        Self::Sessions,
-        Self::Users,
-    ];
+    pub(in crate::live) const SOURCES: Self = Self::announced("sources", Channel::CRUD);
+    pub(in crate::live) const PIPELINE_RUNS: Self = Self::announced("pipeline_runs", Channel::EMR);
+    pub(in crate::live) const SESSIONS: Self = Self::announced("sessions", Channel::SESSION);
+    pub(in crate::live) const USERS: Self = Self {
+        name: "users",
+        channel: None,
+    };
 
-    /// The name in SQL.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Sources => "sources",
-            Self::PipelineRuns => "pipeline_runs",
-            Self::Sessions => "sessions",
-            Self::Users => "users",
-        }
-    }
-
-    /// The channel that hears of every statement; `None` when there is none, because the table's
-    /// everyday changes, such as a sign-in, concern no view and are not announced.
-    pub(super) fn channel(self) -> Option<Channel> {
-        match self {
-            Self::Sources => Some(Channel::Crud),
-            Self::PipelineRuns => Some(Channel::Emr),
-            Self::Sessions => Some(Channel::Session),
-            Self::Users => None,
+    /// A table of which `channel` hears of every statement.
+    pub(in crate::live) const fn announced(name: &'static str, channel: Channel) -> Self {
+        Self {
+            name,
+            channel: Some(channel),
         }
     }
 
     /// The events that have to be announced.
     pub(super) fn must_announce(self) -> i32 {
-        statistics::must_announce(self.name())
+        statistics::must_announce(self.name)
     }
+}
 
-    /// How many rows were written that matter: a new session or user, which nothing announces, concerns
-    /// nobody yet.
-    pub(super) fn written(self, counted: &statistics::Table) -> i64 {
-        let matters = self.must_announce();
-        [
-            (event::INSERT, counted.inserted),
-            (event::UPDATE, counted.updated),
-            (event::DELETE, counted.deleted),
-        ]
-        .into_iter()
-        .filter(|(event, _)| matters & event != 0)
-        .map(|(_, rows)| rows)
-        .sum()
-    }
-
-    /// The channels of the views that show the table's state. Reading everything again costs them a
-    /// read; their clients hear of it only when something has changed.
-    pub(super) fn states(self) -> &'static [Channel] {
-        match self {
-            Self::Sources => &[Channel::SourceLib],
-            Self::PipelineRuns => &[Channel::Lib],
-            Self::Sessions => &[Channel::Session],
-            Self::Users => &[Channel::Account, Channel::Session],
-        }
-    }
-
-    /// The channels of the views that tell of events. They keep no state to compare with, so their
-    /// clients are told that anything may have happened.
-    pub(super) fn events(self) -> &'static [Channel] {
-        match self {
-            Self::Sources => &[Channel::Crud, Channel::Toggle],
-            Self::PipelineRuns => &[Channel::Emr],
-            Self::Sessions | Self::Users => &[],
-        }
-    }
+/// How many rows were written that matter, when `must_announce` has to be announced: a new session or
+/// user, which nothing announces, concerns nobody yet.
+pub(super) fn written(must_announce: i32, counted: &statistics::Table) -> i64 {
+    let counts = [
+        (event::INSERT, counted.inserted),
+        (event::UPDATE, counted.updated),
+        (event::DELETE, counted.deleted),
+    ];
+    let matter = counts.iter().filter(|(it, _)| must_announce & it != 0);
+    matter.map(|(_, rows)| rows).sum()
 }
 
 #[cfg(test)]
@@ -100,13 +64,14 @@ mod tests {
             deleted: 1,
             ..Default::default()
         };
-        for table in Table::ALL {
-            let (events, written) = match table {
-                Table::Sources | Table::PipelineRuns => (changed | event::INSERT, 111),
-                Table::Sessions | Table::Users => (changed, 11),
-            };
-            assert_eq!(table.must_announce(), events, "{}", table.name());
-            assert_eq!(table.written(&rows), written, "{}", table.name());
+        for (table, events, rows_written) in [
+            (Table::SOURCES, changed | event::INSERT, 111),
+            (Table::PIPELINE_RUNS, changed | event::INSERT, 111),
+            (Table::SESSIONS, changed, 11),
+            (Table::USERS, changed, 11),
+        ] {
+            assert_eq!(table.must_announce(), events, "{table:?}");
+            assert_eq!(written(events, &rows), rows_written, "{table:?}");
         }
     }
 }

@@ -12,6 +12,7 @@ use std::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::Members;
 use crate::{
     live::signal::{Hint, Rows, Signal},
     metrics::Traffic,
@@ -51,11 +52,6 @@ impl Keyed {
             signal,
             traffic,
         })
-    }
-
-    /// How many asked for a row.
-    pub fn members(&self) -> usize {
-        self.lock().values().map(|row| row.members).sum()
     }
 
     /// What goes out to them.
@@ -123,6 +119,13 @@ impl Keyed {
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Row>> {
         // Rows are added and removed whole, so a panic elsewhere leaves the map usable.
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Members for Keyed {
+    /// How many asked for a row.
+    fn members(&self) -> usize {
+        self.lock().values().map(|row| row.members).sum()
     }
 }
 

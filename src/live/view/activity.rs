@@ -6,12 +6,15 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::{Snapshot, Version, View, compress, json_frame, moment};
+use super::{Snapshot, Version, View, json_frame, moment, publish};
 use crate::{
-    bodies::ChangeBody,
-    db::changes,
+    db::changes::{self, Change},
     error::Result,
-    live::{group::Group, signal::Hint},
+    live::{
+        group::{Group, Members},
+        signal::Hint,
+    },
+    local_time::InZone,
     pg::PooledClient,
 };
 
@@ -34,8 +37,6 @@ impl Activity {
 }
 
 impl View for Activity {
-    const NAME: &'static str = "activity";
-
     fn is_watched(&self) -> bool {
         self.group.members() > 0
     }
@@ -57,31 +58,23 @@ impl View for Activity {
         let minutes = changes::minutes(client).await?;
         self.version.counter += 1;
         let frame = json_frame(&Body {
-            data: newest
-                .iter()
-                .map(|change| ChangeBody::new(change, &self.zone))
-                .collect(),
+            data: InZone(&self.zone, &newest),
             minutes: minutes
                 .iter()
                 .map(|it| (it.minute, it.statements))
                 .collect(),
             version: self.version.to_string(),
         });
-        if self.group.deflating() > 0 {
-            compress(&frame).await;
-        }
-        self.group.publish(Snapshot {
-            version: self.version,
-            frame,
-            changed: newest.first().and_then(|change| moment(change.at)),
-        });
+        let changed = newest.first().and_then(|change| moment(change.at.0));
+        publish(&self.group, self.version, frame, changed).await;
+
         Ok(newest.len())
     }
 }
 
 #[derive(Serialize)]
 struct Body<'a> {
-    data: Vec<ChangeBody<'a>>,
+    data: InZone<'a, [Change]>,
     minutes: Vec<(i64, i64)>,
     version: String,
 }

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::{View, json_frame, moment};
 use crate::{
-    bodies::SourceBody,
-    db::sources,
+    db::{listed, sources::Source},
     error::Result,
     live::{group::keyed::Keyed, signal::Hint},
+    local_time::InZone,
     pg::PooledClient,
 };
 
@@ -30,8 +30,6 @@ impl Filter {
 }
 
 impl View for Filter {
-    const NAME: &'static str = "filter";
-
     fn is_watched(&self) -> bool {
         self.group.is_watched()
     }
@@ -48,18 +46,18 @@ impl View for Filter {
         let Some(client) = client else { return Ok(0) };
         let read = self.group.begin_read();
         let ids = self.group.watched(&hint.clone().rows());
-        let found = sources::by_ids(client, &ids).await?;
+        let found: Vec<Source> = listed::by_ids(client, &ids).await?;
         let found: HashMap<Uuid, _> = found.iter().map(|source| (source.id, source)).collect();
         for id in ids {
             let source = found.get(&id);
             let frame = match source {
                 Some(source) => json_frame(&Found {
                     status: "success",
-                    data: SourceBody::new(source, &self.zone),
+                    data: InZone(&self.zone, *source),
                 }),
                 None => json_frame(&NotFound::default()),
             };
-            let changed = source.and_then(|source| moment(source.updated_at));
+            let changed = source.and_then(|source| moment(source.updated_at.0));
             self.group.publish(id, read, frame, changed);
         }
         Ok(found.len())
@@ -69,7 +67,7 @@ impl View for Filter {
 #[derive(Serialize)]
 struct Found<'a> {
     status: &'static str,
-    data: SourceBody<'a>,
+    data: InZone<'a, Source>,
 }
 
 /// The answer to an id that names no source. The empty `data` keeps the frontend's page alive.

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Snapshot, Version, View, compress, json_frame};
+use super::{Snapshot, Version, View, json_frame, publish};
 use crate::{
     bodies,
     db::counts::{self, Counted, Counts},
     error::Result,
-    live::{group::Group, signal::Hint, window::Window},
+    live::{
+        group::{Group, Members},
+        signal::Hint,
+        window::Window,
+    },
     pg::PooledClient,
 };
 
@@ -34,8 +38,6 @@ impl Library {
 }
 
 impl View for Library {
-    const NAME: &'static str = "library";
-
     fn is_watched(&self) -> bool {
         self.group.members() > 0
     }
@@ -70,14 +72,8 @@ impl View for Library {
             data: bodies::library(&counts),
             version: self.version.to_string(),
         });
-        if self.group.deflating() > 0 {
-            compress(&frame).await;
-        }
-        self.group.publish(Snapshot {
-            version: self.version,
-            frame,
-            changed: None,
-        });
+        publish(&self.group, self.version, frame, None).await;
+
         Ok(read)
     }
 }

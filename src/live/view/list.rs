@@ -1,5 +1,5 @@
-//! The list of sources, newest first. Keeps every row's JSON, reads only rows that changed, and
-//! makes from them the full list (group DataSource) and the steps from one version to the next.
+//! A table's rows as a list, newest first. Keeps every row's JSON, reads only rows that changed, and
+//! makes from them the whole list and the steps from one version to the next.
 
 mod deltas;
 #[cfg(test)]
@@ -8,6 +8,7 @@ mod tests;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    marker::PhantomData,
     sync::Arc,
     time::Instant,
 };
@@ -18,15 +19,15 @@ use uuid::Uuid;
 
 pub use self::deltas::Deltas;
 use self::deltas::{Rows as StepRows, Step, join, put_version};
-use super::{Snapshot, Version, View, compress, moment, named};
+use super::{Snapshot, Version, View, moment, named, publish};
 use crate::{
-    bodies::SourceBody,
-    db::sources::{self, Source},
+    db::listed::{self, Listed},
     error::Result,
     live::{
-        group::Group,
+        group::{Group, Members},
         signal::{Hint, Rows},
     },
+    local_time::InZone,
     pg::PooledClient,
     ws::Frame,
 };
@@ -36,10 +37,18 @@ const STEPS_KEPT: usize = 256;
 /// ...but no more rows than this in all of them; beyond it a snapshot is the better answer.
 const STEP_ROWS_KEPT: usize = 20_000;
 
+/// Those who follow a list.
+#[derive(Clone, Debug)]
+pub struct ListGroups {
+    /// Members that want the whole list each time.
+    pub whole: Arc<Group<Snapshot>>,
+    /// Members that want what changed.
+    pub deltas: Arc<Group<Arc<Deltas>>>,
+}
+
 /// The view that keeps the whole list, and the deltas that lead to it.
-pub struct List {
-    lists: Arc<Group<Snapshot>>,
-    deltas: Arc<Group<Arc<Deltas>>>,
+pub struct List<T> {
+    groups: ListGroups,
     zone: TimeZone,
     version: Version,
     loaded: bool,
@@ -50,21 +59,17 @@ pub struct List {
     steps: VecDeque<Arc<Step>>,
     /// When the newest of the rows was changed that the last step brought.
     changed: Option<Instant>,
+    of: PhantomData<fn() -> T>,
 }
 
 /// Newest first; the id decides between equals.
 type Place = (Reverse<Timestamp>, Uuid);
 
-impl List {
+impl<T: Listed> List<T> {
     /// A view that has read nothing yet. Times are written in `zone`.
-    pub fn new(
-        lists: Arc<Group<Snapshot>>,
-        deltas: Arc<Group<Arc<Deltas>>>,
-        zone: TimeZone,
-    ) -> Self {
+    pub fn new(groups: ListGroups, zone: TimeZone) -> Self {
         Self {
-            lists,
-            deltas,
+            groups,
             zone,
             version: Version::start(),
             loaded: false,
@@ -72,15 +77,16 @@ impl List {
             places: HashMap::new(),
             steps: VecDeque::new(),
             changed: None,
+            of: PhantomData,
         }
     }
 
     /// Takes over what was read: `named` rows (all when `None`) as they are now.
-    fn apply(&mut self, read: &[Source], named: Option<&[Uuid]>) -> StepRows {
+    fn apply(&mut self, read: &[T], named: Option<&[Uuid]>) -> StepRows {
         let mut changed = Vec::new();
         let mut newest = None;
         let gone: Vec<Uuid> = {
-            let found: HashSet<Uuid> = read.iter().map(|s| s.id).collect();
+            let found: HashSet<Uuid> = read.iter().map(T::id).collect();
             match named {
                 Some(ids) => ids
                     .iter()
@@ -101,11 +107,11 @@ impl List {
                 changed.push((id, None));
             }
         }
-        for source in read {
-            let place = (Reverse(source.created_at), source.id);
-            let json = serde_json::to_vec(&SourceBody::new(source, &self.zone))
+        for row in read {
+            let (id, place) = (row.id(), (Reverse(row.created_at()), row.id()));
+            let json = serde_json::to_vec(&InZone(&self.zone, row))
                 .expect("keys are strings, so it is JSON");
-            let before = self.places.insert(source.id, place);
+            let before = self.places.insert(id, place);
             if let Some(before) = before
                 && before != place
             {
@@ -116,8 +122,8 @@ impl List {
             }
             let json = Bytes::from(json);
             self.rows.insert(place, json.clone());
-            newest = newest.max(Some(source.updated_at));
-            changed.push((source.id, Some(json)));
+            newest = newest.max(row.updated_at());
+            changed.push((id, Some(json)));
         }
         if !changed.is_empty() {
             self.changed = newest.and_then(moment);
@@ -147,16 +153,14 @@ impl List {
     }
 }
 
-impl View for List {
-    const NAME: &'static str = "list";
-
+impl<T: Listed> View for List<T> {
     fn is_watched(&self) -> bool {
-        self.lists.members() > 0 || self.deltas.members() > 0
+        self.groups.whole.members() > 0 || self.groups.deltas.members() > 0
     }
 
     fn forget(&mut self) -> bool {
-        self.lists.forget();
-        self.deltas.forget();
+        self.groups.whole.forget();
+        self.groups.deltas.forget();
         true
     }
 
@@ -177,12 +181,12 @@ impl View for List {
                 Rows::All => None,
                 rows => Some(named(rows)),
             };
-            let sources = match &ids {
-                Some(ids) => sources::by_ids(client, ids).await?,
-                None => sources::list(client).await?,
+            let rows: Vec<T> = match &ids {
+                Some(ids) => listed::by_ids(client, ids).await?,
+                None => listed::list(client).await?,
             };
-            read = sources.len();
-            changed = self.apply(&sources, ids.as_deref());
+            read = rows.len();
+            changed = self.apply(&rows, ids.as_deref());
         }
         let first = !std::mem::replace(&mut self.loaded, true);
         if first {
@@ -192,26 +196,19 @@ impl View for List {
             self.remember(changed.clone());
         }
         let moved = first || !changed.is_empty();
-        if moved || !self.deltas.is_current() {
-            self.deltas.publish(Arc::new(Deltas::new(
+        if moved || !self.groups.deltas.is_current() {
+            self.groups.deltas.publish(Arc::new(Deltas::new(
                 self.version,
                 self.steps.clone(),
                 self.changed,
             )));
         }
-        if self.lists.members() == 0 {
+        if self.groups.whole.members() == 0 {
             // Assembled when somebody asks for it.
-            self.lists.forget();
-        } else if moved || !self.lists.is_current() {
-            let frame = self.frame();
-            if self.lists.deflating() > 0 {
-                compress(&frame).await;
-            }
-            self.lists.publish(Snapshot {
-                version: self.version,
-                frame,
-                changed: self.changed,
-            });
+            self.groups.whole.forget();
+        } else if moved || !self.groups.whole.is_current() {
+            let (whole, frame) = (&self.groups.whole, self.frame());
+            publish(whole, self.version, frame, self.changed).await;
         }
         Ok(read)
     }

@@ -1,33 +1,22 @@
 //! States of pipeline runs: `{"event":"step",...}`, one event a run, for the group EMR.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{View, json_frame, named};
+use super::{events::Event, json_frame};
 use crate::{
     db::runs::{self, Run},
     error::Result,
-    live::{
-        group::Events,
-        signal::{Hint, Rows},
-    },
-    pg::PooledClient,
+    live::signal::Hint,
+    pg::Client,
     ws::Frame,
 };
 
-/// The view that tells `EMR` the states of pipeline runs.
-pub struct Runs(Arc<Events>);
+/// Tells `EMR` the states of pipeline runs.
+pub struct Runs;
 
-impl Runs {
-    /// Tells `group`.
-    pub fn new(group: Arc<Events>) -> Self {
-        Self(group)
-    }
-
-    /// The event that names no run because any may have changed.
-    pub fn lagged() -> Frame {
+impl Event for Runs {
+    fn lagged() -> Frame {
         json_frame(&Body {
             event: "step",
             run_id: None,
@@ -38,35 +27,12 @@ impl Runs {
             reason: None,
         })
     }
-}
 
-impl View for Runs {
-    const NAME: &'static str = "runs";
-
-    fn is_watched(&self) -> bool {
-        self.0.members() > 0
-    }
-
-    fn forget(&mut self) -> bool {
-        false
-    }
-
-    fn must_read(&self, hint: &Hint) -> bool {
-        matches!(hint.clone().rows(), Rows::Named(_))
-    }
-
-    async fn refresh(&mut self, client: Option<&PooledClient>, hint: &Hint) -> Result<usize> {
-        if let (Some(client), rows @ Rows::Named(_)) = (client, hint.clone().rows()) {
-            let runs = runs::by_ids(client, &named(&rows)).await?;
-            let read = runs.len();
-            for run in runs {
-                self.0.publish(json_frame(&Body::from(run)));
-            }
-            return Ok(read);
-        } else if !hint.is_empty() {
-            self.0.publish_lagged();
-        }
-        Ok(0)
+    async fn read(client: &Client, _: &Hint, ids: &[Uuid]) -> Result<(Vec<Frame>, usize)> {
+        let runs = runs::by_ids(client, ids).await?;
+        let read = runs.len();
+        let frames = runs.into_iter().map(|run| json_frame(&Body::from(run)));
+        Ok((frames.collect(), read))
     }
 }
 

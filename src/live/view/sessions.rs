@@ -10,16 +10,8 @@ use std::{
 use tokio::time;
 use uuid::Uuid;
 
-use super::{
-    View,
-    watched::{Member, Open},
-};
-use crate::{
-    db::sessions,
-    error::Result,
-    live::signal::{Hint, Rows},
-    pg::PooledClient,
-};
+use super::watched::{Member, Open, State};
+use crate::{db::sessions, error::Result, live::signal::Rows, pg::Client};
 
 /// How often ends by time are looked for.
 const EXPIRY_TICK: Duration = Duration::from_millis(250);
@@ -42,39 +34,11 @@ pub async fn watch_expiry(open: Arc<OpenSessions>) {
     }
 }
 
-/// The view that re-reads open sessions.
-pub struct Sessions(Arc<OpenSessions>);
-
-impl Sessions {
-    /// Follows `open`.
-    pub fn new(open: Arc<OpenSessions>) -> Self {
-        Self(open)
-    }
-}
-
-impl View for Sessions {
-    const NAME: &'static str = "sessions";
-
-    fn is_watched(&self) -> bool {
-        self.0.is_any()
-    }
-
-    fn forget(&mut self) -> bool {
-        false
-    }
-
-    fn must_read(&self, hint: &Hint) -> bool {
-        !self.0.named(hint).is_empty()
-    }
-
-    async fn refresh(&mut self, client: Option<&PooledClient>, hint: &Hint) -> Result<usize> {
-        let Some(client) = client else { return Ok(0) };
-        let ids = self.0.named(hint);
-        let valid = sessions::by_ids(client, &ids).await?;
+impl State for Instant {
+    async fn read(client: &Client, ids: &[Uuid]) -> Result<HashMap<Uuid, Self>> {
+        let valid = sessions::by_ids(client, ids).await?;
         let now = Instant::now();
         let ends = valid.iter().map(|it| (it.id, now + it.remaining()));
-        let ends: HashMap<Uuid, Instant> = ends.collect();
-        self.0.tell(&ids, &ends);
-        Ok(ends.len())
+        Ok(ends.collect())
     }
 }

@@ -1,5 +1,5 @@
 //! What open sockets depend on, by its id: the session each came with, the user each belongs to.
-//! Their views tell them here what is so of it by now. It never reads the database itself.
+//! Their views read again what changed and tell them here what is so of it by now.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,12 @@ use std::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::live::signal::{Hint, Rows, Signal};
+use super::View;
+use crate::{
+    error::Result,
+    live::signal::{Hint, Rows, Signal},
+    pg::{Client, PooledClient},
+};
 
 /// What this process's open sockets depend on.
 #[derive(Debug)]
@@ -100,6 +105,38 @@ impl<T: Copy> Open<T> {
     }
 }
 
+/// What sockets must know of a row that they depend on.
+pub trait State: Copy + Send + Sync + 'static {
+    /// Reads it for those of `ids` that are not gone.
+    fn read(
+        client: &Client,
+        ids: &[Uuid],
+    ) -> impl Future<Output = Result<HashMap<Uuid, Self>>> + Send;
+}
+
+/// The view that tells open sockets.
+impl<T: State> View for Arc<Open<T>> {
+    fn is_watched(&self) -> bool {
+        self.is_any()
+    }
+
+    fn forget(&mut self) -> bool {
+        false
+    }
+
+    fn must_read(&self, hint: &Hint) -> bool {
+        !self.named(hint).is_empty()
+    }
+
+    async fn refresh(&mut self, client: Option<&PooledClient>, hint: &Hint) -> Result<usize> {
+        let Some(client) = client else { return Ok(0) };
+        let ids = self.named(hint);
+        let now = T::read(client, &ids).await?;
+        self.tell(&ids, &now);
+        Ok(now.len())
+    }
+}
+
 /// A socket's hold on what it depends on; let go when dropped.
 #[derive(Clone, Debug)]
 pub struct Member<T>(watch::Receiver<Option<T>>);
@@ -121,13 +158,6 @@ impl<T: Copy> Member<T> {
 mod tests {
     use super::*;
 
-    fn all() -> Hint {
-        Hint {
-            updated: Rows::All,
-            ..Hint::default()
-        }
-    }
-
     #[test]
     fn the_first_socket_has_it_read_again() {
         let signal = Arc::new(Signal::default());
@@ -147,10 +177,10 @@ mod tests {
         let [one, other] = [1, 2].map(|id| open.join(Uuid::from_u128(id), 'a'));
         drop(one);
         assert!(open.is_any());
-        assert_eq!(open.named(&all()), [Uuid::from_u128(2)]);
+        assert_eq!(open.named(&Hint::everything()), [Uuid::from_u128(2)]);
         drop(other);
         assert!(!open.is_any());
-        assert!(open.named(&all()).is_empty());
+        assert!(open.named(&Hint::everything()).is_empty());
     }
 
     #[test]

@@ -11,8 +11,8 @@ use std::{
 
 use marketplace::{
     db::{
-        changes, counts, days, demo, probe, runs, sessions, sources, statistics, submissions,
-        uploads, users,
+        changes, counts, days, demo, listed, probe, runs, sessions, sources, statistics,
+        submissions, uploads, users,
     },
     pg::{Pool, PooledClient},
 };
@@ -207,13 +207,13 @@ pub async fn call_everything(client: &mut PooledClient) -> BTreeSet<String> {
     let hour = Duration::from_hours(1);
     let ids = [id(7), id(8)];
 
-    call!(called, sources::list(client));
-    call!(called, sources::by_ids(client, &ids));
+    let _: Vec<sources::Source> = call!(called, listed::list(client));
+    let _: Vec<sources::Source> = call!(called, listed::by_ids(client, &ids));
     call!(called, sources::find(client, id(7)));
     call!(called, sources::statuses(client, &ids));
     let change = sources::Change::of_status("inactive");
     call!(called, sources::insert(client, id(1 << 64), &change, "ann"));
-    call!(called, sources::update(client, id(7), &change, "ann"));
+    let _: Option<sources::Source> = call!(called, sources::update(client, id(7), &change, "ann"));
     call!(called, sources::delete(client, id(9), "ann"));
     call!(called, demo::add(client, "ann"));
     call!(called, counts::read(client));

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::{live::signal::Signal, metrics::Metrics};
+use crate::{db::sources::Source, live::signal::Signal, local_time::LocalTime, metrics::Metrics};
 
 /// A change of the table: which row, and its country and age, or that it went.
 type Edit = (u8, Option<(u8, u8)>);
@@ -15,38 +15,28 @@ fn source(id: u8, country: u8, age: u8) -> Source {
     let at = Timestamp::from_second(i64::from(age)).unwrap();
     Source {
         id: Uuid::from_u128(id.into()),
-        next_status: "unscheduled".into(),
-        created_at: at,
-        updated_at: at,
+        created_at: LocalTime(at),
+        updated_at: LocalTime(at),
         created_by: "Zoé \"quoted\"".into(),
         country: country.to_string(),
-        data_vendor: String::new(),
-        panel: String::new(),
-        panel_group: "DKM".into(),
-        scope_of_subscription: String::new(),
-        data_type: String::new(),
-        granularity: "National".into(),
-        end_date: None,
-        current_update: None,
-        next_update: None,
-        datadelivery_status: "delayed".into(),
-        data_upload: None,
-        status: "active".into(),
+        ..Source::default()
     }
 }
 
-fn list() -> List {
+fn list() -> List<Source> {
     let signal = Arc::new(Signal::default());
     let traffic = Metrics::default().traffic("DataSource");
-    let group = Group::new(signal.clone(), Arc::default(), traffic.clone());
-    let deltas = Group::new(signal, Arc::default(), traffic);
-    let mut list = List::new(group, deltas, TimeZone::UTC);
+    let groups = ListGroups {
+        whole: Group::new(signal.clone(), Arc::default(), traffic.clone()),
+        deltas: Group::new(signal, Arc::default(), traffic),
+    };
+    let mut list = List::new(groups, TimeZone::UTC);
     list.loaded = true;
     list
 }
 
 /// What `refresh` does, with a table of our own in place of the database's.
-fn read(list: &mut List, table: &BTreeMap<u8, (u8, u8)>, named: Option<&[u8]>) {
+fn read(list: &mut List<Source>, table: &BTreeMap<u8, (u8, u8)>, named: Option<&[u8]>) {
     let rows: Vec<Source> = table
         .iter()
         .filter(|(id, _)| named.is_none_or(|named| named.contains(id)))
@@ -64,7 +54,7 @@ fn read(list: &mut List, table: &BTreeMap<u8, (u8, u8)>, named: Option<&[u8]>) {
     }
 }
 
-fn deltas(list: &List) -> Deltas {
+fn deltas(list: &List<Source>) -> Deltas {
     Deltas::new(list.version, list.steps.clone(), None)
 }
 
@@ -79,7 +69,7 @@ struct Follower {
 }
 
 impl Follower {
-    fn new(list: &List) -> Self {
+    fn new(list: &List<Source>) -> Self {
         let mut follower = Self {
             at: list.version,
             rows: BTreeMap::new(),
@@ -88,13 +78,13 @@ impl Follower {
         follower
     }
 
-    fn snapshot(&mut self, list: &List) {
+    fn snapshot(&mut self, list: &List<Source>) {
         self.at = list.version;
         self.rows.clear();
         self.merge(&json(&list.frame())["data"]);
     }
 
-    fn catch_up(&mut self, list: &List) {
+    fn catch_up(&mut self, list: &List<Source>) {
         let deltas = deltas(list);
         let Some(frame) = deltas.since(self.at) else {
             return self.snapshot(list);

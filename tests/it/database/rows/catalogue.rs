@@ -201,6 +201,10 @@ impl<'a> Row<'a> {
     /// Remembers the row as it is.
     async fn of(dba: &'a Client, table: &'a str) -> Self {
         let victim = victim(table);
+        if Self::find(dba, table).await.is_none() {
+            let sql = format!("insert into public.{table} default values");
+            let _ = dba.batch_execute(&sql).await;
+        }
         dba.batch_execute(&format!(
             "drop table if exists saved;
              create temp table saved as select * from public.{table} where {victim} limit 1"
