@@ -19,6 +19,7 @@ pub mod routes;
 mod runs;
 mod security_headers;
 mod serve;
+mod source_pages;
 mod sources;
 mod uploads;
 mod users;

@@ -26,7 +26,9 @@
 //! | heartbeat | a notification sent through the pool that the listener must hear ([`live::heartbeat`]) |
 //! | audit | what the database has counted, held against what was announced ([`live::audit`]) |
 //! | probe | tries every few seconds whether the tables can be read (`live::probe`) |
-//! | window | how long the counts of the past 30 days hold (`live::window`) |
+//! | validity | how long the counts of the past 30 days hold (`live::validity`) |
+//! | window | some rows of a filtered and ordered list, kept right for those who watch ([`live::windows`]) |
+//! | table | all sources in memory, with the filters, orders and counts that are watched ([`table`]) |
 //! | signal | what a view is to read again, merged while the view is busy ([`live::signal`]) |
 //! | view | reads what changed and makes frames ([`live::view`]) |
 //! | frame | a WebSocket message, encoded once for everybody ([`ws::Frame`]) |
@@ -109,6 +111,7 @@ pub mod signals;
 pub mod sockets;
 pub mod start;
 mod supervisor;
+pub mod table;
 pub mod uploads;
 pub mod writes;
 pub mod ws;

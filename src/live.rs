@@ -13,8 +13,9 @@ mod registry;
 pub mod signal;
 pub mod signals;
 pub mod socket_stats;
+mod validity;
 pub mod view;
-mod window;
+pub mod windows;
 
 use std::sync::Arc;
 
@@ -30,8 +31,8 @@ use self::{
     pending_writes::PendingWrites,
     registry::Task,
     signals::Signals,
+    validity::Validity,
     view::{Reader, sessions},
-    window::Window,
 };
 use crate::{
     error::{Error, Result},
@@ -77,9 +78,9 @@ impl Live {
     pub fn new(metrics: Metrics, queue_warning: f64, reads: Reads, zone: &TimeZone) -> Self {
         // A count that is there before the first panic can be seen to rise.
         metrics.panics("socket").increment(0);
-        let (expected, window) = (Arc::<PendingWrites>::default(), Arc::<Window>::default());
-        let (groups, views) = Groups::new(&metrics, expected.clone(), zone, &window);
-        let signals = Signals::new(views, expected, window);
+        let (expected, validity) = (Arc::<PendingWrites>::default(), Arc::<Validity>::default());
+        let (groups, views) = Groups::new(&metrics, expected.clone(), zone, &validity);
+        let signals = Signals::new(views, expected, validity);
         let (sender, listener) = watch::channel(Status::default());
         let (usage, queue_usage) = watch::channel(0.0);
         let queue = Queue::new(queue_warning, usage, metrics.queue_usage());
@@ -143,6 +144,11 @@ impl Live {
         keep(
             "expiry",
             Box::new(move || Box::pin(sessions::watch_expiry(sessions.clone()))),
+        );
+        let windows = groups.windows;
+        keep(
+            "idle",
+            Box::new(move || Box::pin(windows.clone().watch_idle())),
         );
         keep("probe", {
             let pool = pool.clone();

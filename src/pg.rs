@@ -11,6 +11,7 @@ mod pooled;
 pub mod primary;
 pub(crate) mod retry;
 pub(crate) mod settings;
+pub mod stream;
 pub mod tls;
 mod transaction;
 

@@ -7,6 +7,7 @@ pub mod emr;
 mod endpoint;
 pub mod filter;
 pub mod handshake;
+pub mod live;
 mod liveness;
 mod message;
 pub mod socket;

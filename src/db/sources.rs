@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     local_time::LocalTime,
-    pg::Client,
+    pg::{Client, stream::Stream},
 };
 
 pub use fields::{Change, Field, FieldValue, Kind};
@@ -136,6 +136,52 @@ row! {
 }
 
 const COLUMNS: &str = Source::COLUMNS;
+
+/// About how many sources there are, as PostgreSQL has counted them last.
+pub async fn count_estimate(client: &Client) -> Result<usize> {
+    let sql = "select greatest(reltuples, 0)::int8 as rows from pg_class
+                where oid = 'public.sources'::regclass";
+    let rows = client.query_typed(sql, &[]).await?;
+    let rows: Option<i64> = row::value(&rows, "rows")?;
+    Ok(usize::try_from(rows.unwrap_or_default()).unwrap_or_default())
+}
+
+/// Sources as they come, in no particular order.
+#[derive(Debug)]
+pub struct Streamed<'a> {
+    rows: Stream<'a>,
+    has_ended: bool,
+}
+
+/// So many sources come at once.
+const PART: usize = 1_000;
+
+/// Every source, part by part, all of one moment.
+pub async fn stream(client: &Client) -> Result<Streamed<'_>> {
+    let sql = format!("select {COLUMNS} from public.sources every_source");
+    let rows = client.stream_typed(&sql, &[]).await?;
+    Ok(Streamed {
+        rows,
+        has_ended: false,
+    })
+}
+
+impl Streamed<'_> {
+    /// The next part; `None` after the last one.
+    pub async fn next(&mut self) -> Result<Option<Vec<Source>>> {
+        let mut rows = Vec::with_capacity(PART);
+        while !self.has_ended && rows.len() < PART {
+            match self.rows.next().await? {
+                Some(row) => rows.push(row),
+                None => self.has_ended = true,
+            }
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        row::all(&rows).map(Some)
+    }
+}
 
 /// One source.
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<Source>> {

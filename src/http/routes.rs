@@ -19,7 +19,7 @@ use super::{
     operation::{Call, Operation, Viewer, get, post},
     page,
     route::Route,
-    runs, sources, uploads, users,
+    runs, source_pages, sources, uploads, users,
 };
 use crate::{
     db::sources::Source,
@@ -233,6 +233,17 @@ fn sources() -> Vec<Route> {
                 get("read_sources", "Every source, newest first", sources::read)
                     .limits_itself()
                     .described(Description::lists::<Source>),
+            ],
+        ),
+        route(
+            "/api/sources/",
+            vec![
+                get(
+                    "find_sources",
+                    "A page of sources, filtered and ordered",
+                    source_pages::read,
+                )
+                .described(source_pages::describe),
             ],
         ),
         route(

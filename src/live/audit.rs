@@ -15,7 +15,8 @@ use self::reconcile::{Books, Finding, Look, Proof};
 use self::table::written;
 pub use self::{queue::Queue, table::Table};
 use super::{
-    channel::Channel, listener::Status, notification_counts::Total, signals::Signals, window::Asked,
+    channel::Channel, listener::Status, notification_counts::Total, signals::Signals,
+    validity::Asked,
 };
 use crate::{
     db::statistics::{self, Statistics},
@@ -51,7 +52,7 @@ pub async fn run(
     let mut outage = Outage::default();
     loop {
         ticks.tick().await;
-        let asked = audit.signals.window.asked();
+        let asked = audit.signals.validity.asked();
         let look = async {
             let client = pool.client().await?;
             let statistics = statistics::read(&client, &names).await?;
@@ -115,7 +116,7 @@ impl AuditedTable {
 
 impl Audit {
     async fn enter(&mut self, pool: &Pool, statistics: &Statistics, asked: Asked) {
-        if self.signals.window.is_over(asked, statistics.now) {
+        if self.signals.validity.is_over(asked, statistics.now) {
             self.signals.everything_of(Channel::LIB);
         }
         let connection = {

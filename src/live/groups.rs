@@ -1,7 +1,7 @@
 //! The groups that sockets join, and the views that feed them: the one place where a view is
 //! registered.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
@@ -11,13 +11,17 @@ use super::{
     group::{Events, Group, Members, keyed::Keyed},
     pending_writes::PendingWrites,
     registry::{About, Registered, Registry},
+    validity::Validity,
     view::{
         Snapshot, activity::Activity, changes::Changes, filter::Filter, library::Library,
         list::ListGroups, runs::Runs, sessions::OpenSessions, toggles::Toggles, users::OpenUsers,
     },
-    window::Window,
+    windows::Windows,
 };
 use crate::{db::sources::Source, metrics::Metrics};
+
+/// How long rows stay in memory after the last socket left that watches windows of them.
+const ROWS_KEPT: Duration = Duration::from_mins(10);
 
 /// The groups that sockets join; a fixed set, made at start.
 #[derive(Clone, Debug)]
@@ -28,6 +32,8 @@ pub struct Groups {
     pub sources: ListGroups,
     /// Single sources.
     pub filter: Arc<Keyed>,
+    /// Windows and counts of sources.
+    pub windows: Arc<Windows>,
     /// What statements did to sources.
     pub changes: Arc<Events>,
     /// Sources that were switched on or off.
@@ -47,15 +53,15 @@ pub struct Groups {
 
 impl Groups {
     /// Groups without members, and the views that feed them. Times are written in `zone`; the counts
-    /// hold as `window` says.
+    /// hold as `validity` says.
     pub(super) fn new(
         metrics: &Metrics,
         expected: Arc<PendingWrites>,
         zone: &TimeZone,
-        window: &Arc<Window>,
+        validity: &Arc<Validity>,
     ) -> (Self, Vec<Registered>) {
         let mut views = Registry::new(metrics.clone(), expected.clone());
-        let (zone, window) = (zone.clone(), Arc::clone(window));
+        let (zone, validity) = (zone.clone(), Arc::clone(validity));
         let groups = Self {
             sources: views.list::<Source>(
                 About {
@@ -85,7 +91,17 @@ impl Groups {
                     channels: vec![Channel::LIB, Channel::SOURCE_LIB],
                     tables: vec![Table::SOURCES, Table::PIPELINE_RUNS],
                 },
-                move |group| Library::new(group, window.clone()),
+                move |group| Library::new(group, validity.clone()),
+            ),
+            windows: views.windows(
+                About {
+                    view: "windows",
+                    groups: &["Live"],
+                    channels: vec![Channel::SOURCE, Channel::SOURCE_LIB],
+                    tables: vec![Table::SOURCES],
+                },
+                ROWS_KEPT,
+                &zone,
             ),
             changes: views.events::<Changes>(About {
                 view: "changes",

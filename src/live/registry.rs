@@ -2,7 +2,7 @@
 //! signal, for which tables the audit raises it, how many members its groups have, and how its task
 //! starts. [`Groups`](super::Groups) registers them.
 
-use std::{fmt, marker::PhantomData, pin::Pin, sync::Arc};
+use std::{fmt, marker::PhantomData, pin::Pin, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
@@ -18,6 +18,7 @@ use super::{
         list::{List, ListGroups},
         watched::{Open, State},
     },
+    windows::Windows,
 };
 use crate::{db::listed::Listed, metrics::Metrics, restarts::Restarts};
 
@@ -112,6 +113,24 @@ impl Registry {
         let group = Keyed::new(signal.clone(), self.metrics.traffic(name));
         self.members.push((name, group.clone()));
         self.view(about, signal, &group, make);
+        group
+    }
+
+    /// Windows and counts of the rows of `sources`, which stay in memory for `keep` after the last member
+    /// left.
+    pub(super) fn windows(
+        &mut self,
+        about: About,
+        keep: Duration,
+        zone: &TimeZone,
+    ) -> Arc<Windows> {
+        let signal = Arc::<Signal>::default();
+        let name = about.groups[0];
+        let traffic = self.metrics.traffic(name);
+        let expected = self.expected.clone();
+        let group = Windows::new(signal.clone(), expected, traffic, keep, zone.clone());
+        self.members.push((name, group.clone()));
+        self.view(about, signal, &group, view::windows::Windows::new);
         group
     }
 

@@ -9,7 +9,7 @@ use super::{
     pending_writes::PendingWrites,
     registry::Registered,
     signal::Hint,
-    window::Window,
+    validity::Validity,
 };
 
 /// The signals of all views.
@@ -19,7 +19,7 @@ pub struct Signals {
     pub(super) channels: Arc<[Channel]>,
     pub(super) expected: Arc<PendingWrites>,
     pub(super) announced: Arc<NotificationCounts>,
-    pub(super) window: Arc<Window>,
+    pub(super) validity: Arc<Validity>,
 }
 
 impl Signals {
@@ -27,7 +27,7 @@ impl Signals {
     pub(super) fn new(
         views: Vec<Registered>,
         expected: Arc<PendingWrites>,
-        window: Arc<Window>,
+        validity: Arc<Validity>,
     ) -> Self {
         let tables = views.iter().flat_map(|view| &view.about.tables);
         let audited = tables.filter_map(|table| table.channel);
@@ -40,7 +40,7 @@ impl Signals {
             announced: Arc::new(NotificationCounts::new(&channels)),
             channels: channels.into(),
             expected,
-            window,
+            validity,
         }
     }
 

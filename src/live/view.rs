@@ -12,6 +12,7 @@ pub mod sessions;
 pub mod toggles;
 pub mod users;
 pub mod watched;
+pub mod windows;
 
 use std::{
     sync::Arc,
@@ -51,6 +52,9 @@ pub trait View: Send + 'static {
     /// Whether it tells of events. Then it keeps no state to compare with, and tells its members of
     /// every hint.
     const IS_OF_EVENTS: bool = false;
+
+    /// Whether its reads have deadlines of their own, because one may take as long as it makes progress.
+    const HAS_DEADLINES: bool = false;
 
     /// Whether anybody would be told.
     fn is_watched(&self) -> bool;
@@ -194,6 +198,9 @@ async fn read<V: View>(
     }
     let client = pool.client().await?;
     let refresh = view.refresh(Some(&client), hint);
+    if V::HAS_DEADLINES {
+        return refresh.await.map(Some);
+    }
     match time::timeout(patience, refresh).await {
         Ok(result) => result.map(Some),
         Err(_) => Err(crate::error::Error::Unavailable(
@@ -235,6 +242,12 @@ impl Version {
             counter: counter.parse().ok()?,
         };
         self.since(earlier).map(|_| earlier)
+    }
+
+    /// The version of the same epoch with this counter.
+    #[must_use]
+    pub fn at(self, counter: u64) -> Self {
+        Self { counter, ..self }
     }
 
     /// How many versions it is later than `earlier`; `None` when that is of another epoch, or later.

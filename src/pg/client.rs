@@ -18,7 +18,7 @@ use super::{
 use crate::error::{Error, Result, describe};
 
 /// Values of a statement with their types.
-type Values<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+pub(crate) type Values<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 /// A connection that runs the program's statements with the program's settings.
 pub struct Client {
@@ -116,6 +116,11 @@ impl Client {
         Ok(done)
     }
 
+    /// What begins a transaction with the settings, where each needs them.
+    pub(super) fn settings_of_a_transaction(&self) -> Option<String> {
+        Some(self.settings.begin(self.per_transaction?))
+    }
+
     /// Begins a transaction of which [`raw`](Self::raw) is then in the middle.
     pub(crate) async fn begin(&self) -> Result<()> {
         // A version that is not known is of a server that keeps the settings itself.
@@ -148,7 +153,7 @@ impl Client {
 
 /// The error of a transaction that was not begun. A standby answers that it lacks the feature when it is asked
 /// to write; another node will not.
-fn begun(error: tokio_postgres::Error) -> Error {
+pub(super) fn begun(error: tokio_postgres::Error) -> Error {
     if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) {
         Error::Unavailable(describe(&error))
     } else {

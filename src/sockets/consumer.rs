@@ -2,7 +2,10 @@
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
-use super::filter::FilterFeed;
+use super::{
+    filter::FilterFeed,
+    live::{Command, feed::LiveFeed},
+};
 use crate::{
     app::App,
     auth::Identity,
@@ -31,6 +34,8 @@ pub enum Consumer {
     DataSourceActivation,
     /// Starts pipeline steps.
     Emr,
+    /// Watches windows and counts.
+    Live,
 }
 
 /// What a socket is fed without asking.
@@ -44,6 +49,8 @@ pub enum Feed {
     Filter(FilterFeed),
     /// Every event.
     Events(EventMember),
+    /// The windows and counts that were asked for.
+    Live(LiveFeed),
 }
 
 /// A frame, and when the newest change in it was made, where that is known.
@@ -54,6 +61,7 @@ impl Feed {
     pub fn has_room(&self) -> bool {
         match self {
             Self::Filter(filter) => filter.has_room(),
+            Self::Live(live) => live.has_room(),
             Self::Snapshots(_) | Self::Deltas(_) | Self::Events(_) => true,
         }
     }
@@ -65,6 +73,7 @@ impl Feed {
             Self::Deltas(deltas) => deltas.deltas.traffic(),
             Self::Filter(filter) => filter.traffic(),
             Self::Events(member) => member.traffic(),
+            Self::Live(live) => live.traffic(),
         }
     }
 
@@ -75,6 +84,7 @@ impl Feed {
             Self::Deltas(deltas) => deltas.next().await,
             Self::Filter(filter) => filter.next().await,
             Self::Events(member) => (member.next().await, None),
+            Self::Live(live) => live.next().await,
         }
     }
 }
@@ -145,6 +155,8 @@ pub enum Answer {
     Frame(Frame),
     /// This source, which is followed from then on.
     Show(uuid::Uuid),
+    /// What a socket of windows asks for.
+    Live(Command),
 }
 
 /// The work of answering one message.
@@ -163,6 +175,10 @@ pub fn answer(
     let app = app.clone();
     let answering: Answering = match (consumer, who) {
         (Consumer::FilterSource, _) => Box::pin(std::future::ready(super::filter::answer(&text))),
+        (Consumer::Live, _) => {
+            let answer = super::live::answer(&text, &app.settings.time_zone);
+            Box::pin(std::future::ready(answer))
+        }
         (Consumer::Reader, who) if matches!(feed, Feed::Deltas(_)) => {
             let role = who.map(|who| who.role);
             Box::pin(std::future::ready(super::liveness::answer(
@@ -188,6 +204,7 @@ pub fn refuse(consumer: Consumer, error: &str) -> Answer {
     match consumer {
         Consumer::Reader => Answer::Nothing,
         Consumer::FilterSource => Answer::Frame(super::filter::error(error)),
+        Consumer::Live => Answer::Live(super::live::refused(error)),
         Consumer::Source | Consumer::DataSourceActivation | Consumer::Emr => {
             frame(&serde_json::json!({ "status": "error", "success": false, "error": error }))
         }

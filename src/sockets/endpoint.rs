@@ -10,6 +10,7 @@ use utoipa::{
 use super::{
     consumer::{Consumer, DeltaFeed, Feed},
     filter::FilterFeed,
+    live::feed::LiveFeed,
 };
 use crate::{
     auth::access::Access,
@@ -45,6 +46,7 @@ enum Feeding {
     List(fn(&Groups) -> &ListGroups),
     Events(fn(&Groups) -> &Arc<Events>),
     Filter,
+    Live,
 }
 
 /// All of them.
@@ -77,6 +79,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
         Feeding::Events(|groups| &groups.runs),
         Consumer::Emr,
     ),
+    Endpoint::new("/ws/live/", Access::Reader, Feeding::Live, Consumer::Live),
     Endpoint::state("/ws/activity/", Access::Viewer, |groups| &groups.activity),
 ];
 
@@ -123,6 +126,7 @@ impl Endpoint {
             }
             Feeding::List(list) => Feed::Snapshots(list(groups).whole.join(deflate)),
             Feeding::Events(group) => Feed::Events(group(groups).join()),
+            Feeding::Live => Feed::Live(LiveFeed::new(&groups.windows)),
             Feeding::Filter => Feed::Filter(FilterFeed::new(groups.filter.clone())),
         }
     }

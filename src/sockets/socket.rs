@@ -268,8 +268,9 @@ impl Socket {
             (Answer::Frame(frame), Feed::Filter(filter)) => filter.say(frame),
             (Answer::Frame(frame), _) => self.replies.push_back((frame, None)),
             (Answer::Show(id), Feed::Filter(filter)) => filter.ask(id),
-            // Only the filter's consumer answers so.
-            (Answer::Show(_) | Answer::Nothing, _) => {}
+            (Answer::Live(command), Feed::Live(live)) => live.take(command),
+            // Only the consumers of these feeds answer so.
+            (Answer::Show(_) | Answer::Live(_) | Answer::Nothing, _) => {}
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod limits;
 pub mod names;
 pub mod roles;
 pub mod security_headers;
+pub mod source_pages;
 pub mod sources;
 pub mod uploads;
 pub mod users;

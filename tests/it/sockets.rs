@@ -4,4 +4,5 @@ pub mod activity;
 pub mod clients;
 pub mod delivery;
 pub mod library;
+pub mod live;
 pub mod rollover;

@@ -12,7 +12,7 @@ use crate::{
     live::{
         group::{Group, Members},
         signal::Hint,
-        window::Window,
+        validity::Validity,
     },
     pg::PooledClient,
 };
@@ -20,17 +20,17 @@ use crate::{
 /// The view of the Data Library's counts.
 pub struct Library {
     group: Arc<Group<Snapshot>>,
-    window: Arc<Window>,
+    validity: Arc<Validity>,
     shown: Option<Counts>,
     version: Version,
 }
 
 impl Library {
-    /// A view that has read nothing yet. It notes in `window` for how long the counts hold.
-    pub fn new(group: Arc<Group<Snapshot>>, window: Arc<Window>) -> Self {
+    /// A view that has read nothing yet. It notes in `validity` for how long the counts hold.
+    pub fn new(group: Arc<Group<Snapshot>>, validity: Arc<Validity>) -> Self {
         Self {
             group,
-            window,
+            validity,
             shown: None,
             version: Version::start(),
         }
@@ -55,7 +55,7 @@ impl View for Library {
         let read = usize::from(client.is_some());
         if let Some(client) = client {
             let Counted { counts, at, until } = counts::read(client).await?;
-            self.window.note(at, until);
+            self.validity.note(at, until);
             if self.shown == Some(counts) && self.group.is_current() {
                 return Ok(read);
             }

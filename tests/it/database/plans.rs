@@ -35,6 +35,11 @@ const WHOLE: &[(&str, &str, &str)] = &[
     ),
     (
         "sources",
+        "from public.sources every_source",
+        "all sources are read into memory",
+    ),
+    (
+        "sources",
         "as oldest_source",
         "the deliveries of all sources are counted",
     ),
@@ -209,6 +214,10 @@ pub async fn call_everything(client: &mut PooledClient) -> BTreeSet<String> {
 
     let _: Vec<sources::Source> = call!(called, listed::list(client));
     let _: Vec<sources::Source> = call!(called, listed::by_ids(client, &ids));
+    call!(called, sources::count_estimate(client));
+    let mut streamed = call!(called, sources::stream(client));
+    while streamed.next().await.expect("all of it").is_some() {}
+    drop(streamed);
     call!(called, sources::find(client, id(7)));
     call!(called, sources::statuses(client, &ids));
     let change = sources::Change::of_status("inactive");

@@ -318,11 +318,12 @@ async fn what_frontend_developers_are_told_works() {
         format!(
             "JSON.stringify(list.map(({{ country }}) => country)) === '{countries}'
                 && JSON.stringify(deltas.map(({{ country }}) => country)) === '{countries}'
+                && JSON.stringify(table) === JSON.stringify({countries}.sort())
                 && counts[0].s1 === {}",
             countries.as_array().unwrap().len()
         )
     };
-    page.until("!!window.list && !!window.deltas && !!window.counts")
+    page.until("!!window.list && !!window.deltas && !!window.counts && !!window.table")
         .await;
     for (sql, countries) in [
         (

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 /// Until when the counts of the past 30 days hold.
 #[derive(Debug, Default)]
-pub struct Window(Mutex<State>);
+pub struct Validity(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -29,7 +29,7 @@ struct Held {
     until: Option<Timestamp>,
 }
 
-impl Window {
+impl Validity {
     /// Notes that the counts read at `from` hold until then; for ever without an `until`.
     pub fn note(&self, from: Timestamp, until: Option<Timestamp>) {
         let mut state = self.state();
@@ -43,7 +43,7 @@ impl Window {
     }
 
     /// Whether the counts that were read last no longer hold at `now`, for which the database was `asked`; true
-    /// once for each [`note`](Self::note). A clock that was set back brings rows into the window again. Counts that
+    /// once for each [`note`](Self::note). A clock that was set back brings rows back into the 30 days. Counts that
     /// were read since it was asked are not judged: they are newer, and no clock need have been set back.
     pub fn is_over(&self, asked: Asked, now: Timestamp) -> bool {
         let mut state = self.state();
@@ -73,34 +73,34 @@ mod tests {
 
     #[test]
     fn counts_are_read_again_once_when_they_no_longer_hold() {
-        let window = Window::default();
-        let is_over = |second| window.is_over(window.asked(), at(second));
+        let validity = Validity::default();
+        let is_over = |second| validity.is_over(validity.asked(), at(second));
         assert!(!is_over(0), "nothing was read yet");
-        window.note(at(10), Some(at(20)));
+        validity.note(at(10), Some(at(20)));
         assert!(!is_over(10) && !is_over(19));
         assert!(is_over(20));
         assert!(!is_over(21), "told once");
-        window.note(at(21), None);
+        validity.note(at(21), None);
         assert!(!is_over(1 << 32));
     }
 
     #[test]
     fn any_jump_of_the_clock_is_noticed() {
-        let window = Window::default();
-        let is_over = |second| window.is_over(window.asked(), at(second));
-        window.note(at(10), Some(at(20)));
+        let validity = Validity::default();
+        let is_over = |second| validity.is_over(validity.asked(), at(second));
+        validity.note(at(10), Some(at(20)));
         assert!(is_over(1 << 32), "slept for years");
-        window.note(at(10), None);
+        validity.note(at(10), None);
         assert!(is_over(9), "set back");
     }
 
     #[test]
     fn counts_that_were_read_while_the_clock_was_asked_are_not_judged_by_it() {
-        let window = Window::default();
-        window.note(at(10), None);
-        let asked = window.asked();
-        window.note(at(12), None);
-        assert!(!window.is_over(asked, at(11)), "read after it was asked");
-        assert!(window.is_over(window.asked(), at(11)), "set back");
+        let validity = Validity::default();
+        validity.note(at(10), None);
+        let asked = validity.asked();
+        validity.note(at(12), None);
+        assert!(!validity.is_over(asked, at(11)), "read after it was asked");
+        assert!(validity.is_over(validity.asked(), at(11)), "set back");
     }
 }
