@@ -1,28 +1,9 @@
 //! The columns of `sources`, and how the store holds each. Knows no rows.
 
-/// A column of `sources`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "each has its column's name")]
-pub enum Column {
-    Id,
-    NextStatus,
-    CreatedAt,
-    UpdatedAt,
-    CreatedBy,
-    Country,
-    DataVendor,
-    Panel,
-    PanelGroup,
-    ScopeOfSubscription,
-    DataType,
-    Granularity,
-    EndDate,
-    CurrentUpdate,
-    NextUpdate,
-    DatadeliveryStatus,
-    DataUpload,
-    Status,
-}
+use jiff::civil::Date;
+use uuid::Uuid;
+
+use crate::{db::sources::Source, local_time::LocalTime};
 
 /// What a column holds. The number is the column's place among those of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,87 +20,116 @@ pub enum Kind {
     Upload,
 }
 
-/// How many columns hold texts.
-pub const TEXTS: usize = 11;
 /// How many columns hold moments.
 pub const TIMES: usize = 2;
 /// How many columns hold days.
 pub const DATES: usize = 3;
 
-use Column as C;
+/// Declares the columns that hold texts, each by its variant and its name, beside those of other kinds.
+macro_rules! columns {
+    ($($variant:ident $name:ident,)*) => {
+        /// How many columns hold texts.
+        pub const TEXTS: usize = [$(stringify!($name)),*].len();
+
+        /// A column of `sources`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[expect(missing_docs, reason = "each has its column's name")]
+        pub enum Column {
+            Id,
+            CreatedAt,
+            UpdatedAt,
+            EndDate,
+            CurrentUpdate,
+            NextUpdate,
+            DataUpload,
+            $($variant,)*
+        }
+
+        impl Column {
+            /// All columns.
+            pub const ALL: [Self; 7 + TEXTS] = [
+                Self::Id,
+                Self::CreatedAt,
+                Self::UpdatedAt,
+                Self::EndDate,
+                Self::CurrentUpdate,
+                Self::NextUpdate,
+                Self::DataUpload,
+                $(Self::$variant,)*
+            ];
+
+            /// Its name in the database, in JSON and in parameters.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    Self::Id => "id",
+                    Self::CreatedAt => "created_at",
+                    Self::UpdatedAt => "updated_at",
+                    Self::EndDate => "end_date",
+                    Self::CurrentUpdate => "current_update",
+                    Self::NextUpdate => "next_update",
+                    Self::DataUpload => "data_upload",
+                    $(Self::$variant => stringify!($name),)*
+                }
+            }
+        }
+
+        /// The texts of a source, in the order of their numbers.
+        pub(super) fn texts(source: &Source) -> [&str; TEXTS] {
+            [$(&source.$name),*]
+        }
+
+        /// A source with these values.
+        pub(super) fn source(
+            id: Uuid,
+            [created_at, updated_at]: [LocalTime; TIMES],
+            [end_date, current_update, next_update]: [Option<Date>; DATES],
+            data_upload: Option<String>,
+            [$($name),*]: [&str; TEXTS],
+        ) -> Source {
+            Source {
+                id,
+                created_at,
+                updated_at,
+                end_date,
+                current_update,
+                next_update,
+                data_upload,
+                $($name: $name.to_owned(),)*
+            }
+        }
+    };
+}
+
+columns! {
+    CreatedBy created_by,
+    Country country,
+    DataVendor data_vendor,
+    Panel panel,
+    PanelGroup panel_group,
+    ScopeOfSubscription scope_of_subscription,
+    DataType data_type,
+    Granularity granularity,
+    DatadeliveryStatus datadelivery_status,
+    Status status,
+    // The last one: it repeats a date, so no search looks at it.
+    NextStatus next_status,
+}
 
 impl Column {
-    /// All columns, in the order of a source's keys.
-    pub const ALL: [Self; 18] = [
-        C::Id,
-        C::NextStatus,
-        C::CreatedAt,
-        C::UpdatedAt,
-        C::CreatedBy,
-        C::Country,
-        C::DataVendor,
-        C::Panel,
-        C::PanelGroup,
-        C::ScopeOfSubscription,
-        C::DataType,
-        C::Granularity,
-        C::EndDate,
-        C::CurrentUpdate,
-        C::NextUpdate,
-        C::DatadeliveryStatus,
-        C::DataUpload,
-        C::Status,
-    ];
-
-    /// The text columns that a search looks at: all but `next_status`, which repeats a date. They are
-    /// the first of the text columns.
+    /// The text columns that a search looks at are the first of the text columns, so many.
     pub const SEARCHED: usize = TEXTS - 1;
-
-    /// Its name in the database, in JSON and in parameters.
-    pub const fn name(self) -> &'static str {
-        match self {
-            C::Id => "id",
-            C::NextStatus => "next_status",
-            C::CreatedAt => "created_at",
-            C::UpdatedAt => "updated_at",
-            C::CreatedBy => "created_by",
-            C::Country => "country",
-            C::DataVendor => "data_vendor",
-            C::Panel => "panel",
-            C::PanelGroup => "panel_group",
-            C::ScopeOfSubscription => "scope_of_subscription",
-            C::DataType => "data_type",
-            C::Granularity => "granularity",
-            C::EndDate => "end_date",
-            C::CurrentUpdate => "current_update",
-            C::NextUpdate => "next_update",
-            C::DatadeliveryStatus => "datadelivery_status",
-            C::DataUpload => "data_upload",
-            C::Status => "status",
-        }
-    }
 
     /// What it holds.
     pub const fn kind(self) -> Kind {
         match self {
-            C::Id => Kind::Id,
-            C::CreatedBy => Kind::Text(0),
-            C::Country => Kind::Text(1),
-            C::DataVendor => Kind::Text(2),
-            C::Panel => Kind::Text(3),
-            C::PanelGroup => Kind::Text(4),
-            C::ScopeOfSubscription => Kind::Text(5),
-            C::DataType => Kind::Text(6),
-            C::Granularity => Kind::Text(7),
-            C::DatadeliveryStatus => Kind::Text(8),
-            C::Status => Kind::Text(9),
-            C::NextStatus => Kind::Text(10),
-            C::CreatedAt => Kind::Time(0),
-            C::UpdatedAt => Kind::Time(1),
-            C::EndDate => Kind::Date(0),
-            C::CurrentUpdate => Kind::Date(1),
-            C::NextUpdate => Kind::Date(2),
-            C::DataUpload => Kind::Upload,
+            Self::Id => Kind::Id,
+            Self::CreatedAt => Kind::Time(0),
+            Self::UpdatedAt => Kind::Time(1),
+            Self::EndDate => Kind::Date(0),
+            Self::CurrentUpdate => Kind::Date(1),
+            Self::NextUpdate => Kind::Date(2),
+            Self::DataUpload => Kind::Upload,
+            _ => Kind::Text(self as usize - Self::DataUpload as usize - 1),
         }
     }
 

@@ -4,7 +4,7 @@
 use jiff::{Timestamp, civil::Date};
 use uuid::Uuid;
 
-use super::column::{Column, DATES, Kind, TEXTS, TIMES};
+use super::column::{self, Column, DATES, Kind, TEXTS, TIMES};
 use crate::{db::sources::Source, local_time::LocalTime};
 
 /// No day, as a packed date: after all others.
@@ -31,19 +31,7 @@ impl<'a> From<&'a Source> for Row<'a> {
             id: source.id,
             times: [&source.created_at, &source.updated_at].map(|time| time.as_microsecond()),
             dates: [source.end_date, source.current_update, source.next_update].map(pack_date),
-            texts: [
-                &source.created_by,
-                &source.country,
-                &source.data_vendor,
-                &source.panel,
-                &source.panel_group,
-                &source.scope_of_subscription,
-                &source.data_type,
-                &source.granularity,
-                &source.datadelivery_status,
-                &source.status,
-                &source.next_status,
-            ],
+            texts: column::texts(source),
             upload: source.data_upload.as_deref(),
         }
     }
@@ -55,31 +43,9 @@ impl Row<'_> {
         let time = |n: usize| {
             LocalTime(Timestamp::from_microsecond(self.times[n]).expect("it was made from one"))
         };
-        let date = |n: usize| unpack_date(self.dates[n]);
-        let text = |column: Column| match column.kind() {
-            Kind::Text(n) => self.texts[n].to_owned(),
-            _ => unreachable!("asked for texts only"),
-        };
-        Source {
-            id: self.id,
-            next_status: text(Column::NextStatus),
-            created_at: time(0),
-            updated_at: time(1),
-            created_by: text(Column::CreatedBy),
-            country: text(Column::Country),
-            data_vendor: text(Column::DataVendor),
-            panel: text(Column::Panel),
-            panel_group: text(Column::PanelGroup),
-            scope_of_subscription: text(Column::ScopeOfSubscription),
-            data_type: text(Column::DataType),
-            granularity: text(Column::Granularity),
-            end_date: date(0),
-            current_update: date(1),
-            next_update: date(2),
-            datadelivery_status: text(Column::DatadeliveryStatus),
-            data_upload: self.upload.map(str::to_owned),
-            status: text(Column::Status),
-        }
+        let dates = self.dates.map(unpack_date);
+        let upload = self.upload.map(str::to_owned);
+        column::source(self.id, [time(0), time(1)], dates, upload, self.texts)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The rows that pass a filter, in an order, kept right change by change. Four bytes a row. Knows
 //! neither who watches nor what they are sent.
 //!
-//! A change of a row comes in two calls: [`leave`](View::leave) while the store holds the old values,
-//! [`enter`](View::enter) when it holds the new ones. So rows are found by binary search both times. A
-//! large batch is collected instead and merged at its [`end`](View::end).
+//! A change of a row comes in two calls: `leave` while the store holds the old values,
+//! `enter` when it holds the new ones. So rows are found by binary search both times. A
+//! large batch is collected instead and merged at its `end`.
 
 mod changes;
 

@@ -68,6 +68,10 @@ fn time() -> impl Strategy<Value = Timestamp> {
     (0_i64..12).prop_map(|n| Timestamp::from_microsecond(1_790_000_000_000_000 + n * 7).unwrap())
 }
 
+#[allow(
+    clippy::needless_update,
+    reason = "a column that is added stays empty here"
+)]
 pub(super) fn row() -> impl Strategy<Value = Source> {
     let texts = (text(), few(), text(), text(), few(), text(), few(), few());
     let dates = (option::of(date()), option::of(date()), option::of(date()));
@@ -92,6 +96,7 @@ pub(super) fn row() -> impl Strategy<Value = Source> {
             datadelivery_status: r.2,
             data_upload: r.0,
             status: r.3,
+            ..Source::default()
         },
     )
 }

@@ -29,19 +29,11 @@ pub(super) fn source(n: u128) -> Source {
         created_at: LocalTime(time),
         updated_at: LocalTime(time),
         created_by: "ann".into(),
-        country: String::new(),
-        data_vendor: String::new(),
-        panel: String::new(),
         panel_group: "DKM".into(),
-        scope_of_subscription: String::new(),
-        data_type: String::new(),
         granularity: "National".into(),
-        end_date: None,
-        current_update: None,
-        next_update: None,
         datadelivery_status: "delayed".into(),
-        data_upload: None,
         status: "active".into(),
+        ..Source::default()
     }
 }
 
