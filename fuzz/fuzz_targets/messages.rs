@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use marketplace::{db::sources::Change, forms::{json, registration, source::{self, Mode}, Input}, sockets::filter};
+use marketplace::{db::sources::{Change, FIELDS, FieldValue}, forms::{json, registration, source::{self, Mode}, Input}, sockets::filter};
 
 fuzz_target!(|text: &str| {
     filter::answer(text);
@@ -29,27 +29,20 @@ fuzz_target!(|text: &str| {
 
 /// The columns take it.
 fn fits(change: &Change) {
-    let texts = [
-        &change.created_by,
-        &change.country,
-        &change.data_vendor,
-        &change.panel,
-        &change.panel_group,
-        &change.scope_of_subscription,
-        &change.data_type,
-        &change.granularity,
-        &change.status,
-    ];
-    for text in texts.into_iter().flatten() {
-        assert!(
-            text.chars().count() <= 255 && !text.contains('\0'),
-            "{text:?}"
-        );
-    }
-    for date in [change.end_date, change.current_update, change.next_update] {
-        assert!(
-            date.flatten().is_none_or(|date| date.year() > 0),
-            "{date:?}"
-        );
+    for column in FIELDS.iter().map(|field| field.name) {
+        let Some(value) = change.get(column) else {
+            continue;
+        };
+        match value {
+            FieldValue::Text(text) => assert!(
+                text.chars().count() <= 255 && !text.contains('\0'),
+                "{column}: {text:?}"
+            ),
+            FieldValue::Date(date) => assert!(
+                date.is_none_or(|date| date.year() > 0),
+                "{column}: {date:?}"
+            ),
+            FieldValue::File(_) => {}
+        }
     }
 }

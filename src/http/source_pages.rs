@@ -129,9 +129,9 @@ fn asked(parameters: &[(String, String)], zone: &TimeZone) -> Result<Asked, Erro
     let (after, is_once) = once("after");
     let key = after.and_then(|after| {
         let json = BASE64_URL_SAFE_NO_PAD.decode(after).ok()?;
-        let key: Key = serde_json::from_slice(&json).ok()?;
-        let order = &query.as_ref().ok()?.order;
-        (is_once && order.fits(&key)).then_some(key)
+        let (order, key): (String, Key) = serde_json::from_slice(&json).ok()?;
+        let fits = query.as_ref().ok()?.order.fits(&key);
+        (is_once && fits && order == self::order(parameters)).then_some(key)
     });
     if after.is_some() && key.is_none() && query.is_ok() {
         wrong(
@@ -149,9 +149,18 @@ fn asked(parameters: &[(String, String)], zone: &TimeZone) -> Result<Asked, Erro
     }
 }
 
+/// The order as it was asked for.
+fn order(parameters: &[(String, String)]) -> String {
+    let named = parameters.iter().filter(|(name, _)| name == "order");
+    named
+        .map(|(_, value)| value.as_str())
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
 /// Where the next page is.
 fn next(parameters: &[(String, String)], after: &Key) -> String {
-    let key = serde_json::to_vec(after).expect("texts and numbers are JSON");
+    let key = serde_json::to_vec(&(order(parameters), after)).expect("they are JSON");
     let kept = parameters.iter().filter(|(name, _)| name != "after");
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(kept)

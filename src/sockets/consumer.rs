@@ -50,7 +50,7 @@ pub enum Feed {
     /// Every event.
     Events(EventMember),
     /// The windows and counts that were asked for.
-    Live(LiveFeed),
+    Live(Box<LiveFeed>),
 }
 
 /// A frame, and when the newest change in it was made, where that is known.

@@ -126,7 +126,7 @@ impl Endpoint {
             }
             Feeding::List(list) => Feed::Snapshots(list(groups).whole.join(deflate)),
             Feeding::Events(group) => Feed::Events(group(groups).join()),
-            Feeding::Live => Feed::Live(LiveFeed::new(&groups.windows)),
+            Feeding::Live => Feed::Live(Box::new(LiveFeed::new(&groups.windows))),
             Feeding::Filter => Feed::Filter(FilterFeed::new(groups.filter.clone())),
         }
     }

@@ -115,8 +115,9 @@ fn command(text: &str, zone: &TimeZone) -> Command {
     }
 }
 
+/// Names with the two characters are refused by which the parser of JSON notes what is no text.
 fn is_name(name: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&name.chars().count())
+    (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.contains(['\u{fdd0}', '\u{fdd1}'])
 }
 
 /// The fields of an object, of which none must be left over.
@@ -310,6 +311,7 @@ mod tests {
             ("{}", "null", "message"),
             (r#"{"subscribe":"","rows":{}}"#, "null", "subscribe"),
             (r#"{"subscribe":7,"rows":{}}"#, "null", "subscribe"),
+            (r#"{"subscribe":"\ud800","rows":{}}"#, "null", "subscribe"),
             (r#"{"subscribe":"a"}"#, r#""a""#, "subscribe"),
             (
                 r#"{"subscribe":"a","rows":{},"counts":{}}"#,

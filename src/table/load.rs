@@ -44,16 +44,36 @@ impl Table {
         self.end(changed)
     }
 
+    /// Looks at the next part of the rows when all were read before: gives the places in it of those that
+    /// are others than here, and takes over none. To be ended by [`end_comparison`](Self::end_comparison).
+    pub fn compare<'a>(&mut self, rows: impl IntoIterator<Item = Row<'a>>) -> Vec<usize> {
+        let mut load = self.load.take().expect("a load has begun");
+        let mut others = Vec::new();
+        for (place, row) in rows.into_iter().enumerate() {
+            let slot = self.store.slot(row.id);
+            if let Some(slot) = slot {
+                load.seen.set(slot, true);
+            }
+            if slot.is_none_or(|slot| !self.store.holds(slot, &row)) {
+                others.push(place);
+            }
+        }
+        self.load = Some(load);
+        others
+    }
+
+    /// Takes over the rows that are others, all at once; those that did not come are gone.
+    pub fn end_comparison<'a>(&mut self, others: impl IntoIterator<Item = Row<'a>>) -> Applied {
+        let load = self.load.take().expect("a load has begun");
+        let gone = self.not_seen(&load);
+        let others = others.into_iter();
+        self.apply(others.filter(|row| !load.newer.contains(&row.id)), &gone)
+    }
+
     /// Ends a load that brought every row: those that did not come are gone.
     pub fn end_load(&mut self) -> Applied {
         let load = self.load.take().expect("a load has begun");
-        let gone: Vec<Uuid> = self
-            .store
-            .slots()
-            .filter(|&slot| !load.seen.has(slot))
-            .map(|slot| self.store.id(slot))
-            .filter(|id| !load.newer.contains(id))
-            .collect();
+        let gone = self.not_seen(&load);
         let mut applied = self.apply(std::iter::empty(), &gone);
         if !self.is_loaded() {
             // From nothing known to something known, even if that is no row.
@@ -62,6 +82,16 @@ impl Table {
             applied.tick = self.tick;
         }
         applied
+    }
+
+    /// The rows that a load did not bring.
+    fn not_seen(&self, load: &Load) -> Vec<Uuid> {
+        self.store
+            .slots()
+            .filter(|&slot| !load.seen.has(slot))
+            .map(|slot| self.store.id(slot))
+            .filter(|id| !load.newer.contains(id))
+            .collect()
     }
 
     /// Gives up a load that could not be finished.

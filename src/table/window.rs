@@ -89,6 +89,11 @@ impl Window {
         }
     }
 
+    /// Where it begins now: when the row that it was anchored at went, at the one that took its part.
+    pub fn anchor(&self) -> Anchor {
+        self.anchor
+    }
+
     /// The view.
     pub fn view(&self) -> Number {
         self.view

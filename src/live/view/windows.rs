@@ -47,18 +47,25 @@ impl Windows {
         let expected = in_time(sources::count_estimate(client)).await?;
         self.group.lock().await.table.begin_load(expected);
         let mut rows = in_time(sources::stream(client)).await?;
-        let mut read = 0;
+        let (mut read, mut others) = (0, Vec::new());
         while let Some(part) = in_time(rows.next()).await? {
             read += part.len();
             let mut state = self.group.lock().await;
-            let applied = state.table.load(part.iter().map(Row::from));
-            if self.is_loaded && applied.rows > 0 {
-                published(&mut state, &part);
+            if self.is_loaded {
+                let places = state.table.compare(part.iter().map(Row::from));
+                others.extend(places.into_iter().map(|place| part[place].clone()));
+            } else {
+                state.table.load(part.iter().map(Row::from));
             }
         }
         let mut state = self.group.lock().await;
-        state.table.end_load();
-        published(&mut state, &[]);
+        // At once, so that nobody sees a state that the table never had.
+        if self.is_loaded {
+            state.table.end_comparison(others.iter().map(Row::from));
+        } else {
+            state.table.end_load();
+        }
+        published(&mut state, &others);
         drop(state);
         self.is_loaded = true;
         self.group.set_loaded(true);

@@ -26,7 +26,7 @@ use crate::{
 const NUMBERS_EVERY: Duration = Duration::from_millis(250);
 
 /// What a client wants to watch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// A window.
     Rows {
@@ -57,12 +57,12 @@ pub struct Member {
     windows: Arc<Windows>,
     wake: Arc<Notify>,
     subscriptions: BTreeMap<String, Watched>,
-    /// A view that is being made, and the name of its subscription.
-    opening: Option<(String, Opening)>,
+    /// A view that is being made, the name of its subscription, and what it shows.
+    opening: Option<(String, Shown, Opening)>,
     /// Something may have changed since the subscriptions were looked at.
     is_stale: bool,
     /// Subscriptions that are to be made again.
-    lost: Vec<(String, Shown)>,
+    lost: Vec<String>,
 }
 
 /// Gives nothing when the rows were let go a moment before.
@@ -120,26 +120,34 @@ impl Member {
     /// # Errors
     /// There are too many views.
     pub async fn subscribe(&mut self, name: &str, shown: &Shown) -> Result<(), Full> {
+        let mut is_full = false;
         let opened = loop {
-            if self
-                .opening
-                .as_ref()
-                .is_none_or(|(opening, _)| opening != name)
-            {
+            let is_under_way =
+                |(opening, of, _): &(String, Shown, Opening)| opening == name && of == shown;
+            if !self.opening.as_ref().is_some_and(is_under_way) {
+                self.abandon_opening();
                 self.windows.current().await;
-                self.opening = Some((name.to_owned(), self.open(shown.clone())));
+                let opening = self.open(shown.clone());
+                self.opening = Some((name.to_owned(), shown.clone(), opening));
             }
-            let Some((_, opening)) = &mut self.opening else {
+            let Some((.., opening)) = &mut self.opening else {
                 return Ok(());
             };
             let opened = opening.await;
             self.opening = None;
-            // A panic in there is of this socket.
-            let opened =
-                opened.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()));
-            // The rows may have been let go a moment before.
-            if let Some(opened) = opened {
-                break opened?;
+            match opened {
+                Ok(Some(Ok(opened))) => break opened,
+                // The one that ends may make room.
+                Ok(Some(Err(Full))) if !is_full && self.unsubscribe(name) => is_full = true,
+                Ok(Some(Err(Full))) => return Err(Full),
+                // The rows were let go a moment before.
+                Ok(None) => {}
+                Err(broken) => match broken.try_into_panic() {
+                    // It is of this socket.
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The server is stopping.
+                    Err(_) => future::pending().await,
+                },
             }
         };
         self.unsubscribe(name);
@@ -156,6 +164,20 @@ impl Member {
         );
         self.is_stale = true;
         Ok(())
+    }
+
+    /// Closes what is being opened, as soon as it is.
+    fn abandon_opening(&mut self) {
+        let Some((.., opening)) = self.opening.take() else {
+            return;
+        };
+        let windows = Arc::clone(&self.windows);
+        tokio::task::spawn_blocking(move || {
+            let opened = tokio::runtime::Handle::current().block_on(opening);
+            if let Ok(Some(Ok(opened))) = opened {
+                windows.dropped().push(opened.subscription);
+            }
+        });
     }
 
     fn open(&self, shown: Shown) -> Opening {
@@ -203,10 +225,14 @@ impl Member {
         if !self.is_stale {
             return Vec::new();
         }
-        while let Some((name, shown)) = self.lost.pop() {
-            // It is lost until it is there again.
-            self.lost.push((name.clone(), shown.clone()));
-            if self.has(&name) && self.subscribe(&name, &shown).await.is_err() {
+        while let Some(name) = self.lost.last().cloned() {
+            let lost = self
+                .subscriptions
+                .get(&name)
+                .map(|watched| watched.shown.clone());
+            if let Some(shown) = lost
+                && self.subscribe(&name, &shown).await.is_err()
+            {
                 // Others were faster, and there are too many. This one waits for its turn.
                 return Vec::new();
             }
@@ -252,7 +278,7 @@ impl Member {
         let mut frames = Vec::new();
         for (name, watched) in &mut self.subscriptions {
             if !state.has(&watched.subscription) {
-                self.lost.push((name.clone(), watched.shown.clone()));
+                self.lost.push(name.clone());
                 continue;
             }
             let held = watched.held.as_ref();
@@ -289,16 +315,7 @@ impl Drop for Member {
             .into_values()
             .map(|watched| watched.subscription);
         self.windows.dropped().extend(subscriptions);
-        if let Some((_, opening)) = self.opening.take() {
-            // What it opens is closed by whoever looks next.
-            let windows = Arc::clone(&self.windows);
-            tokio::task::spawn_blocking(move || {
-                let opened = tokio::runtime::Handle::current().block_on(opening);
-                if let Ok(Some(Ok(opened))) = opened {
-                    windows.dropped().push(opened.subscription);
-                }
-            });
-        }
+        self.abandon_opening();
         *self.windows.left() = Instant::now();
         self.windows.members.fetch_sub(1, SeqCst);
     }

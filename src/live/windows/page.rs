@@ -1,8 +1,8 @@
 //! A part of a filtered and ordered list, once: for those who ask and do not watch.
 
-use std::{panic::resume_unwind, sync::Arc};
+use std::{future, panic::resume_unwind, sync::Arc};
 
-use super::{State, Windows};
+use super::{State, Windows, state::MOST_VIEW_BYTES};
 use crate::{
     db::sources::Source,
     table::{filter::Query, order::Key},
@@ -44,7 +44,11 @@ impl Windows {
                 Ok(Some(page)) => return page,
                 // The rows were let go a moment before.
                 Ok(None) => {}
-                Err(broken) => resume_unwind(broken.into_panic()),
+                Err(broken) => match broken.try_into_panic() {
+                    Ok(panic) => resume_unwind(panic),
+                    // The server is stopping.
+                    Err(_) => future::pending().await,
+                },
             }
         }
     }
@@ -71,6 +75,7 @@ impl State {
             next: last.map(|&slot| view.key(store, slot)),
         };
         self.table.close_view(number);
+        self.table.trim_views(MOST_VIEW_BYTES);
         Some(page)
     }
 }

@@ -23,9 +23,13 @@ use crate::{
 
 /// What one process keeps for all its clients. What nobody watches makes room for what somebody asks.
 const LIMITS: Limits = Limits {
-    views: 32,
+    views: 1024,
     counts: 256,
 };
+/// Views that nobody watches go when all views take more memory than this, in bytes.
+pub(super) const MOST_VIEW_BYTES: usize = 128 << 20;
+/// No view is added when those that are watched take more memory than this, in bytes.
+const MOST_WATCHED_BYTES: usize = 256 << 20;
 /// So many frames are remembered of a window between two changes of it.
 const MOST_FRAMES: usize = 16;
 
@@ -86,6 +90,8 @@ impl Newest {
 struct Made {
     name: String,
     held: Option<Newest>,
+    /// When it was made: it names the version of then.
+    tick: u64,
     frame: Frame,
 }
 
@@ -97,7 +103,7 @@ pub struct Subscription {
 }
 
 /// What a client holds that comes back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resume {
     /// The version, as the client sent it.
     pub since: String,
@@ -177,6 +183,11 @@ impl State {
                 resume,
             } => {
                 let view = self.table.open_view(filter, order)?;
+                self.table.trim_views(MOST_VIEW_BYTES);
+                if self.table.memory().views > MOST_WATCHED_BYTES {
+                    self.table.close_view(view);
+                    return Err(Full);
+                }
                 let mut window = Window::new(view, *anchor, *limit);
                 let known = resume.as_ref().and_then(|resume| {
                     let version = self.version().earlier(&resume.since)?;
@@ -214,7 +225,9 @@ impl State {
         self.next += 1;
         let mut view = window;
         let newest = newest(&mut self.table, &key, &mut view);
-        self.known.insert(key.clone(), entry);
+        if is_anchored(&key, view.as_ref()) {
+            self.known.insert(key.clone(), entry);
+        }
         self.entries.insert(
             entry,
             Entry {
@@ -247,7 +260,9 @@ impl State {
             Key::Count(count) => self.table.close_count(count),
         }
         if entry.subscribers.is_empty() {
-            self.known.remove(&entry.key);
+            if self.known.get(&entry.key) == Some(&subscription.entry) {
+                self.known.remove(&entry.key);
+            }
             self.entries.remove(&subscription.entry);
         }
     }
@@ -277,7 +292,7 @@ impl State {
     /// Looks at all that is watched, and wakes those for whom something has changed.
     pub fn publish(&mut self) {
         let tick = self.table.tick();
-        for entry in self.entries.values_mut() {
+        for (number, entry) in &mut self.entries {
             let touched = match entry.key {
                 Key::Window(view, ..) => self.table.view(view).touched(),
                 Key::Count(count) => self.table.count(count).touched(),
@@ -287,6 +302,12 @@ impl State {
             }
             entry.at = tick;
             let newest = newest(&mut self.table, &entry.key, &mut entry.view);
+            if !is_anchored(&entry.key, entry.view.as_ref())
+                && self.known.get(&entry.key) == Some(number)
+            {
+                // Its row went. Whoever asks for that row later may find it again.
+                self.known.remove(&entry.key);
+            }
             if newest.is(&entry.newest) {
                 continue;
             }
@@ -327,8 +348,10 @@ impl State {
         if matches!(difference, Difference::None) && !is_owed {
             return Step::Nothing;
         }
+        let tick = self.table.tick();
         let same = |made: &&Made| {
             made.name == name
+                && made.tick == tick
                 && match (&made.held, held) {
                     (None, None) => true,
                     (Some(a), Some(b)) => a.is(b),
@@ -342,6 +365,7 @@ impl State {
         let made = Made {
             name: name.to_owned(),
             held: held.cloned(),
+            tick,
             frame: frame.clone(),
         };
         if let Some(entry) = self.entries.get_mut(&subscription.entry)
@@ -382,6 +406,14 @@ impl State {
         }
         let text: Bytes = text.freeze();
         Frame::text_from(text.len(), |out| out.put_slice(&text))
+    }
+}
+
+/// Whether a window begins where its key says.
+fn is_anchored(key: &Key, window: Option<&Window>) -> bool {
+    match (key, window) {
+        (Key::Window(_, anchor, _), Some(window)) => window.anchor() == *anchor,
+        _ => true,
     }
 }
 

@@ -87,6 +87,7 @@ impl LiveFeed {
                 anchor,
                 limit,
             }) => match self.windows.get_mut(name) {
+                None if self.member.has(name) => Some(error(Some(name), &one("move", COUNTS))),
                 None => Some(error(Some(name), &one("move", UNKNOWN))),
                 Some(place) => {
                     let to = (anchor.unwrap_or(place.0), limit.unwrap_or(place.1));
@@ -121,5 +122,6 @@ impl LiveFeed {
 }
 
 const UNKNOWN: &str = "There is no subscription of this name.";
+const COUNTS: &str = "This subscription counts; it has no window.";
 const TOO_MANY: &str = "This socket has 32 subscriptions already. End one first.";
 const FULL: &str = "The server keeps too many filters and orders at the moment. Try again later.";

@@ -82,6 +82,19 @@ async fn pages_follow_each_other_and_have_every_row_once() {
         .await
         .unwrap();
     let link = first.header("link").unwrap().to_owned();
+    let turned = link
+        .strip_prefix('<')
+        .unwrap()
+        .split_once('>')
+        .unwrap()
+        .0
+        .replace("=panel", "=-panel");
+    let refused = ann.get(&turned).send().await;
+    assert_eq!(
+        (refused.status, refused.json()["after"][0].is_string()),
+        (400, true),
+        "another order"
+    );
     let path = link
         .strip_prefix('<')
         .unwrap()

@@ -605,7 +605,7 @@ impl Program {
     /// Starts it and waits until its cluster runs.
     fn start(test: &str, data_dir: &Path) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", &format!("embedded::{test}")])
+            .args(["--exact", "--nocapture", &format!("cli::embedded::{test}")])
             .arg(data_dir)
             .stdout(Stdio::piped())
             .spawn()

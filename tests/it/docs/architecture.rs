@@ -205,7 +205,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("live/listener", &["db", "ws", "live::group", "live::view"]),
     ("live/group", &["db", "pg", "live::view", "live::listener"]),
     ("live/view", &["live::listener"]),
-    ("live/window", &["db", "ws", "live::signal", "live::view"]),
+    ("live/validity", &["db", "ws", "live::signal", "live::view"]),
     (
         "live/probe",
         &["ws", "live::group", "live::signal", "live::view"],

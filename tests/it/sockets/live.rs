@@ -533,3 +533,65 @@ async fn every_watcher_agrees_with_a_select_while_many_write() {
         .await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_on_many_rows_is_shown_at_once() {
+    let (server, database) = TestServer::start().await;
+    let dba = database.connect().await;
+    let rows =
+        "insert into sources (country, status) select 'c', 'old' from generate_series(1, 3500)";
+    dba.batch_execute(rows).await.unwrap();
+    let mut live = Live::open(&server).await;
+    live.subscribe("by", "counts", json!({ "by": "status" }))
+        .await;
+    assert_eq!(live.counts["by"]["groups"], json!({ "old": 3500 }));
+    let others = rows.replace("old", "new");
+    for (sql, after) in [
+        (
+            "update sources set status = 'b'".to_owned(),
+            json!({ "b": 3500 }),
+        ),
+        (
+            format!("begin; delete from sources; {others}; commit"),
+            json!({ "new": 3500 }),
+        ),
+    ] {
+        dba.batch_execute(&sql).await.unwrap();
+        let told = live.follow().await;
+        assert_eq!(told["groups"], after, "nothing in between: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_comes_back_is_found_by_whoever_asks_for_it() {
+    let (server, database) = TestServer::start().await;
+    let dba = database.connect().await;
+    let sql = "insert into sources (country, status) select lpad(n::text, 2, '0'), 'active' from generate_series(1, 20) n";
+    dba.batch_execute(sql).await.unwrap();
+    let sql = "select id::text from sources where country = '05'";
+    let id: String = dba.query_one(sql, &[]).await.unwrap().get(0);
+    let query = json!({ "where": { "status": ["active"] }, "order": ["country"], "from": { "id": id }, "limit": 3 });
+    let ann = server.visitor("ann").await;
+    let mut live = Live::of(&ann).await;
+    live.subscribe("a", "rows", query.clone()).await;
+    let set = |status: &str| format!("update sources set status = '{status}' where country = '05'");
+    dba.batch_execute(&set("inactive")).await.unwrap();
+    live.until("the next takes its part", |live| {
+        live.windows["a"].texts("country") == ["06", "07", "08"]
+    })
+    .await;
+    dba.batch_execute(&set("active")).await.unwrap();
+    live.until("it is before the window", |live| {
+        live.windows["a"].first == 5
+    })
+    .await;
+    let mut other = Live::of(&ann).await;
+    other.subscribe("a", "rows", query).await;
+    assert_eq!(other.windows["a"].texts("country"), ["05", "06", "07"]);
+    live.send(json!({ "move": "a", "from": { "id": id } }))
+        .await;
+    live.until("it moves to the row", |live| {
+        live.windows["a"].texts("country") == ["05", "06", "07"]
+    })
+    .await;
+}

@@ -16,11 +16,12 @@ use crate::support::{
 /// The row whose changes must go on arriving, and a run of it.
 const MARKER: Uuid = Uuid::from_u128(0xa);
 /// What is read after each value that the database has taken.
-const READS: [&str; 8] = [
+const READS: [&str; 9] = [
     "/readyz",
     "/api/me/",
     "/api/users/",
     "/api/read-source/",
+    "/api/sources/?limit=500&order=-country",
     "/api/data-library/",
     "/api/pipeline-runs/",
     "/api/pipeline-runs/00000000-0000-0000-0000-00000000000a/",
@@ -332,11 +333,15 @@ impl World {
             ("/ws/source/", false),
             ("/ws/data_source_activation/", false),
             ("/ws/activity/", false),
+            ("/ws/live/", true),
         ] {
             sockets.push(Watched::open(&keeper, path, shows_text).await);
         }
         let ask = serde_json::json!({ "action": "filter_by_id", "id": MARKER });
         sockets[2].socket.send_json(&ask).await;
+        let ask = serde_json::json!({ "subscribe": "all", "rows": { "limit": 500 } });
+        let live = sockets.last_mut().expect("it was opened last");
+        live.socket.send_json(&ask).await;
         Self {
             keeper,
             writer,
