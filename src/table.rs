@@ -22,7 +22,6 @@ pub mod filter;
 pub mod fold;
 mod hash;
 mod index;
-pub mod library;
 mod list;
 mod load;
 mod matcher;

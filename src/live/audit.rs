@@ -94,7 +94,7 @@ struct Audit {
 /// A table and what is known of it.
 struct AuditedTable {
     table: Table,
-    /// See [`Table::must_announce`].
+    /// The events that must be announced, as bits.
     must_announce: i32,
     books: Books,
     counters: Audited,

@@ -39,7 +39,7 @@ pub(super) struct About {
 pub(super) struct Registered {
     pub(super) about: About,
     pub(super) signal: Arc<Signal>,
-    /// See [`View::IS_OF_EVENTS`].
+    /// Whether the view tells of events, and keeps no state.
     pub(super) is_of_events: bool,
     /// Makes the task that keeps it going.
     pub(super) start: Box<dyn Fn(Reader, Restarts) -> Task + Send + Sync>,

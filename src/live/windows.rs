@@ -10,7 +10,7 @@ mod state;
 mod tests;
 
 use std::{
-    fmt,
+    fmt, future,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -21,6 +21,7 @@ use std::{
 use jiff::tz::TimeZone;
 use tokio::{
     sync::{MutexGuard, watch},
+    task::{JoinError, JoinHandle},
     time::{self, Instant},
 };
 
@@ -173,6 +174,16 @@ impl Windows {
             self.signal.demand();
             let _ = loaded.wait_for(|loaded| *loaded).await;
         }
+    }
+}
+
+/// What a task on a thread that may wait gives; its panic is the caller's. Cancel-safe.
+async fn finished<T>(task: &mut JoinHandle<T>) -> T {
+    match task.await.map_err(JoinError::try_into_panic) {
+        Ok(done) => done,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // It never began: the server is stopping.
+        Err(Err(_)) => future::pending().await,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, StreamExt, future::join};
 use tokio_postgres::{Row, RowStream};
 
 use super::{
@@ -36,16 +36,19 @@ impl Client {
                 _commit: None,
             });
         };
-        self.raw().batch_execute(&settings).await.map_err(begun)?;
-        let mut rows = Box::pin(self.raw().query_typed_raw(sql, values));
-        // Sent by being polled, and with it what ends the transaction, so that none stays open.
-        let first = rows.as_mut().now_or_never();
+        let begin = self.raw().batch_execute(&settings);
+        let rows = self.raw().query_typed_raw(sql, values);
+        let mut begin_and_rows = Box::pin(join(begin, rows));
+        // All three are sent by being polled, before anything is waited for: whoever gives up meanwhile
+        // leaves no transaction open.
+        let at_once = begin_and_rows.as_mut().now_or_never();
         let mut commit: Commit<'a> = Box::pin(self.raw().batch_execute("commit"));
         let _ = commit.as_mut().now_or_never();
-        let rows = match first {
-            Some(rows) => rows,
-            None => rows.await,
+        let (opened, rows) = match at_once {
+            Some(both) => both,
+            None => begin_and_rows.await,
         };
+        opened.map_err(begun)?;
         Ok(Stream {
             rows: Box::pin(rows?),
             _commit: Some(commit),

@@ -247,22 +247,13 @@ impl<'a> Fields<'a> {
     }
 
     fn anchor(&mut self) -> Option<Anchor> {
-        const WRONG: &str = r#"Give {"start":true}, {"index":0} or {"id":"..."}."#;
-        let from = self.take("from")?;
-        let place = from.as_object().filter(|place| place.len() == 1);
-        let anchor = place.and_then(|place| {
-            let (kind, value) = place.iter().next()?;
-            match kind.as_str() {
-                "start" => (value == &Value::Bool(true)).then_some(Anchor::Start),
-                "index" => Some(Anchor::Index(usize::try_from(value.as_u64()?).ok()?)),
-                "id" => Some(Anchor::Row(Uuid::try_parse(value.as_str()?).ok()?)),
-                _ => None,
+        match Anchor::from_json(self.take("from")?) {
+            Ok(anchor) => Some(anchor),
+            Err(why) => {
+                self.wrong("from", &why);
+                None
             }
-        });
-        if anchor.is_none() {
-            self.wrong("from", WRONG);
         }
-        anchor
     }
 
     fn limit(&mut self) -> Option<usize> {

@@ -123,15 +123,6 @@ impl Count {
         self.total
     }
 
-    /// How many rows pass and hold this text.
-    pub fn of_text(&self, store: &Store, text: &str) -> u32 {
-        let group = store
-            .words
-            .number(text)
-            .and_then(|number| self.groups.get(&number));
-        group.copied().unwrap_or(0)
-    }
-
     /// What it says now.
     pub fn counted<'a>(&self, store: &'a Store) -> Counted<'a> {
         let Some(by) = self.by else {

@@ -46,14 +46,6 @@ impl Filter {
         self.conditions.is_empty() && self.words.is_empty()
     }
 
-    /// Rows whose column holds this text.
-    #[must_use]
-    pub fn with_text(mut self, column: Column, text: &str) -> Self {
-        self.conditions
-            .insert(column, Condition::Texts([text.to_owned()].into()));
-        self
-    }
-
     /// Adds the words of `text`, which white space separates. A word that is only marks is none.
     fn search(&mut self, text: &str) -> Result<(), String> {
         let words = text.split_whitespace().map(|word| fold(word).into_owned());

@@ -94,11 +94,6 @@ impl Table {
             .collect()
     }
 
-    /// Gives up a load that could not be finished.
-    pub fn abandon_load(&mut self) {
-        self.load = None;
-    }
-
     /// Makes all views and counts from the rows.
     fn build(&mut self) {
         let key = (Filter::default(), Order::default());

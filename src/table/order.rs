@@ -83,11 +83,6 @@ impl Order {
         self
     }
 
-    /// Whether it is the order of a list for which none is given.
-    pub fn is_default(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Compares the rows of two slots.
     pub(super) fn compare(&self, store: &Store, a: u32, b: u32) -> Ordering {
         if a == b {

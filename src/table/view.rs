@@ -7,8 +7,6 @@
 
 mod changes;
 
-use std::cmp::Ordering;
-
 use self::changes::Changes;
 use super::{
     bits::Bits,
@@ -134,17 +132,6 @@ impl View {
     /// Whether a key that came from outside is one of this view's order.
     pub fn fits(&self, key: &Key) -> bool {
         self.order.fits(key)
-    }
-
-    /// How many rows come before the first of which `is_before` does not hold.
-    pub(super) fn partition(&self, is_before: impl Fn(u32) -> bool) -> usize {
-        self.list.rank(|slot| {
-            if is_before(slot) {
-                Ordering::Less
-            } else {
-                Ordering::Greater
-            }
-        })
     }
 
     /// The tick of the last batch that changed a row of the view, let one in or took one out.

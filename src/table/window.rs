@@ -103,11 +103,6 @@ impl Window {
         (self.view, self.anchor, self.limit)
     }
 
-    /// Goes elsewhere in the same view.
-    pub fn go_to(&mut self, anchor: Anchor, limit: usize) {
-        *self = Self::new(self.view, anchor, limit);
-    }
-
     /// Anchors the window at the first of these rows that is in the view, if the one that it is
     /// anchored at is not: for a client that comes back and holds them.
     pub(super) fn anchor_among(&mut self, ids: &[Uuid], store: &Store, view: &View) {

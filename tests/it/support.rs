@@ -3,6 +3,7 @@
 pub mod client;
 pub mod dashboard;
 pub mod doctor;
+pub mod live;
 pub mod metrics;
 pub mod migrate;
 pub mod nginx;

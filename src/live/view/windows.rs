@@ -1,13 +1,13 @@
 //! Keeps the rows in memory right for those who watch windows and counts of them. It reads all rows once,
 //! part by part, then those that hints name.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
 use tokio::time;
 use uuid::Uuid;
 
-use super::{View, moment, named};
+use super::{READ_DEADLINE, View, moment, named};
 use crate::{
     db::{
         listed,
@@ -22,8 +22,6 @@ use crate::{
     table::row::Row,
 };
 
-/// A part that has not come after this long is waited for no more.
-const DEADLINE: Duration = Duration::from_secs(4);
 /// So many ids are asked for at once.
 const IDS_AT_ONCE: usize = 1_000;
 
@@ -100,9 +98,10 @@ fn published(state: &mut State, read: &[Source]) {
     state.publish();
 }
 
+/// Each part of a read has the time that other views have for a read.
 async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let late = |_| Error::Unavailable("a read took too long".into());
-    time::timeout(DEADLINE, work).await.map_err(late)?
+    time::timeout(READ_DEADLINE, work).await.map_err(late)?
 }
 
 impl View for Windows {

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Windows,
+    Windows, finished,
     state::{Newest, Opened, Resume, Step, Subscription},
 };
 use crate::{
@@ -133,21 +133,15 @@ impl Member {
             let Some((.., opening)) = &mut self.opening else {
                 return Ok(());
             };
-            let opened = opening.await;
+            let opened = finished(opening).await;
             self.opening = None;
             match opened {
-                Ok(Some(Ok(opened))) => break opened,
+                Some(Ok(opened)) => break opened,
                 // The one that ends may make room.
-                Ok(Some(Err(Full))) if !is_full && self.unsubscribe(name) => is_full = true,
-                Ok(Some(Err(Full))) => return Err(Full),
+                Some(Err(Full)) if !is_full && self.unsubscribe(name) => is_full = true,
+                Some(Err(Full)) => return Err(Full),
                 // The rows were let go a moment before.
-                Ok(None) => {}
-                Err(broken) => match broken.try_into_panic() {
-                    // It is of this socket.
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // The server is stopping.
-                    Err(_) => future::pending().await,
-                },
+                None => {}
             }
         };
         self.unsubscribe(name);
@@ -172,9 +166,8 @@ impl Member {
             return;
         };
         let windows = Arc::clone(&self.windows);
-        tokio::task::spawn_blocking(move || {
-            let opened = tokio::runtime::Handle::current().block_on(opening);
-            if let Ok(Some(Ok(opened))) = opened {
+        tokio::spawn(async move {
+            if let Ok(Some(Ok(opened))) = opening.await {
                 windows.dropped().push(opened.subscription);
             }
         });
@@ -188,22 +181,24 @@ impl Member {
         })
     }
 
-    /// Shows other rows of the same filter and order. False when there is no such window. Cancel-safe.
-    pub async fn go_to(&mut self, name: &str, anchor: Anchor, limit: usize) -> bool {
+    /// Shows other rows of the same filter and order: from another place, or more or fewer of them. False
+    /// when there is no such window. Cancel-safe.
+    pub async fn go_to(&mut self, name: &str, to: Option<Anchor>, rows: Option<usize>) -> bool {
         let Some(watched) = self.subscriptions.get_mut(name) else {
             return false;
         };
-        let mut state = self.windows.lock().await;
-        if let Shown::Rows {
-            anchor: from,
-            limit: rows,
+        let Shown::Rows {
+            anchor,
+            limit,
             resume,
             ..
         } = &mut watched.shown
-        {
-            (*from, *rows, *resume) = (anchor, limit, None);
-        }
-        if let Some(moved) = state.go_to(&watched.subscription, anchor, limit) {
+        else {
+            return false;
+        };
+        let mut state = self.windows.lock().await;
+        (*anchor, *limit, *resume) = (to.unwrap_or(*anchor), rows.unwrap_or(*limit), None);
+        if let Some(moved) = state.go_to(&watched.subscription, *anchor, *limit) {
             watched.subscription = moved;
         }
         watched.is_owed = true;

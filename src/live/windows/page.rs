@@ -1,8 +1,8 @@
 //! A part of a filtered and ordered list, once: for those who ask and do not watch.
 
-use std::{future, panic::resume_unwind, sync::Arc};
+use std::sync::Arc;
 
-use super::{State, Windows, state::MOST_VIEW_BYTES};
+use super::{State, Windows, finished, state::MOST_VIEW_BYTES};
 use crate::{
     db::sources::Source,
     table::{filter::Query, order::Key},
@@ -35,20 +35,14 @@ impl Windows {
             let windows = Arc::clone(&self);
             let (query, after) = (query.clone(), after.clone());
             // Making a view of many rows takes a while.
-            let found = tokio::task::spawn_blocking(move || {
+            let mut found = tokio::task::spawn_blocking(move || {
                 let mut state = windows.lock_blocking();
                 let is_loaded = state.table.is_loaded();
                 is_loaded.then(|| state.page(&query, after.as_ref(), limit))
             });
-            match found.await {
-                Ok(Some(page)) => return page,
-                // The rows were let go a moment before.
-                Ok(None) => {}
-                Err(broken) => match broken.try_into_panic() {
-                    Ok(panic) => resume_unwind(panic),
-                    // The server is stopping.
-                    Err(_) => future::pending().await,
-                },
+            // Otherwise the rows were let go a moment before.
+            if let Some(page) = finished(&mut found).await {
+                return page;
             }
         }
     }

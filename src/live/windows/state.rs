@@ -358,26 +358,34 @@ impl State {
                     _ => false,
                 }
         };
-        let frame = match entry.frames.iter().find(same) {
-            Some(made) => made.frame.clone(),
-            None => self.frame(name, &newest, &difference),
+        let made = entry.frames.iter().find(same);
+        let frame = if let Some(made) = made {
+            made.frame.clone()
+        } else {
+            let frame = self.frame(name, &newest, &difference);
+            self.remember(
+                subscription,
+                Made {
+                    name: name.to_owned(),
+                    held: held.cloned(),
+                    tick,
+                    frame: frame.clone(),
+                },
+            );
+            frame
         };
-        let made = Made {
-            name: name.to_owned(),
-            held: held.cloned(),
-            tick,
-            frame: frame.clone(),
-        };
-        if let Some(entry) = self.entries.get_mut(&subscription.entry)
-            && entry.frames.len() < MOST_FRAMES
-            && !entry.frames.iter().any(|kept| same(&kept))
-        {
-            entry.frames.push(made);
-        }
         Step::Frame {
             frame,
             is_small,
             held: newest,
+        }
+    }
+
+    fn remember(&mut self, subscription: &Subscription, made: Made) {
+        if let Some(entry) = self.entries.get_mut(&subscription.entry)
+            && entry.frames.len() < MOST_FRAMES
+        {
+            entry.frames.push(made);
         }
     }
 

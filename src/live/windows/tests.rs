@@ -72,7 +72,7 @@ async fn who_watches_is_sent_a_new_window_after_all_was_forgotten() {
         "{after}"
     );
     assert_ne!(before, after, "another epoch");
-    assert!(member.go_to("a", Anchor::Index(0), 5).await);
+    assert!(member.go_to("a", Some(Anchor::Index(0)), Some(5)).await);
     assert!(
         next(&mut member).await.starts_with(r#"{"rows":"a""#),
         "it can be moved"

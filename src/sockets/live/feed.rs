@@ -1,16 +1,12 @@
 //! What a socket of `ws/live/` is sent: the answers to its messages, in order, and what changes in what
 //! it watches.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{Command, error, one};
 use crate::{
-    live::windows::{Changed, Member, Shown, Windows},
+    live::windows::{Changed, Member, Windows},
     metrics::Traffic,
-    table::window::Anchor,
 };
 
 /// So many messages may wait for their answers; until then no more of the socket is read.
@@ -25,8 +21,6 @@ pub struct LiveFeed {
     /// In the order in which they came.
     waiting: VecDeque<Command>,
     ready: VecDeque<Changed>,
-    /// Where each window begins, and how many rows it has.
-    windows: BTreeMap<String, (Anchor, usize)>,
 }
 
 impl LiveFeed {
@@ -36,7 +30,6 @@ impl LiveFeed {
             member: group.join(),
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
-            windows: BTreeMap::new(),
         }
     }
 
@@ -78,7 +71,6 @@ impl LiveFeed {
             None => return,
             Some(Command::Wrong(frame)) => Some(frame.clone()),
             Some(Command::Unsubscribe { name }) => {
-                self.windows.remove(name);
                 let was_there = self.member.unsubscribe(name);
                 (!was_there).then(|| error(Some(name), &one("unsubscribe", UNKNOWN)))
             }
@@ -86,16 +78,15 @@ impl LiveFeed {
                 name,
                 anchor,
                 limit,
-            }) => match self.windows.get_mut(name) {
-                None if self.member.has(name) => Some(error(Some(name), &one("move", COUNTS))),
-                None => Some(error(Some(name), &one("move", UNKNOWN))),
-                Some(place) => {
-                    let to = (anchor.unwrap_or(place.0), limit.unwrap_or(place.1));
-                    self.member.go_to(name, to.0, to.1).await;
-                    *place = to;
-                    None
-                }
-            },
+            }) => {
+                let is_moved = self.member.go_to(name, *anchor, *limit).await;
+                let why = if self.member.has(name) {
+                    COUNTS
+                } else {
+                    UNKNOWN
+                };
+                (!is_moved).then(|| error(Some(name), &one("move", why)))
+            }
             Some(Command::Subscribe { name, shown }) => {
                 let is_new = !self.member.has(name);
                 let done = if is_new && self.member.len() >= MOST_SUBSCRIPTIONS {
@@ -103,17 +94,8 @@ impl LiveFeed {
                 } else {
                     self.member.subscribe(name, shown).await.map_err(|_| FULL)
                 };
-                match (done, shown) {
-                    (Err(why), _) => Some(error(Some(name), &one("subscribe", why))),
-                    (Ok(()), Shown::Rows { anchor, limit, .. }) => {
-                        self.windows.insert(name.clone(), (*anchor, *limit));
-                        None
-                    }
-                    (Ok(()), Shown::Counts { .. }) => {
-                        self.windows.remove(name);
-                        None
-                    }
-                }
+                done.err()
+                    .map(|why| error(Some(name), &one("subscribe", why)))
             }
         };
         self.waiting.pop_front();

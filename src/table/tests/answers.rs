@@ -230,7 +230,7 @@ proptest! {
         // A move is a difference too.
         for client in &mut clients {
             let anchor = Anchor::Index(client.content.first + 2);
-            client.window.go_to(anchor, 10);
+            client.window = Window::new(client.window.view(), anchor, 10);
             client.naive = NaiveWindow { anchor, limit: 10, row: None };
             check_client(&mut table, client, &rows, &lists[client.view], true);
         }

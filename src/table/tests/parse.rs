@@ -139,8 +139,8 @@ fn wrong_parameters_are_named() {
 #[test]
 fn orders_that_mean_the_same_are_equal() {
     let order = |names: &[&str]| Order::new(names.iter().copied()).unwrap();
-    assert!(order(&["-created_at"]).is_default());
-    assert!(order(&["-created_at", "id", "panel"]).is_default());
+    assert!(order(&["-created_at"]) == Order::default());
+    assert!(order(&["-created_at", "id", "panel"]) == Order::default());
     assert_eq!(order(&["panel", "-created_at"]), order(&["panel"]));
     assert_eq!(order(&["panel", "id", "status"]), order(&["panel", "id"]));
     assert_eq!(order(&["created_at", "id"]), order(&["created_at"]));

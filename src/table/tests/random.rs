@@ -9,7 +9,7 @@ use crate::{
     db::sources::Source,
     local_time::LocalTime,
     table::{
-        column::{Column, Kind},
+        column::{self, Column, Kind, TEXTS},
         window::Anchor,
     },
 };
@@ -68,35 +68,22 @@ fn time() -> impl Strategy<Value = Timestamp> {
     (0_i64..12).prop_map(|n| Timestamp::from_microsecond(1_790_000_000_000_000 + n * 7).unwrap())
 }
 
-#[allow(
-    clippy::needless_update,
-    reason = "a column that is added stays empty here"
-)]
 pub(super) fn row() -> impl Strategy<Value = Source> {
     let texts = (text(), few(), text(), text(), few(), text(), few(), few());
     let dates = (option::of(date()), option::of(date()), option::of(date()));
     let rest = (option::weighted(0.3, text()), few(), few(), few());
     (id(), (time(), time()), texts, dates, rest).prop_map(
-        |(id, (created_at, updated_at), t, d, r)| Source {
-            id,
-            next_status: r.1,
-            created_at: LocalTime(created_at),
-            updated_at: LocalTime(updated_at),
-            created_by: t.0,
-            country: t.1,
-            data_vendor: t.2,
-            panel: t.3,
-            panel_group: t.4,
-            scope_of_subscription: t.5,
-            data_type: t.6,
-            granularity: t.7,
-            end_date: d.0,
-            current_update: d.1,
-            next_update: d.2,
-            datadelivery_status: r.2,
-            data_upload: r.0,
-            status: r.3,
-            ..Source::default()
+        |(id, (created_at, updated_at), t, d, r)| {
+            // A column that is added stays empty.
+            let mut texts = [""; TEXTS];
+            let given = [
+                &t.0, &t.1, &t.2, &t.3, &t.4, &t.5, &t.6, &t.7, &r.1, &r.2, &r.3,
+            ];
+            for (text, given) in texts.iter_mut().zip(given) {
+                *text = given;
+            }
+            let times = [created_at, updated_at].map(LocalTime);
+            column::source(id, times, [d.0, d.1, d.2], r.0.clone(), texts)
         },
     )
 }

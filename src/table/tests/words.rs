@@ -10,12 +10,10 @@ use crate::{
     local_time::LocalTime,
     table::{
         Limits, Table,
-        column::Column,
         counts::{By, MOST_GROUPS},
         dictionary::Dictionary,
         filter::Filter,
         fold,
-        library::Library,
         order::Order,
         row::Row,
     },
@@ -254,52 +252,4 @@ fn the_largest_groups_are_told() {
     assert_eq!(groups[0], ("p1004".into(), 2));
     assert_eq!(groups[1], ("p0000".into(), 1));
     assert!(By::new("created_at").is_err() && By::new("x").is_err());
-}
-
-#[test]
-fn rows_age_out_of_the_library() {
-    let at = |n: i64| Timestamp::from_microsecond(1_790_000_000_000_000 + n).unwrap();
-    let days = jiff::SignedDuration::from_hours(720);
-    let rows: Vec<Source> = [("active", 0), ("active", 10), ("inactive", 10), ("odd", 5)]
-        .into_iter()
-        .zip(1..)
-        .map(|((status, n), id)| Source {
-            status: status.into(),
-            created_at: LocalTime(at(n)),
-            datadelivery_status: "received".into(),
-            ..source(id)
-        })
-        .collect();
-    let mut table = table(&rows);
-    let library = Library::open(&mut table).unwrap();
-    let sections = |table: &Table, now: Timestamp| {
-        let s = library.sections(table, now + days);
-        (
-            s.created,
-            s.active,
-            s.inactive,
-            s.received,
-            s.until.map(|until| until - days),
-        )
-    };
-    // A row of exactly 720 hours is new still.
-    assert_eq!(sections(&table, at(0)), (3, 2, 1, 4, Some(at(1))));
-    assert_eq!(sections(&table, at(1)), (2, 1, 1, 4, Some(at(11))));
-    assert_eq!(sections(&table, at(11)), (0, 0, 0, 4, None));
-    assert_eq!(
-        sections(&table, at(-5)),
-        (3, 2, 1, 4, Some(at(1))),
-        "rows of the future are new"
-    );
-    table.apply(
-        [Row::from(&Source {
-            status: "inactive".into(),
-            ..rows[0].clone()
-        })],
-        &[],
-    );
-    assert_eq!(sections(&table, at(0)), (3, 1, 2, 4, Some(at(1))));
-    assert_eq!(library.touched(&table), table.tick());
-    library.close(&mut table);
-    assert_eq!(Column::named("status"), Some(Column::Status));
 }

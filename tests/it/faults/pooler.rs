@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::support::{
     client::Http,
     dashboard::Dashboard,
+    live::Live,
     metrics::metric,
     observe::listeners,
     pgbouncer::PgBouncer,
@@ -112,6 +113,8 @@ async fn through_a_transaction_pooler_with_a_direct_listener_everything_works() 
         Dashboard::open(&writer, WATCHED).await,
         Dashboard::open(&other.visitor("reader").await, WATCHED).await,
     ];
+    let mut live = Live::of(&writer).await;
+    live.subscribe("all", "rows", json!({ "limit": 500 })).await;
     let before = pooler.transactions().await;
     let path = format!("/api/update-source/{WATCHED}/");
     for country in ["a", "b", "c", "d", "e"] {
@@ -133,6 +136,15 @@ async fn through_a_transaction_pooler_with_a_direct_listener_everything_works() 
     for dashboard in &mut dashboards {
         dashboard.agrees_with(&dba, WATCHED).await;
     }
+    let newest_first = "select country from sources order by created_at desc, id";
+    live.agrees("all", "country", &dba, newest_first).await;
+    let idle = "select count(*) from pg_stat_activity
+                 where datname = current_database() and state = 'idle in transaction'";
+    assert_eq!(
+        count(&dba, idle).await,
+        0,
+        "what was read as it came left no transaction"
+    );
     let read = writer.get("/api/read-source/").send().await;
     assert_eq!(read.json().as_array().map(Vec::len), Some(3));
     assert_eq!(writer.get("/api/logout/").send().await.status, 200);
